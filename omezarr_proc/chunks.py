@@ -1,0 +1,99 @@
+"""Chunk files of a dataset on disk: their names, writing them, reading a finished level back. Runs in the workers, without zarr."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.codec import Codec
+from omezarr_proc.errors import OutputError
+from omezarr_proc.image import Rect
+from omezarr_proc.pyramid import Frames, Level
+
+
+@dataclass(frozen=True)
+class ChunkStore:
+    """Where the chunks of one dataset lie: `root/<level>/c/[t/]c/[z/]y/x` with the indices of `axes`."""
+
+    root: str
+    axes: tuple[str, ...]
+    tile: int
+    bundled: bool
+    codec: Codec
+    dtype: str
+    levels: tuple[Level, ...]
+    frames: Frames
+
+    def folder(self, level: int, frame: int, channel: int, row: int) -> str:
+        """The folder of one row of chunks; `channel` counts within the frame."""
+        t, c, z = self.frames.position(frame)
+        index = {"t": t, "c": 0 if self.bundled else c + channel, "z": z, "y": row}
+        return "/".join((self.root, str(level), "c", *(str(index[a]) for a in self.axes if a != "x")))
+
+    @property
+    def chunks_per_tile(self) -> int:
+        """Chunks that one tile of a frame becomes: 1 when bundled, else one a channel."""
+        return 1 if self.bundled else self.frames.channels
+
+    def read(self, level: int, frame: int, rect: Rect) -> Iterator[tuple[int, int, int, NDArray[Any]]]:
+        """Yield (channel, y, x, pixels[h, w, 1]) of a finished level; `rect` begins on a chunk edge. The arrays are reused.
+
+        Raises OutputError where a chunk is missing or damaged.
+        """
+        per_chunk = self.frames.channels if self.bundled else 1
+        chunk = np.empty((per_chunk, self.tile, self.tile), self.dtype)
+        for y in range(rect.y0, rect.y1, self.tile):
+            for part in range(self.chunks_per_tile):
+                folder = self.folder(level, frame, part, y // self.tile)
+                for x in range(rect.x0, rect.x1, self.tile):
+                    read_chunk(f"{folder}/{x // self.tile}", self.codec, chunk)
+                    for c in range(per_chunk):
+                        yield part + c, y, x, chunk[c, : rect.y1 - y, : rect.x1 - x, np.newaxis]
+
+
+def read_chunk(path: str, codec: Codec, out: NDArray[Any]) -> None:
+    """Fill `out` from a chunk file."""
+    try:
+        with open(path, "rb") as file:
+            codec.decode(file.read(), out)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OutputError(f"{path}: cannot read back a chunk that was written: {error}") from error
+
+
+def write_chunk(path: str, data: bytes) -> None:
+    """Create or replace one chunk file, and its folders where they are not there yet.
+
+    No temporary name: until the dataset is published nobody reads it, and a file twice named costs twice on network file systems.
+    """
+    try:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+        finally:
+            os.close(fd)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise OutputError(f"{path}: cannot write: {describe(error)}") from error
+
+
+def describe(error: OSError) -> str:
+    """What an operating system error means for the person who must act."""
+    hint = {
+        errno.ENOSPC: " (the file system of OUTPUT_DIR is full: free space, then run again)",
+        errno.EDQUOT: " (the quota of OUTPUT_DIR is used up: free space, then run again)",
+        errno.EROFS: " (OUTPUT_DIR is mounted read-only)",
+        errno.EACCES: " (OUTPUT_DIR must be writable for the user this runs as)",
+    }.get(error.errno or 0, "")
+    return f"{error.strerror}{hint}"

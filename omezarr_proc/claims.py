@@ -1,0 +1,48 @@
+"""What an encoded image says of its own size, read before it is decoded: a segment of a few bytes can claim gigapixels, and codecs allocate what is claimed.
+
+Sources: JPEG, ITU-T T.81 B.2; JPEG 2000, ITU-T T.800 A.5.1; PNG, section 11.2.2.
+"""
+
+import struct
+
+SLACK = 4  # segments often hold more than their part of the image: whole tiles, full strips
+_JPEG = {"jpeg", "ojpeg", "jpeg_lossy", "dcsjpeg"}
+
+
+def excessive(data: bytes, compression: str, width: int, height: int) -> str | None:
+    """Why the encoded segment should not be decoded, when it claims far more pixels than its width and height; else None."""
+    claimed = claim(data, compression)
+    if claimed is None or claimed[0] * claimed[1] <= SLACK * max(width * height, 1 << 16):
+        return None
+    return f"it claims {claimed[0]} x {claimed[1]} pixels for {width} x {height}"
+
+
+def claim(data: bytes, compression: str) -> tuple[int, int] | None:
+    """Width and height as the encoded image states them; None where the codec is another or nothing is found."""
+    if compression in _JPEG:
+        return _jpeg(data)
+    if compression == "jpeg2000":
+        at = data.find(b"\xff\x4f\xff\x51", 0, 4096)
+        if at >= 0 and len(data) >= at + 24:
+            x1, y1, x0, y0 = struct.unpack_from(">4I", data, at + 8)
+            return max(x1 - x0, 0), max(y1 - y0, 0)
+    if compression == "png" and len(data) >= 24:
+        width, height = struct.unpack_from(">2I", data, 16)
+        return width, height
+    return None
+
+
+def _jpeg(data: bytes) -> tuple[int, int] | None:
+    at = 2 if data[:2] == b"\xff\xd8" else 0
+    end = len(data) - 9
+    while at < end:
+        if data[at] != 0xFF:
+            return None
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return width, height
+        if marker == 0xDA:
+            return None
+        at += 2 if marker in (0x01, 0xFF, *range(0xD0, 0xD9)) else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None

@@ -1,0 +1,150 @@
+"""The command line: flags -> settings -> inputs -> run -> exit status.
+
+0 all converted, 1 some input failed, 2 wrong settings or nothing to convert, 130 Ctrl-C, 143 SIGTERM. numpy and the engine are
+imported after the settings have been found right.
+"""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from . import __version__
+from .errors import ProcError, SettingsError
+from .secret import Mask
+from .settings import Settings, table
+
+PROGRAM = "omezarr-proc"
+OK, SOME_FAILED, WRONG_SETTINGS, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+PLATFORM = "given by the platform"
+
+
+class Terminated(SystemExit):
+    """SIGTERM, raised in the main thread so that every `finally` and `with` on the way out does its work."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert as the environment and `argv` say and return the exit status; errors are one line on stderr."""
+    try:
+        with sigterm_raises():
+            return convert(sys.argv[1:] if argv is None else argv)
+    except SettingsError as error:
+        return _say(error, WRONG_SETTINGS)
+    except ProcError as error:
+        return _say(error, SOME_FAILED)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except Terminated:
+        return _say("stopped by SIGTERM", TERMINATED)
+    except BrokenPipeError:  # `--dry-run | head`: whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except SystemExit as done:  # argparse: --help, --version, a wrong flag
+        return int(done.code or 0)
+
+
+def convert(argv: Sequence[str]) -> int:
+    """Convert. A verb (`view`, `validate`, ...) would be the first word; a file of that name is given as `./view`."""
+    arguments = parse(argv)
+    overrides = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name)) is not None}
+    settings = Settings.load(os.environ, overrides, files_named=bool(arguments.files))
+
+    from . import inputs, log, progress
+
+    report = progress.make_report(quiet=arguments.quiet, lines=settings.log_format == "json")
+    log.configure(settings, report.write, quiet=arguments.quiet)
+    found = inputs.collect(settings, arguments.files, create_output=not arguments.dry_run)
+
+    if arguments.dry_run:
+        from .dryrun import dry_run
+
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        failed = False
+        for line, is_error in dry_run(settings, found):
+            print(log.one_line(line))
+            failed |= is_error
+        sys.stdout.flush()
+        return SOME_FAILED if failed else OK
+    from . import process
+
+    try:
+        results = process.run(settings, found, report)
+    finally:
+        report.end()
+    if settings.log_format == "text" and not arguments.quiet:
+        report.write(Mask(settings.secrets())("".join(f"{line}\n" for line in report.table())))
+    return SOME_FAILED if any(result.error for result in results) else OK
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse flags and files in any order; leaves with SystemExit after --help, --version or a flag that does not exist."""
+    parser = make_parser()
+    words = list(argv)
+    end = words.index("--") if "--" in words else len(words)
+    arguments, unknown = parser.parse_known_intermixed_args(words[:end])
+    if unknown:
+        # only names: what follows a misspelt --session-token is a token
+        flags = sorted({word.partition("=")[0] for word in unknown if word.startswith("-")})
+        parser.error(f"unknown flag {' '.join(map(repr, flags))} (a file of that name is given after --)")
+    arguments.files += words[end + 1 :]
+    return arguments
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser, with a flag for every row of the settings' table."""
+    parser = _Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [flag ...] [FILE ...]",
+        description="Convert OME-TIFF and TIFF images to multi-resolution OME-Zarr.",
+        epilog="Every setting is an environment variable too (in capitals, - as _); flags win. "
+        "Exit status: 0 all converted, 1 some input failed, 2 wrong settings or nothing to convert.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="*", help="files to convert, instead of all TIFFs below --input-dir")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan for each image and write nothing")
+    parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    settings, platform = parser.add_argument_group("settings"), parser.add_argument_group(PLATFORM)
+    for entry in table():
+        group = platform if entry.help.startswith(PLATFORM) else settings
+        default = f" (default {entry.default_text})" if entry.default_text else ""
+        text = "; ".join(filter(None, (entry.help, entry.rule.text))) + default
+        group.add_argument(entry.flag, dest=entry.name, metavar="VALUE", help=text.replace("%", "%%"))
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        message = re.sub(r"explicit argument .*", "its value: this flag takes none", message)
+        self.exit(WRONG_SETTINGS, f"{PROGRAM}: {message}; see --help\n")
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Within, SIGTERM raises Terminated in the main thread, once. Without a handler process 1 would ignore the signal."""
+
+    def raise_once(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the orderly way out
+        raise Terminated(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: Callable[[int, FrameType | None], object] | int | None = signal.signal(signal.SIGTERM, raise_once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(message: object, status: int) -> int:
+    text = " ".join(str(message).splitlines())
+    print(f"{PROGRAM}: {text}", file=sys.stderr)
+    return status

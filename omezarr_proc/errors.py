@@ -1,0 +1,21 @@
+"""What can go wrong, by who must act. Every message names the file or setting, what is wrong and what to do, in one line."""
+
+
+class ProcError(Exception):
+    """Base of all errors whose message is meant for the user as it stands."""
+
+
+class SettingsError(ProcError):
+    """One or more settings have wrong values (exit status 2)."""
+
+
+class InputError(ProcError):
+    """This input cannot be converted faithfully: corrupt, unsupported or incomplete."""
+
+
+class LimitError(ProcError):
+    """This image does not fit into the memory there is; the message holds the number that would be enough."""
+
+
+class OutputError(ProcError):
+    """The output cannot be written: full, read-only, vanished, or another dataset is in the way."""

@@ -1,0 +1,124 @@
+"""One input image as plain values: made by `tiff`, planned by `sizing`, sent to the workers, read by `reader`.
+
+An image has axes t, c, z, y, x. What is stored together in the TIFF is a `Plane`: one t, z and, in c, `samples` channels (3 for
+interleaved RGB, else 1). Nothing here holds pixels or an open file, so every value can be pickled and compared.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Rect:
+    """Rows y0..y1 and columns x0..x1 (ends excluded), in pixels."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.y1 - self.y0
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.x1 - self.x0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the planes of one kind are cut into segments (TIFF tiles or strips), and what decoding one of them takes.
+
+    height, width           of a plane, in pixels
+    samples                 interleaved in a segment as it is *yielded by the reader* (palette images: 3)
+    segment_height, _width  of a whole segment, in pixels (strips: rows per strip, plane width)
+    dtype                   numpy name of the pixels that the reader yields, native byte order ("uint16")
+    compression             lower-case name of the TIFF compression ("none", "deflate", "lzw", "jpeg", "jpeg2000", ...)
+    raw                     rows can be read by byte range: no compression, predictor or packed bits
+    stream                  a segment can be decoded from its begin in pieces, without holding it (Deflate)
+    spool                   a segment can be decoded straight into a memory-mapped file, whole rows at a time or not
+    segment_bytes           one decoded segment
+    encoded_bytes           the largest encoded segment of the image's planes, as far as it is known (else 0)
+    decode_factor           memory to decode a segment, in decoded segments, beside the encoded bytes (JPEG 2000: some 5)
+    """
+
+    height: int
+    width: int
+    samples: int
+    segment_height: int
+    segment_width: int
+    dtype: str
+    compression: str = "none"
+    raw: bool = False
+    stream: bool = False
+    spool: bool = False
+    segment_bytes: int = 0
+    encoded_bytes: int = 0
+    decode_factor: float = 1.0
+
+    @property
+    def tiled(self) -> bool:
+        """Whether a row of the plane is cut into several segments."""
+        return self.segment_width < self.width
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where the pixels of one plane are: an IFD of a file, or one sample of it where samples are stored as separate planes."""
+
+    file: int  # index in Image.files
+    ifd: int  # byte offset of the IFD that holds the segment offsets
+    layout: int = 0  # index in Image.layouts
+    sample: int = 0  # PlanarConfiguration 2: which of the IFD's samples; 0 for interleaved
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel as the file describes it: nothing invented."""
+
+    name: str | None = None
+    color: str | None = None  # six hex digits
+    emission: float | None = None  # nanometre
+
+
+@dataclass(frozen=True)
+class AxisSize:
+    """The physical extent of one step along an axis, with the unit's NGFF (UDUNITS-2) name."""
+
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image (OME `Image`, TIFF series): its shape, where its planes are, what its metadata says.
+
+    planes       in the order t, z, channel group: planes[(t * size_z + z) * groups + g], groups = size_c // layouts[...].samples;
+                 None where the file has no such plane and the settings ask to fill it
+    dtype        numpy name of what the reader yields; stored_dtype what the dataset holds (float64 -> float32, see OUTPUT)
+    sizes        keys "x", "y", "z" (space) and "t" (time); absent where the file states none
+    notes        what the user should know and the log should say ("pages are taken as z", ...)
+    fingerprint  hex digest of what identifies the source: for each member file its size, mtime, header and IFDs
+    """
+
+    source: str  # the input file, as the user named it
+    files: tuple[str, ...]  # the entry file and the other members, absolute paths
+    series: int
+    name: str
+    size_t: int
+    size_c: int
+    size_z: int
+    height: int
+    width: int
+    dtype: str
+    stored_dtype: str
+    rgb: bool  # photometric RGB (or YCbCr or palette shown as RGB)
+    layouts: tuple[Layout, ...]
+    planes: tuple[Plane | None, ...]
+    channels: tuple[Channel, ...]
+    sizes: dict[str, AxisSize] = field(default_factory=dict)
+    ome_xml: str | None = None
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""

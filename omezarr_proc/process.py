@@ -1,0 +1,120 @@
+"""The run: inputs -> each image in turn -> results. One bad input never stops the others."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from loguru import logger
+
+from omezarr_proc import store
+from omezarr_proc.errors import OutputError, ProcError
+from omezarr_proc.inputs import Input, check_file, dataset_path, shown
+from omezarr_proc.limits import read_limits
+from omezarr_proc.progress import Report
+from omezarr_proc.settings import Settings
+
+if TYPE_CHECKING:
+    from omezarr_proc.image import Image
+    from omezarr_proc.workers import Pool
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one image (or of an input whose images are not known): its dataset, or the error."""
+
+    source: str
+    dataset: str | None
+    error: str | None
+
+
+def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline: float | None = None) -> list[Result]:
+    """Convert every image of every input; errors are results, told to `report` where they happen."""
+    from omezarr_proc.workers import Pool
+
+    pool = Pool()  # its imports go on while ours do
+    try:
+        return [
+            result for entry, images in open_inputs(settings, inputs) for result in _convert_input(settings, entry, images, report, pool)
+        ]
+    finally:
+        pool.close()
+
+
+def open_inputs(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[Input, "list[Image] | str"]]:
+    """Each input with its images, or with the message why there are none. The members of a set are one input: the first of them."""
+    from omezarr_proc.tiff import open_images
+
+    images = settings.images if isinstance(settings.images, str) else ",".join(map(str, settings.images))
+    members: dict[Path, Input] = {}
+
+    def opened(entry: Input) -> "list[Image]":
+        check_file(entry.path)
+        return open_images(str(entry.path), images=images, on_missing=settings.on_missing)
+
+    for entry in inputs:
+        if first := members.get(entry.path.resolve()):
+            logger.info(f"{shown(entry.path)}: is part of {shown(first.path)}")
+            continue
+        found, error = _attempt(entry, lambda entry=entry: opened(entry))  # type: ignore[misc]
+        for image in found or ():
+            members |= {Path(file).resolve(): entry for file in image.files}
+        yield entry, error if found is None else found
+
+
+def _convert_input(settings: Settings, entry: Input, images: "list[Image] | str", report: Report, pool: "Pool") -> Iterator[Result]:
+    source = shown(entry.path)
+    if isinstance(images, str):
+        report.fail(source, images)
+        yield Result(source, None, images)
+        return
+    for image in images:
+        target = settings.output_dir / dataset_path(entry.relative, image.series)
+        _, error = _attempt(entry, lambda image=image, target=target: _convert_image(settings, image, target, report, pool))  # type: ignore[misc]
+        if error:
+            report.fail(source, error)
+        yield Result(source, None if error else str(target), error or None)
+
+
+def _attempt(entry: Input, work: Callable[[], T]) -> tuple[T | None, str]:
+    """What `work` returns, or None and the message for the user: whatever is wrong with one image, the others are tried."""
+    source = shown(entry.path)
+    try:
+        return work(), ""
+    except ProcError as error:
+        return None, str(error)
+    except MemoryError:
+        return None, f"{source}: out of memory: give it more, or set MEMORY_LIMIT_MB to what there really is"
+    except Exception as error:  # a library's surprise at a broken file, or a mistake of ours: neither may stop the batch
+        logger.opt(exception=error).debug(f"{source}: unexpected error")
+        return None, f"{source}: unexpected {type(error).__name__}: {error} (LOG_LEVEL=DEBUG shows where)".replace("\n", " ")
+
+
+def _convert_image(settings: Settings, image: "Image", target: Path, report: Report, pool: "Pool") -> None:
+    from omezarr_proc.convert import Conversion, dataset_key
+
+    if _is_done(target, dataset_key(image, settings), settings, report, image.source):
+        return
+    for note in image.notes:
+        logger.info(f"{image.source}: {note}")
+    limits = read_limits(settings.memory_limit_mb, settings.max_workers)
+    report.finish(Conversion(image, target, settings, limits, pool, report).run())
+
+
+def _is_done(target: Path, key: str, settings: Settings, report: Report, source: str) -> bool:
+    """Whether the dataset that is there already is to be left alone. Raises OutputError where it must not be there."""
+    if settings.existing == "force" or not target.exists():
+        return False
+    if store.published_key(target) == key:
+        report.skip(source, f"{target} is there already, made of the same input with the same settings")
+        return True
+    if settings.existing == "skip":
+        report.skip(source, f"{target} is there already (EXISTING=skip)")
+        return True
+    if settings.existing == "fail":
+        raise OutputError(
+            f"{target}: is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip"
+        )
+    return False

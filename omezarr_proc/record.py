@@ -1,0 +1,269 @@
+"""The record of a conversion: what is finished and safe on disk, and which attempts there were, so that a killed one goes on.
+
+`.NAME.record` is text, appended to only. First MAGIC, then one line for each fact: the CRC-32 of the rest in hexadecimal, and a JSON list:
+
+    ["dataset", format, key]                                   what is being made; the same for as long as the record is worth anything
+    ["begin", plan]   ["end", how]                             an attempt, noted before it starts, and its orderly end
+    ["unit", frame, level, y0, y1, x0, x1, extremes, bytes]    finished chunks (see `completed.Unit`)
+
+The first line that is torn or wrong ends the record. A unit is written after its chunks are on disk: every INTERVAL seconds a thread takes
+the units that were added by then, flushes the file system, appends their lines and flushes those.
+"""
+
+import contextlib
+import json
+import os
+import threading
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omezarr_proc.completed import Unit
+from omezarr_proc.errors import OutputError
+from omezarr_proc.faults import describe
+from omezarr_proc.hidden import MAGIC, record_path, staging_path
+from omezarr_proc.remove import remove_tree
+from omezarr_proc.sync import sync_filesystem, sync_folder
+
+FORMAT = 1
+INTERVAL = 2.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt: the plan it noted, how many units it finished, and how it ended; None: it was killed."""
+
+    plan: dict[str, Any]
+    units: int = 0
+    how: str | None = None
+
+
+@dataclass
+class History:
+    """What a record tells of earlier attempts; `end` is where its good part ends, in bytes."""
+
+    units: list[Unit] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    end: int = len(MAGIC)
+
+
+def line(fact: list[Any]) -> bytes:
+    """A line of the record."""
+    text = json.dumps(fact, separators=(",", ":"), allow_nan=False).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def unit_line(unit: Unit) -> bytes:
+    """The line of a finished unit; floats come back as they were."""
+    return line(["unit", unit.frame, unit.level, *unit.rows, *unit.columns, unit.extremes, unit.bytes])
+
+
+def read(data: bytes, key: str) -> History | None:
+    """What a record holds; None when it is of another dataset or format."""
+    if recorded_key(data) != key:
+        return None
+    history = History()
+    for text in data[len(MAGIC) :].splitlines(keepends=True):
+        fact = _fact(text)
+        if not fact:
+            break
+        _take(history, fact)
+        history.end += len(text)
+    return history
+
+
+def recorded_key(data: bytes) -> str | None:
+    """The key of the dataset that a record is about; None where it tells none, or is of another format."""
+    match _fact(data[len(MAGIC) :].partition(b"\n")[0] + b"\n"):
+        case ["dataset", int(version), str(key)] if version == FORMAT and data.startswith(MAGIC):
+            return key
+    return None
+
+
+def _fact(text: bytes) -> list[Any] | None:
+    """A line's content; None when it is torn or wrong."""
+    if text[8:9] != b" " or not text.endswith(b"\n") or text[:8] != b"%08x" % zlib.crc32(text[9:-1]):
+        return None
+    fact: list[Any] = json.loads(text[9:])
+    return fact
+
+
+def _take(history: History, fact: list[Any]) -> None:
+    attempts = history.attempts
+    match fact:
+        case ["unit", frame, level, y0, y1, x0, x1, extremes, size]:
+            found = tuple(None if pair is None else (pair[0], pair[1]) for pair in extremes)
+            history.units.append(Unit(frame, level, (y0, y1), (x0, x1), found, size))
+            if attempts:
+                attempts[-1] = Attempt(attempts[-1].plan, attempts[-1].units + 1, attempts[-1].how)
+        case ["begin", plan]:
+            attempts.append(Attempt(plan))
+        case ["end", how] if attempts:
+            attempts[-1] = Attempt(attempts[-1].plan, attempts[-1].units, how)
+
+
+class Record:
+    """The record and the staging folder of a dataset in the making. Methods raise OutputError, also for what went wrong in the thread.
+
+    units     what earlier attempts finished
+    attempts  the earlier attempts, oldest first
+    staging   the folder of the dataset in the making; it holds no `zarr.json`
+    """
+
+    def __init__(self, target: Path, fd: int, history: History, interval: float) -> None:
+        """Use `open`."""
+        self.path, self.staging = record_path(target), staging_path(target)
+        self.units, self.attempts = tuple(history.units), tuple(history.attempts)
+        self._fd, self._end, self._interval = fd, history.end, interval
+        self._changed = threading.Condition()
+        self._waiting: list[bytes] = []
+        self._units = self._urgent = self._busy = self._closed = False
+        self._error: OSError | None = None
+        try:
+            threading.Thread(target=self._write_by_time, daemon=True).start()
+        except RuntimeError as error:
+            raise OutputError(f"{self.path}: cannot start a thread: allow this user more processes") from error
+
+    @classmethod
+    def open(cls, target: Path, key: str, interval: float = INTERVAL) -> "Record":
+        """Go on with what is staged for `target` if it is `key`'s, else remove that and begin anew. The caller holds the dataset's lock.
+
+        Raises OutputError, also where hidden files are in the way that are not certainly ours.
+        """
+        path, staging = record_path(target), staging_path(target)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            try:
+                return cls(target, fd, _prepare(fd, path, staging, key), interval)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            raise OutputError(f"{staging}: cannot make the output: {describe(error)}") from error
+
+    @property
+    def resumed(self) -> bool:
+        """Whether something was finished before."""
+        return bool(self.units)
+
+    @property
+    def unfinished(self) -> int:
+        """How many of the latest attempts in a row were killed: each should make the next plan a step smaller."""
+        ended = [attempt.how is not None for attempt in reversed(self.attempts)]
+        return ended.index(True) if True in ended else len(ended)
+
+    @property
+    def stalled(self) -> int:
+        """How many of the latest attempts in a row were killed before they had finished anything."""
+        moved = [attempt.how is not None or attempt.units > 0 for attempt in reversed(self.attempts)]
+        return moved.index(True) if True in moved else len(moved)
+
+    def begin(self, plan: dict[str, Any]) -> None:
+        """Note an attempt; when this returns, it is on disk."""
+        self._append([line(["begin", plan])])
+        self.flush()
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Note units whose chunk files are written and closed. Does not wait for the disk."""
+        self._append([unit_line(unit) for unit in units], units=True)
+
+    def end(self, how: str, timeout: float | None = None) -> bool:
+        """Note the orderly end of the attempt; returns whether it is on disk within `timeout` seconds."""
+        self._append([line(["end", how])])
+        return self.flush(timeout)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Get everything onto the disk; returns whether it is there within `timeout` seconds."""
+        with self._changed:
+            self._urgent = True
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: self._error or not (self._waiting or self._busy), timeout)
+        self._check()
+        return bool(done)
+
+    def close(self) -> None:
+        """Stop; what was not flushed is not noted. Never waits for the disk."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def _append(self, lines: list[bytes], units: bool = False) -> None:
+        self._check()
+        with self._changed:
+            self._waiting += lines
+            self._units |= units
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise OutputError(f"{self.path}: cannot note what is finished: {describe(self._error)}") from self._error
+
+    def _write_by_time(self) -> None:
+        while not self._closed and self._error is None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._urgent, self._interval)
+                data, units = b"".join(self._waiting), self._units
+                self._waiting, self._units, self._urgent = [], False, False
+                self._busy = bool(data)
+            error = self._write(data, units) if data else None
+            with self._changed:
+                self._busy, self._error = False, error
+                self._changed.notify_all()
+        os.close(self._fd)
+
+    def _write(self, data: bytes, units: bool) -> OSError | None:
+        try:
+            if units:
+                sync_filesystem(self.staging)
+            _write_all(self._fd, data)
+            os.fsync(self._fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._end)
+            return error
+        self._end += len(data)
+        return None
+
+
+def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
+    """Bring record and staging into step; what the record says of `key` is true of `staging` afterwards."""
+    with open(fd, "rb", closefd=False) as file:
+        data = file.read()
+    if MAGIC.startswith(data) and data != MAGIC:  # new, or its maker was killed
+        if os.path.lexists(staging):
+            path.unlink()
+            raise OutputError(f"{staging}: is in the way and not known to be of omezarr_proc: remove it, then run again")
+        os.ftruncate(fd, 0)
+        _write_all(fd, MAGIC)
+        os.fsync(fd)
+        sync_folder(path.parent)
+    elif not data.startswith(MAGIC):
+        raise OutputError(f"{path}: is in the way and not of omezarr_proc: remove it, then run again")
+    history = read(data, key)
+    if history is not None and staging.is_dir():
+        os.ftruncate(fd, history.end)
+        _forget_metadata(staging)
+        return history
+    os.ftruncate(fd, len(MAGIC))
+    os.fsync(fd)  # before anything of the staging folder goes: half of it must not be taken for the whole
+    if not remove_tree(staging):
+        raise OutputError(f"{staging}: cannot remove what an earlier run has left: remove it, then run again")
+    header = line(["dataset", FORMAT, key])
+    _write_all(fd, header)
+    os.fsync(fd)
+    staging.mkdir()
+    return History(end=len(MAGIC) + len(header))
+
+
+def _forget_metadata(staging: Path) -> None:
+    """Remove what zarr writes anew in each attempt, whole or torn."""
+    for path in (*staging.glob("zarr.json*"), *staging.glob("*/zarr.json*")):
+        path.unlink()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,0 +1,60 @@
+"""Shared memory for band slots: an anonymous file whose descriptor travels to the workers over their sockets.
+
+`memfd_create` where there is one: it needs no /dev/shm (Lambda has none, Fargate 64 MB of it), counts in the cgroup like any memory,
+and goes with its last holder, so nothing can leak. Elsewhere (macOS, a kernel that refuses) an unlinked temporary file has the same
+properties at the price of being written back to disk. `multiprocessing.shared_memory` has a name that outlives a killed process
+and dies of SIGBUS past the limit of /dev/shm, so it is not used.
+"""
+
+import mmap
+import os
+import tempfile
+
+
+class Arena:
+    """The main process's side: one anonymous file, grown to the largest plan of the run; it never maps it."""
+
+    def __init__(self, kind: str | None = None) -> None:
+        """Take `memfd` or an unlinked `file`; by default the first that works."""
+        self.size = 0
+        self.kind, self.fd = _open(kind)
+
+    def grow(self, size: int) -> None:
+        """Make room for `size` bytes; pages are taken from the system when they are first touched."""
+        if size <= self.size:
+            return
+        if self.kind == "file":
+            os.posix_fallocate(self.fd, 0, size) if hasattr(os, "posix_fallocate") else os.ftruncate(self.fd, size)
+        else:
+            os.ftruncate(self.fd, size)
+        self.size = size
+
+    def close(self) -> None:
+        """Let go of the memory; it is freed when the workers have ended too."""
+        os.close(self.fd)
+
+
+def _open(kind: str | None) -> tuple[str, int]:
+    if kind in (None, "memfd") and hasattr(os, "memfd_create"):
+        try:
+            return "memfd", os.memfd_create("omezarr_proc", os.MFD_CLOEXEC)
+        except OSError:
+            if kind:
+                raise
+    with tempfile.TemporaryFile(prefix="omezarr_proc-") as file:
+        return "file", os.dup(file.fileno())
+
+
+class ArenaMap:
+    """A worker's side: the same memory mapped, remapped when the main process has grown it."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over the descriptor `fd`."""
+        self._fd = fd
+        self._map: mmap.mmap | None = None
+
+    def buffer(self, end: int) -> mmap.mmap:
+        """The mapped memory, at least `end` bytes long. Arrays over an earlier, shorter map stay valid."""
+        if self._map is None or len(self._map) < end:
+            self._map = mmap.mmap(self._fd, os.fstat(self._fd).st_size)
+        return self._map

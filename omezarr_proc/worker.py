@@ -1,0 +1,129 @@
+"""A worker process: answers tasks until the main process closes the connection.
+
+It opens what a task names, touches the part of the slot that the task owns, and waits for nobody but the main process. It logs nothing;
+what goes wrong travels back as the answer.
+"""
+
+import os
+import traceback
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc import windows
+from omezarr_proc.chunks import ChunkStore
+from omezarr_proc.errors import ProcError
+from omezarr_proc.image import Rect
+from omezarr_proc.loading import Loader
+from omezarr_proc.pyramid import Pass, SlotLevel, ceil_div, slot_levels
+from omezarr_proc.shm import ArenaMap
+from omezarr_proc.tasks import Count, Counted, Failed, Job, Load, Reply, Spool, Task, Whole, Write, Written
+from omezarr_proc.writing import Writer
+
+
+def serve(connection: Connection, memory_fd: int) -> None:
+    """Answer every task with `Written` or `Failed`. A `Job` says what the next tasks are about; it is followed by the spool file's descriptor."""
+    arena = ArenaMap(memory_fd)
+    bench: _Bench | None = None
+    while True:
+        try:
+            message = connection.recv()
+            if isinstance(message, Job):
+                if bench:
+                    bench.close()
+                bench = _Bench(message, arena, recv_handle(connection) if "spool" in message.access else None)
+                continue
+            assert bench is not None  # the pool sends the job before any task
+            connection.send(_answer(bench, message))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _answer(bench: "_Bench", task: Task) -> Reply:
+    source = bench.job.image.source
+    try:
+        return bench.do(task)
+    except ProcError as error:
+        return Failed(error, traceback.format_exc())
+    except MemoryError:
+        return Failed(ProcError(f"{source}: a worker ran out of memory: give it more, or set MAX_WORKERS lower"), traceback.format_exc())
+    except Exception as error:  # whatever a codec raises on a broken file must reach the main process, and the worker go on
+        return Failed(ProcError(f"{source}: {type(error).__name__}: {error}".replace("\n", " ")), traceback.format_exc())
+
+
+class _Bench:
+    """A worker's tools for one image."""
+
+    def __init__(self, job: Job, arena: ArenaMap, spool: int | None) -> None:
+        self.job = job
+        self._arena = arena
+        self._spool = spool
+        self._loader = Loader(job, spool)
+        self._writer = Writer(job)
+
+    def close(self) -> None:
+        self._loader.close()
+        if self._spool is not None:
+            os.close(self._spool)
+
+    def do(self, task: Task) -> Written | Counted:
+        match task:
+            case Load():
+                self._load(task)
+                return Written()
+            case Write():
+                return self._write(task)
+            case Whole(stage, slot, band):
+                self._load(Load(stage, slot, band, band.rect))
+                steps = range(stage.last - stage.first + 1)
+                done = [self._write(Write(stage, slot, band, step, self._all_tiles(band.at(step)))) for step in steps]
+                return Written(sum(w.chunks for w in done), sum(w.bytes for w in done), done[0].extremes)
+            case Spool(frame):
+                self._loader.spool(frame)
+                return Written()
+            case Count():
+                return Counted(self._count(task))
+
+    def _load(self, task: Load) -> None:
+        self._loader.load(task.stage, task.band, task.rect, self._tiles(task.stage, task.slot, 0))
+
+    def _write(self, task: Write) -> Written:
+        last = task.stage.first + task.step == task.stage.last
+        above = None if last else self._tiles(task.stage, task.slot, task.step + 1)
+        return self._writer.write(task, self._tiles(task.stage, task.slot, task.step), above)
+
+    def _count(self, task: Count) -> windows.Counts:
+        store = self.job.store
+        level = store.levels[task.level]
+        plane = Rect(0, level.height, 0, level.width)
+        parts = (
+            windows.count(pixels) if task.places is None else windows.count_within(pixels, task.places)
+            for frame in task.frames
+            for channel, _, _, pixels in store.read(task.level, frame, plane)
+            if channel == task.channel
+        )
+        total = next(parts)
+        for counts in parts:
+            total += counts
+        return total
+
+    def _all_tiles(self, rect: Rect) -> Rect:
+        tile = self.job.store.tile
+        return Rect(0, ceil_div(rect.height, tile), 0, ceil_div(rect.width, tile))
+
+    def _tiles(self, stage: Pass, slot: int, step: int) -> NDArray[Any]:
+        """The slot's array of one level: [tile rows, tile columns, channels, tile, tile]."""
+        store = self.job.store
+        parts, size = _slot(stage, self.job.store)
+        part = parts[step]
+        shape = (part.rows, part.columns, store.frames.channels, store.tile, store.tile)
+        return np.ndarray(shape, store.dtype, self._arena.buffer(slot + size), slot + part.offset)
+
+
+@lru_cache(maxsize=8)
+def _slot(stage: Pass, store: ChunkStore) -> tuple[tuple[SlotLevel, ...], int]:
+    return slot_levels(stage, store.levels, store.tile, store.frames.channels, np.dtype(store.dtype).itemsize)

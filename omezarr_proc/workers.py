@@ -1,0 +1,125 @@
+"""The pool: workers that each talk over one socket, started from the nursery, watched, replaced.
+
+Built on pipes and `multiprocessing.connection.wait` alone: the standard pools need semaphores, which AWS Lambda lacks, and hang or break
+as a whole when a worker is killed.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import send_handle
+
+from omezarr_proc.errors import ProcError
+from omezarr_proc.nursery import Nursery
+from omezarr_proc.shm import Arena
+from omezarr_proc.tasks import Job, Reply, Task
+
+
+class WorkerDiedError(ProcError):
+    """A worker process ended by itself; SIGKILL mostly means that memory ran out."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        """`status`: negative for a signal, as `os.waitstatus_to_exitcode` has it."""
+        self.pid, self.status = pid, status
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        hint = " (out of memory? give it more, or set MAX_WORKERS lower)" if status == -signal.SIGKILL else ""
+        super().__init__(f"worker process {pid} was {how}{hint}" if status < 0 else f"worker process {pid} {how}")
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker process and the tasks it has been sent and not yet answered, oldest first."""
+
+    pid: int
+    connection: Connection
+    tasks: deque[Task] = field(default_factory=deque)
+
+
+class Pool:
+    """All workers of a run. Only the thread that made it may use it."""
+
+    def __init__(self) -> None:
+        """Start the nursery; workers come with `resize`."""
+        self.arena = Arena()
+        self.workers: list[Worker] = []
+        self._nursery = Nursery()
+        self._job: Job | None = None
+        self._spool: int | None = None
+
+    def resize(self, count: int) -> None:
+        """Have exactly `count` workers, all of them idle."""
+        while len(self.workers) > count:
+            self._end([self.workers.pop()])
+        while len(self.workers) < count:
+            worker = Worker(*self._nursery.fork(self.arena.fd))
+            self.workers.append(worker)
+            self._brief(worker)
+
+    def begin(self, job: Job, spool: int | None = None) -> None:
+        """Tell every worker, also those to come, what the next tasks are about; `spool`: descriptor of the spool file, where the job uses one."""
+        self._job, self._spool = job, spool
+        for worker in self.workers:
+            self._brief(worker)
+
+    def _brief(self, worker: Worker) -> None:
+        if self._job:
+            self._send(worker, self._job)
+            if self._spool is not None:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    send_handle(worker.connection, self._spool, worker.pid)
+
+    def submit(self, worker: Worker, task: Task) -> None:
+        """Queue a task with a worker."""
+        worker.tasks.append(task)
+        self._send(worker, task)
+
+    def _send(self, worker: Worker, message: Job | Task) -> None:
+        # A dead worker's closed socket is noticed by `wait`, which knows how it ended.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            worker.connection.send(message)
+
+    def wait(self, timeout: float | None = None) -> list[tuple[Worker, Task, Reply]]:
+        """Answers that have come; waits for the first. Raises WorkerDiedError when a worker has ended (it is removed from the pool)."""
+        by_connection = {worker.connection: worker for worker in self.workers}
+        answers = []
+        for connection in wait(list(by_connection), timeout):
+            worker = by_connection[connection]  # type: ignore[index]
+            try:
+                reply = worker.connection.recv()
+            except (EOFError, ConnectionResetError):
+                self.workers.remove(worker)
+                worker.connection.close()
+                raise WorkerDiedError(worker.pid, self._nursery.status(worker.pid)) from None
+            answers.append((worker, worker.tasks.popleft(), reply))
+        return answers
+
+    def close(self, patience: float = 1.0) -> None:
+        """End all workers (within `patience` seconds, then by force) and the nursery, and let go of the memory."""
+        self._end(self.workers, patience)
+        self.workers = []
+        self._nursery.close()
+        self.arena.close()
+
+    def _end(self, workers: list[Worker], patience: float = 1.0) -> None:
+        """Closing its socket is how a worker is told to end; one that is busy ends at once, since nothing half done counts."""
+        for worker in workers:
+            worker.connection.close()
+        deadline = time.monotonic() + patience
+        for worker in workers:
+            while _alive(worker.pid) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+
+
+def _alive(pid: int) -> bool:
+    """Whether a worker still runs; a zombie that the nursery has not reaped does not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False

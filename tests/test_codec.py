@@ -1,0 +1,82 @@
+"""Codec: what it encodes is what zarr-python reads and writes."""
+
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numcodecs.blosc
+import numpy as np
+import pytest
+import zarr
+from zarr.codecs import BloscCodec
+
+from omezarr_proc.codec import Codec, codec_for
+
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
+
+
+def pixels(dtype: str, shape: tuple[int, ...] = (2, 64, 64)) -> np.ndarray[Any, Any]:
+    """Values whose bytes all differ from plane to plane, so that a wrong order or shuffle shows."""
+    return (np.arange(np.prod(shape)).reshape(shape) * 37 % 30011).astype(dtype)
+
+
+@pytest.mark.parametrize("cname", ["zstd", "lz4", "lz4hc", "zlib"])
+@pytest.mark.parametrize("shuffle", ["noshuffle", "shuffle", "bitshuffle"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_zarr_reads_what_encode_wrote(tmp_path: Path, dtype: str, shuffle: Any, cname: str) -> None:
+    data = pixels(dtype)
+    codec = Codec(cname, 5, shuffle, data.dtype.itemsize)
+    array = zarr.create_array(tmp_path / "a", shape=data.shape, chunks=data.shape, dtype=dtype, compressors=BloscCodec(**asdict(codec)))
+    chunk = tmp_path / "a" / "c" / "0" / "0" / "0"
+    chunk.parent.mkdir(parents=True)
+    chunk.write_bytes(codec.encode(data))
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a", mode="r")[:], data)
+    array[:] = data  # zarr writes the very same bytes from its own metadata
+    assert chunk.read_bytes() == codec.encode(data)
+    assert array.metadata.to_dict()["codecs"][1]["configuration"] == asdict(codec)  # type: ignore[index, call-overload]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_header_states_what_the_metadata_says(dtype: str) -> None:
+    data = pixels(dtype)
+    codec = Codec("zstd", 5, "bitshuffle", data.dtype.itemsize)
+    encoded = codec.encode(data)
+    assert numcodecs.blosc._cbuffer_metainfo(encoded)[:2] == (data.dtype.itemsize, numcodecs.blosc.BITSHUFFLE)
+    assert numcodecs.blosc.cbuffer_complib(encoded) == "Zstd"
+    out = np.zeros_like(data)
+    codec.decode(encoded, out)
+    np.testing.assert_array_equal(out, data)
+
+
+def test_codec_for_takes_the_dtype() -> None:
+    assert codec_for("uint16", "lz4", 3).typesize == 2
+    assert codec_for(np.float32, "lz4", 3).typesize == 4
+
+
+def test_encode_refuses_what_would_be_stored_wrong() -> None:
+    codec = codec_for("uint16", "zstd", 5)
+    data = pixels("uint16")
+    for wrong in (data[:, :, ::2], data.T, data.astype(">u2"), data.astype("uint32")):
+        with pytest.raises(ValueError, match="a chunk to encode must be contiguous"):
+            codec.encode(wrong)
+
+
+def test_decode_refuses_a_chunk_that_is_not_whole() -> None:
+    codec = codec_for("uint16", "zstd", 5)
+    data = pixels("uint16")
+    encoded = codec.encode(data)
+    for bad in (encoded[:7], encoded[:-1], encoded + b"\0"):
+        with pytest.raises(ValueError, match="a stored chunk"):
+            codec.decode(bad, np.zeros_like(data))
+    with pytest.raises(ValueError, match="a stored chunk has"):
+        codec.decode(encoded, np.zeros((3, 64, 64), "uint16"))
+    with pytest.raises(ValueError, match="contiguous"):
+        codec.decode(encoded, np.zeros((2, 64, 128), "uint16")[:, :, ::2])
+
+
+def test_blosc_starts_no_threads() -> None:
+    # In a process of its own, since zarr's import sets the same switch.
+    code = "import numcodecs.blosc, omezarr_proc.codec, sys; sys.exit(numcodecs.blosc.use_threads is not False)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

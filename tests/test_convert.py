@@ -1,0 +1,169 @@
+"""The whole way from TIFF to dataset, held against tifffile's pixels and tensorstore's box means."""
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorstore as ts
+import tifffile
+import zarr
+from ome_zarr_models.v05.image import Image as ImageModel
+
+from omezarr_proc import cli
+
+
+def convert(source: Path, target: Path, *flags: str) -> int:
+    return cli.main([str(source), "--output-dir", str(target), "--quiet", *flags])
+
+
+def levels(dataset: Path) -> list[np.ndarray]:
+    """All levels, read by tensorstore."""
+    group = zarr.open_group(dataset, mode="r")
+    paths = [d["path"] for d in group.attrs["ome"]["multiscales"][0]["datasets"]]
+    kv = [{"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{dataset / path}/"}} for path in paths]
+    return [np.asarray(ts.open(spec).result().read().result()) for spec in kv]
+
+
+def digest(dataset: Path) -> dict[str, str]:
+    files = (path for path in dataset.rglob("*") if path.is_file())
+    return {str(path.relative_to(dataset)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def box_means(array: np.ndarray, d: int) -> np.ndarray:
+    return np.asarray(ts.downsample(ts.array(array), [1] * (array.ndim - 2) + [d, d], "mean").read().result())
+
+
+def random_pixels(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    rng = np.random.default_rng(4)
+    if np.dtype(dtype).kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+
+
+TIFFS = {
+    "rgb tiles": ((1003, 1207, 3), "uint8", "YXS", {"photometric": "rgb", "tile": (128, 128), "compression": "deflate"}),
+    "rgb planar": ((3, 701, 509), "uint8", "CYX", {"photometric": "rgb", "planarconfig": "separate", "tile": (64, 64)}),
+    "4 channels": ((4, 517, 1031), "uint16", "CYX", {"photometric": "minisblack", "tile": (240, 240), "compression": "lzw"}),
+    "strips": (
+        (3, 643, 811),
+        "int16",
+        "CYX",
+        {"photometric": "minisblack", "rowsperstrip": 7, "compression": "deflate", "predictor": True},
+    ),
+    "one row a strip": ((643, 811), "uint8", "YX", {"photometric": "minisblack", "rowsperstrip": 1}),
+    "z-stack": ((5, 2, 333, 401), "uint16", "ZCYX", {"photometric": "minisblack"}),
+    "t, z and c": ((2, 3, 2, 100, 130), "int8", "TZCYX", {"photometric": "minisblack"}),
+    "big endian": ((401, 300), "uint32", "YX", {"photometric": "minisblack", "byteorder": ">", "tile": (128, 64)}),
+    "one pixel": ((1, 1), "uint8", "YX", {"photometric": "minisblack"}),
+}
+
+
+@pytest.mark.parametrize("d", [1, 2, 8])
+@pytest.mark.parametrize("name", TIFFS)
+def test_every_level_is_the_box_mean_of_the_one_before(tmp_path: Path, name: str, d: int) -> None:
+    shape, dtype, axes, options = TIFFS[name]
+    pixels = random_pixels(shape, dtype)
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, ome=True, metadata={"axes": axes}, **options)
+    assert convert(tmp_path / "a.ome.tif", tmp_path, "--initial-downsample", str(d), "--tile-size", "64", "--min-dimension", "64") == 0
+
+    found = levels(tmp_path / "a.ome.zarr")
+    order = [axes.replace("S", "C").index(axis) for axis in "TCZYX" if axis in axes.replace("S", "C")]
+    expected = pixels.transpose(order)
+    if "C" not in axes and "S" not in axes:
+        expected = expected[np.newaxis]
+    expected = box_means(np.ascontiguousarray(expected), d) if d > 1 else expected
+    for level, array in enumerate(found):
+        np.testing.assert_array_equal(array, expected, err_msg=f"level {level}")
+        expected = box_means(array, 2)
+    assert max(found[-1].shape[-2:]) <= 64
+    ImageModel.from_zarr(zarr.open_group(tmp_path / "a.ome.zarr", mode="r"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_floats_accumulate_in_float64_and_are_stored_as_float32(tmp_path: Path, dtype: str) -> None:
+    pixels = random_pixels((130, 150), "float64").astype(dtype)
+    pixels[:8, :9], pixels[40, 40] = np.nan, np.inf
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(48, 48))
+    assert convert(tmp_path / "a.tif", tmp_path, "--tile-size", "64", "--min-dimension", "64") == 0
+    base, top = levels(tmp_path / "a.ome.zarr")
+    boxes = pixels.astype("float64").reshape(65, 2, 75, 2).transpose(0, 2, 1, 3).reshape(65, 75, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nanmean of nothing but NaN
+        expected = np.nanmean(boxes, axis=2).astype("float32")
+    assert base.dtype == top.dtype == np.float32
+    np.testing.assert_array_equal(base[0], expected)
+
+
+@pytest.mark.parametrize("name", ["rgb tiles", "4 channels", "strips", "z-stack"])
+def test_the_same_bytes_whatever_the_plan(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, dtype, axes, options = TIFFS[name]
+    tifffile.imwrite(tmp_path / "a.ome.tif", random_pixels(shape, dtype), ome=True, metadata={"axes": axes}, **options)
+    flags = ("--tile-size", "64", "--min-dimension", "32")
+    assert convert(tmp_path / "a.ome.tif", tmp_path / "1", *flags) == 0
+    from omezarr_proc import sizing
+
+    monkeypatch.setattr(sizing, "SLOT_TARGETS", (0,))  # the lowest bands, the most passes
+    assert convert(tmp_path / "a.ome.tif", tmp_path / "2", *flags, "--max-workers", "1") == 0
+    monkeypatch.setattr(sizing, "SLOT_TARGETS", (1 << 19,))
+    assert convert(tmp_path / "a.ome.tif", tmp_path / "3", *flags, "--max-workers", "3") == 0
+    expected = digest(tmp_path / "1" / "a.ome.zarr")
+    assert expected["zarr.json"] and len(expected) > 10
+    assert digest(tmp_path / "2" / "a.ome.zarr") == expected
+    assert digest(tmp_path / "3" / "a.ome.zarr") == expected
+
+
+def test_labels_by_nearest_keep_their_values(tmp_path: Path) -> None:
+    labels = random_pixels((257, 301), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", labels, rowsperstrip=3, compression="deflate")
+    assert convert(tmp_path / "a.tif", tmp_path, "--downsample-method", "nearest", "--tile-size", "64", "--min-dimension", "64") == 0
+    for level, array in enumerate(levels(tmp_path / "a.ome.zarr")):
+        np.testing.assert_array_equal(array[0], labels[:: 2 << level, :: 2 << level])
+
+
+def test_large_integers_are_narrowed_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = np.arange(100 * 100, dtype="int64").reshape(100, 100) - 5000
+    tifffile.imwrite(tmp_path / "fits.tif", values)
+    assert convert(tmp_path / "fits.tif", tmp_path, "--initial-downsample", "1") == 0
+    assert levels(tmp_path / "fits.ome.zarr")[0].dtype == np.int32
+    np.testing.assert_array_equal(levels(tmp_path / "fits.ome.zarr")[0][0], values)
+    values[70, 30] = 2**40
+    tifffile.imwrite(tmp_path / "large.tif", values)
+    assert convert(tmp_path / "large.tif", tmp_path) == 1
+    message = capsys.readouterr().err
+    assert "large.tif" in message and "y=70, x=30" in message and str(2**40) in message
+    assert not (tmp_path / "large.ome.zarr").exists()
+
+
+def test_a_dataset_with_the_same_key_is_left_alone(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels((300, 300), "uint8"))
+    source, dataset = tmp_path / "a.tif", tmp_path / "a.ome.zarr"
+    assert convert(source, tmp_path) == 0
+    inode = dataset.stat().st_ino
+    assert convert(source, tmp_path) == 0 and dataset.stat().st_ino == inode
+    assert convert(source, tmp_path, "--existing", "force") == 0 and dataset.stat().st_ino != inode
+    inode = dataset.stat().st_ino
+    assert convert(source, tmp_path, "--tile-size", "64", "--existing", "fail") == 1 and dataset.stat().st_ino == inode
+    assert convert(source, tmp_path, "--tile-size", "64", "--existing", "skip") == 0 and dataset.stat().st_ino == inode
+    assert convert(source, tmp_path, "--tile-size", "64") == 0 and dataset.stat().st_ino != inode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.tif"]
+
+
+def test_a_broken_input_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "broken.tif").write_bytes(b"II*\0garbage")
+    tifffile.imwrite(tmp_path / "in" / "good.tif", random_pixels((100, 100), "uint8"))
+    assert cli.main(["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "out"), "--quiet"]) == 1
+    message = capsys.readouterr().err
+    assert "broken.tif" in message and "Traceback" not in message
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.ome.zarr"]
+
+
+def test_dry_run_tells_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels((600, 700), "uint16"), tile=(256, 256))
+    assert convert(tmp_path / "a.tif", tmp_path / "out", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "300 x 350, 4 chunks" in shown and "projected peak" in shown and "workers" in shown
+    assert not (tmp_path / "out").exists()

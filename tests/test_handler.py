@@ -1,0 +1,174 @@
+"""The Lambda handler: payload to settings, results, failures, and that nothing is left behind."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from loguru import logger
+
+import omezarr_proc
+from omezarr_proc import handler as module
+from omezarr_proc.errors import SettingsError
+from omezarr_proc.handler import ConversionError, handler, overrides_of
+from omezarr_proc.progress import Summary
+from omezarr_proc.settings import table
+
+TOKEN = "s3cr3t-token"
+
+
+@pytest.fixture(autouse=True)
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    for entry in table():
+        monkeypatch.delenv(entry.variable, raising=False)
+    fake = SimpleNamespace(errors={}, skip=set())
+
+    def run(settings, inputs, report, *, deadline=None):
+        fake.settings, fake.deadline = settings, deadline
+        logger.info(f"working with {settings.session_token.reveal()}")
+        for entry in inputs:
+            if entry.path.name in fake.skip:
+                report.skip(str(entry.path), "is there already")
+            elif entry.path.name not in fake.errors:
+                report.finish(Summary(f"{entry.path.stem}.ome.zarr", (1, 8, 8), 1, 4, 64, 0.1234567, 64))
+        return [SimpleNamespace(source=str(entry.path), error=fake.errors.get(entry.path.name)) for entry in inputs]
+
+    fake.run = run
+    monkeypatch.setitem(sys.modules, "omezarr_proc.process", fake)
+    monkeypatch.setattr(omezarr_proc, "process", fake, raising=False)
+    yield fake
+
+
+@pytest.fixture
+def event(tmp_path: Path) -> dict[str, object]:
+    (tmp_path / "in").mkdir()
+    for name in ("a.tif", "b.tif", "c.tif"):
+        (tmp_path / "in" / name).write_bytes(b"II*\0")
+    return {
+        "inputDir": str(tmp_path / "in"),
+        "outputDir": str(tmp_path / "out"),
+        "workflowInstanceId": "w-17",
+        "sessionToken": TOKEN,
+        "refreshToken": f"{TOKEN}-2",
+    }
+
+
+def test_payload_and_environment_become_settings(event, engine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TILE_SIZE", "128")
+    monkeypatch.setenv("COMPRESSION", "lz4")
+    monkeypatch.setenv("SESSION_TOKEN", "of the function")
+    environ = dict(os.environ)
+    handler(event | {"TILE_SIZE": 512, "USE_EXISTING_RESOLUTIONS": True, "AXES": "czyx", "MIN_DIMENSION": None}, None)
+    settings = engine.settings
+    assert (settings.tile_size, settings.compression, settings.axes, settings.use_existing_resolutions) == (512, "lz4", "czyx", True)
+    assert (settings.workflow_instance_id, settings.session_token.reveal(), settings.min_dimension) == ("w-17", TOKEN, 256)
+    assert dict(os.environ) == environ
+
+
+def test_result_is_small_and_json(event, engine):
+    engine.skip = {"b.tif"}
+    result = handler(event, None)
+    assert json.loads(json.dumps(result)) == result
+    assert (result["status"], result["workflowInstanceId"], len(result["images"])) == ("ok", "w-17", 3)
+    assert result["images"][0] == {
+        "dataset": "a.ome.zarr",
+        "status": "converted",
+        "shape": [1, 8, 8],
+        "levels": 1,
+        "chunks": 4,
+        "bytes": 64,
+        "seconds": 0.123,
+    }
+    assert result["images"][2]["status"] == "is there already"
+    assert TOKEN not in json.dumps(result)
+
+
+def test_result_of_many_images_stays_below_what_lambda_takes(event, monkeypatch: pytest.MonkeyPatch):
+    report = SimpleNamespace(summaries=[Summary("n" * 200, (1,) * 5, 9, 10**6, 10**12, 1.0, 1)] * 9000, skipped=[])
+    result = module.result_of(SimpleNamespace(workflow_instance_id="w"), report)
+    assert result["moreImages"] == 4000
+    assert len(json.dumps(result)) < 6_000_000 / 2
+
+
+def test_failure_raises_and_names_the_files_without_tokens(event, engine):
+    engine.errors = {"a.tif": f"is broken near {TOKEN}-2", "c.tif": "c.tif is empty"}
+    with pytest.raises(ConversionError) as caught:
+        handler(event, None)
+    assert "2 of 3 inputs failed" in str(caught.value)
+    assert "a.tif: is broken near ***" in str(caught.value)
+    assert "c.tif is empty" in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+def test_many_failures_are_counted():
+    text = module.failure_text([(f"{number}.tif", "bad") for number in range(100)], 200)
+    assert text.startswith("100 of 200 inputs failed: 0.tif: bad; ")
+    assert text.endswith("; and 80 more")
+
+
+@pytest.mark.parametrize("bad", [None, [], "text", 5])
+def test_an_event_that_is_no_object_is_refused(bad: object):
+    with pytest.raises(SettingsError, match="must be an object"):
+        handler(bad, None)  # type: ignore[arg-type]
+
+
+def test_wrong_settings_raise_one_message_without_tokens(event):
+    with pytest.raises(SettingsError) as caught:
+        handler(event | {"TILE_SIZE": 300, "AXES": TOKEN, "inputDir": None}, None)
+    assert all(part in str(caught.value) for part in ("TILE_SIZE='300'", "AXES=", "INPUT_DIR"))
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, ["x"]])
+def test_a_setting_that_is_no_text_is_refused_without_its_value(event, value: object):
+    with pytest.raises(SettingsError, match="outputDir must be text or a number"):
+        handler(event | {"outputDir": value}, None)
+
+
+def test_missing_input_raises(event, tmp_path: Path):
+    with pytest.raises(SettingsError, match="does not exist"):
+        handler(event | {"inputDir": str(tmp_path / "gone")}, None)
+
+
+def test_unknown_keys_are_ignored_and_counted_in_the_debug_log_only(event, capsys: pytest.CaptureFixture[str]):
+    handler(event | {"LOG_LEVEL": "DEBUG", "tile_size": 3, "apiKey": "hidden-value"}, None)
+    text = capsys.readouterr().err
+    assert "2 keys of the event are no settings" in text
+    assert "hidden-value" not in text
+    assert TOKEN not in text
+    assert "working with ***" in text
+
+
+def test_json_logs_are_json(event, capsys: pytest.CaptureFixture[str]):
+    handler(event | {"LOG_FORMAT": "json"}, None)
+    assert all(json.loads(line)["level"] == "INFO" for line in capsys.readouterr().err.splitlines())
+
+
+def test_nothing_of_an_invocation_is_left_for_the_next(event, engine, capsys: pytest.CaptureFixture[str]):
+    handler(event, None)
+    engine.errors = {"a.tif": "bad"}
+    with pytest.raises(ConversionError):
+        handler({key: event[key] for key in ("inputDir", "outputDir")}, None)
+    assert not engine.settings.session_token
+    assert engine.settings.workflow_instance_id == ""
+    capsys.readouterr()
+    logger.error("after the invocation")
+    assert capsys.readouterr().err == ""
+
+
+def test_deadline_is_when_the_context_says(event, engine):
+    handler(event, SimpleNamespace(get_remaining_time_in_millis=lambda: 42_000))
+    assert engine.deadline == pytest.approx(time.monotonic() + 42, abs=1)
+    handler(event, None)
+    assert engine.deadline is None
+
+
+def test_overrides_by_both_spellings():
+    assert overrides_of({"inputDir": "a", "TILE_SIZE": 64, "IMAGES": "0,2", "x": 1}) == (
+        {"INPUT_DIR": "a", "TILE_SIZE": "64", "IMAGES": "0,2"},
+        1,
+    )

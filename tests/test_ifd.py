@@ -1,0 +1,99 @@
+"""The walk over directories: both byte orders and sizes, and everything a broken file can do to it."""
+
+import os
+import struct
+import time
+
+import pytest
+from tiffs import build, grey
+
+from omezarr_proc import ifd
+from omezarr_proc.errors import InputError
+
+
+@pytest.fixture
+def walk(tmp_path):
+    opened = []
+
+    def directory(content):
+        path = tmp_path / "x.tif"
+        path.write_bytes(content)
+        opened.append(os.open(path, os.O_RDONLY))
+        return ifd.Directory(str(path), opened[-1])
+
+    yield directory
+    for fd in opened:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+def test_tags_of_all_kinds_of_file(walk, order, big):
+    pages = [grey(bytes(12), 4, 3, t258=(3, [8, 9, 10]), t270=(2, b"caf\xc3\xa9\0"), t40000=(1, b"\x05")) for _ in range(3)]
+    directory = walk(build(pages, order, big))
+    chain = directory.chain()
+    assert len(chain) == 3
+    assert directory.integers(chain[2], 258).tolist() == [8, 9, 10]
+    assert (directory.integer(chain[0], 256, 0), directory.integer(chain[0], 999, 7), directory.integer(chain[1], 40000, 0)) == (4, 7, 5)
+    assert directory.text(chain[0], 270) == "café"
+    assert directory.text(chain[0], 256) == ""
+
+
+def test_texts_that_are_not_utf8_are_windows_1252(walk):
+    directory = walk(build([grey(b"\0", 1, 1, t270=(2, b"0.5 \xb5m\0junk"))]))
+    assert directory.text(directory.ifd(directory.first), 270) == "0.5 µm"
+
+
+def test_rationals(walk):
+    directory = walk(build([grey(b"\0", 1, 1, t282=(1, b"x"))]))
+    page = directory.ifd(directory.first)
+    assert directory.rational(page, 282) is None  # not a rational
+    assert directory.rational(page, 283) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"hello, world, this is text", "not a TIFF"),
+        (b"II*\0", "not a TIFF"),
+        (b"II)\0\x08\0\0\0", "version 41"),
+        (b"II*\0\xff\xff\xff\x7f", "outside the file"),
+        (b"II*\0\0\0\0\0", "no page"),
+        (b"II*\0\x08\0\0\0\0\0\0\0", "0 tags"),
+        (b"II*\0\x08\0\0\0\xff\xff", "65535 tags"),
+        (b"II*\0\x08\0\0\0\x05\0" + bytes(20), "cut off"),
+        (b"II+\0\x04\0\0\0" + bytes(8), "not a valid TIFF"),
+    ],
+)
+def test_broken_files_are_refused_in_one_line(walk, content, reason):
+    with pytest.raises(InputError, match=reason) as error:
+        walk(content).chain()
+    assert "\n" not in str(error.value)
+    assert "x.tif" in str(error.value)
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_loops_are_found(walk, target):
+    content = build([grey(b"\0", 1, 1)] * 3, following=lambda starts: starts[target])
+    with pytest.raises(InputError, match="loops"):
+        walk(content).chain()
+
+
+def test_a_million_pages_end_in_bounded_time(walk):
+    entry = struct.pack("<HHHII", 1, 256, 3, 1, 1)
+    count, size = ifd.MAX_PAGES + 1000, len(entry) + 4
+    content = b"II*\0\x08\0\0\0" + b"".join(entry + struct.pack("<I", 8 + (i + 1) * size) for i in range(count))
+    began = time.monotonic()
+    with pytest.raises(InputError, match="more than"):
+        walk(content).chain()
+    assert time.monotonic() - began < 30
+
+
+def test_a_tag_that_claims_gigabytes_allocates_nothing(walk):
+    content = bytearray(build([grey(b"\0", 1, 1, t270=(2, b"some text\0"))]))
+    at = content.index(struct.pack("<HHI", 270, 2, 10))
+    content[at + 4 : at + 8] = b"\xff\xff\xff\xff"
+    directory = walk(bytes(content))
+    with pytest.raises(InputError, match="bytes; the file is corrupt"):
+        directory.text(directory.ifd(directory.first), 270)

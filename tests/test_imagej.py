@@ -1,0 +1,54 @@
+"""The descriptions of ImageJ and tifffile as axes."""
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+
+from omezarr_proc import imagej, shaped
+from omezarr_proc.image import AxisSize
+
+
+def test_a_hyperstack():
+    stack = imagej.parse("ImageJ=1.53c\nimages=24\nchannels=2\nslices=3\nframes=4\nunit=micron\nspacing=-2.5\nfinterval=0.5\n", 24, 1)
+    assert (stack.c, stack.z, stack.t) == (2, 3, 4)
+    assert stack.sizes == {"z": AxisSize(2.5, "micrometer"), "t": AxisSize(0.5, "second")}
+
+
+@pytest.mark.parametrize("text", ["ImageJ=1\nimages=6\nchannels=2\nslices=2", "ImageJ=1\nimages=6", "ImageJ=1\nimages=6\nslices=x"])
+def test_sizes_that_do_not_come_out_are_one_stack(text):
+    stack = imagej.parse(text, 6, 1)
+    assert (stack.c, stack.z, stack.t) == (1, 6, 1)
+
+
+def test_samples_counted_as_channels():
+    stack = imagej.parse("ImageJ=\nimages=3\nchannels=3", 1, 3)
+    assert (stack.c, stack.z, stack.t) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("unit", ["pixel", "", "bananas"])
+def test_units_that_are_none_give_no_size(unit):
+    assert imagej.parse(f"ImageJ=1\nimages=3\nslices=3\nunit={unit}\nspacing=2", 3, 1).sizes == {}
+
+
+@pytest.mark.parametrize(("letters", "shape"), [("TZCYX", (2, 3, 4, 5, 6)), ("CTZYX", (2, 3, 4, 5, 6)), ("QZYX", (2, 3, 5, 6)), ("YX", (5, 6))])
+def test_shaped_axes_go_into_t_z_c(letters, shape):
+    axes = shaped.parse(json.dumps({"shape": shape, "axes": letters}))
+    count = axes.planes(5, 6, 1)
+    assert count == np.prod(shape[:-2])
+    (t, c, z), order = axes.sizes(1)
+    stored = np.arange(count).reshape(shape[:-2])
+    lengths = dict(zip(letters, shape, strict=True))
+    assert (t, c) == (lengths.get("T", 1), lengths.get("C", 1))
+    for number, (it, iz, ic) in enumerate(product(range(t), range(z), range(c))):
+        if "Q" in letters:
+            assert order[number] == number
+        else:
+            assert order[number] == stored[tuple({"T": it, "Z": iz, "C": ic}[a] for a in letters[:-2])]
+    assert bool(axes.notes) == ("Q" in letters)
+
+
+@pytest.mark.parametrize("text", ["{", '{"shape": 3}', '{"shape": [1], "axes": "YX"}', '{"shape": [2, 2], "axes": "YY"}', '{"shape": [0, 2], "axes": "YX"}', "x"])
+def test_other_json_is_not_taken_for_it(text):
+    assert shaped.parse(text) is None

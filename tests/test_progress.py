@@ -1,0 +1,189 @@
+"""Progress: lines at the right moments, a bar that logs do not tear, a table that tells all."""
+
+import io
+import sys
+import threading
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loguru import logger
+
+from omezarr_proc import log
+from omezarr_proc.progress import BarReport, LineReport, Report, Summary, duration, make_report, quantity
+from omezarr_proc.settings import Settings
+
+SETTINGS = Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out"}, {})
+DONE = Summary("a.ome.zarr", (3, 8192, 8192), 6, 1365, 110_000_000, 2.0, 268_435_456, 180_000_000)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    written: list[str] = []
+    log.configure(SETTINGS, lambda text: written.append(text[9:].rstrip("\n")))
+    yield written
+    log.close()
+
+
+def run(seconds: float, steps: int) -> LineReport:
+    clock = Clock()
+    report = LineReport(clock)
+    report.start("a.tif", 1000 * steps)
+    for _ in range(steps):
+        clock.now += seconds / steps
+        report.advance(1000)
+    return report
+
+
+def test_lines_every_five_percent_with_rate_and_remaining_time(lines: list[str]):
+    run(seconds=100, steps=1000)
+    percents = [int(line.split()[1]) for line in lines]
+    assert percents == list(range(5, 101, 5))
+    assert lines[4] == "a.tif: 25 % of 1 Mpx, 10 kpx/s, 1:15 left"
+
+
+def test_a_line_after_thirty_seconds_at_the_latest(lines: list[str]):
+    run(seconds=1000, steps=1000)
+    assert len(lines) == pytest.approx(1000 / 30, abs=2)
+
+
+def test_small_images_say_nothing_in_between(lines: list[str]):
+    run(seconds=0.9, steps=100)
+    assert lines == []
+
+
+@hypothesis.settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 500), st.floats(0, 100)), max_size=60), st.integers(0, 1000))
+def test_any_sequence_of_steps_is_survived_and_never_floods(steps: list[tuple[int, float]], total: int):
+    clock = Clock()
+    written: list[str] = []
+    log.configure(SETTINGS, written.append)
+    report = LineReport(clock)
+    report.start("a.tif", total)
+    for units, seconds in steps:
+        clock.now += seconds
+        report.advance(units)
+    log.close()
+    assert len(written) <= sum(seconds for _, seconds in steps)
+
+
+def test_results_are_logged_and_kept(lines: list[str]):
+    report = Report()
+    report.start("a.tif", 10)
+    report.advance(10)
+    report.finish(DONE)
+    report.skip("b.ome.zarr", "is there already")
+    report.fail("c\n.tif", "is\nbroken")
+    assert lines == ["a.ome.zarr: done in 2.0 s, 134.2 Mpx/s", "b.ome.zarr: is there already", r"ERROR 'c\n.tif': is\nbroken"]
+    assert (report.summaries, report.skipped, report.failures) == (
+        [DONE],
+        [("b.ome.zarr", "is there already")],
+        [(r"'c\n.tif'", r"is\nbroken")],
+    )
+
+
+def test_table_is_aligned_and_complete():
+    report = Report()
+    report.finish(DONE)
+    report.finish(Summary("another/longer name.ome.zarr", (2, 60, 512, 512), 2, 17, 999, 0.04, 31_457_280))
+    report.skip("c.ome.zarr", "is there already")
+    report.fail("d.tif", "d.tif is empty")
+    table = report.table()
+    assert table[0].split() == ["image", "size", "levels", "chunks", "stored", "seconds", "Mpx/s", "peak", "memory"]
+    assert table[1].split() == ["a.ome.zarr", "3", "x", "8192", "x", "8192", "6", "1365", "110", "MB", "2.0", "134.2", "180", "MB"]
+    assert "999 B" in table[2]
+    assert len({len(line) for line in table[:3]}) == 1
+    assert table[3:] == ["skipped  c.ome.zarr: is there already", "FAILED   d.tif is empty"]
+    assert Report().table() == []
+
+
+def test_bar_shows_name_rate_and_remaining_time_and_starts_no_thread():
+    threads = threading.active_count()
+    stream = Terminal()
+    report = BarReport(stream)
+    report.start("slide.tif", 4_000_000)
+    report.advance(1_000_000)
+    report._bar.refresh()
+    assert threading.active_count() == threads
+    report.finish(DONE)
+    last = stream.getvalue().rsplit("\r", 3)[-3]
+    assert "slide.tif" in last
+    assert " 25%" in last
+    assert "1.00M/4.00M" in last
+    assert "px/s" in last
+    assert "<" in last  # elapsed<remaining
+    assert report._bar is None
+
+
+def screen(text: str) -> list[str]:
+    """What a terminal shows in the end: carriage returns overwrite."""
+    shown = []
+    for row in text.split("\n"):
+        cells: list[str] = []
+        for piece in row.split("\r"):
+            piece = piece.replace("\x1b[A", "")
+            cells[: len(piece)] = piece
+        shown.append("".join(cells).rstrip())
+    return shown
+
+
+def test_log_lines_do_not_tear_the_bar():
+    stream = Terminal()
+    report = BarReport(stream)
+    log.configure(SETTINGS, report.write)
+    report.start("slide.tif", 100)
+    report.advance(50)
+    logger.warning("something to know")
+    report.advance(50)
+    logger.info("and more")
+    report.finish(DONE)
+    report.write("the table\n")
+    log.close()
+    rows = screen(stream.getvalue())
+    assert [row[9:] for row in rows[:3]] == ["WARNING something to know", "and more", "a.ome.zarr: done in 2.0 s, 134.2 Mpx/s"]
+    assert rows[3:] == ["the table", ""]
+
+
+def test_a_bar_that_was_never_ended_is_taken_away_by_the_next_start_and_by_end():
+    report = BarReport(Terminal())
+    report.start("a", 10)
+    report.start("b", 10)
+    report.end()
+    report.end()
+    assert report._bar is None
+
+
+def test_make_report_fits_stderr(monkeypatch: pytest.MonkeyPatch):
+    assert type(make_report(quiet=True)) is Report
+    assert type(make_report()) is LineReport
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert type(make_report()) is BarReport
+    assert type(make_report(lines=True)) is LineReport
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 px"), (999, "999 px"), (2_400_000_000, "2.4 Gpx"), (999_999, "1 Mpx"), (5e15, "5e+03 Tpx"), (1234, "1.23 kpx")],
+)
+def test_quantity(number: float, text: str):
+    assert quantity(number, "px") == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (65, "1:05"), (3725, "1:02:05"), (3599.7, "1:00:00")])
+def test_duration(seconds: float, text: str):
+    assert duration(seconds) == text

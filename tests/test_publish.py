@@ -1,0 +1,335 @@
+"""Publish and its removal: by result, by system call trace, and killed at every system call that changes a name or flushes."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from omezarr_proc import publish as module
+from omezarr_proc.completed import Unit
+from omezarr_proc.errors import OutputError
+from omezarr_proc.hidden import MAGIC, aside_path, lock_path, record_path, staging_path
+from omezarr_proc.lock import Lock
+from omezarr_proc.publish import clear, dataset_key, publish, recover
+from omezarr_proc.record import Record
+from omezarr_proc.remove import remove_tree
+
+Tree = dict[str, bytes]
+
+
+def dataset(key: str) -> Tree:
+    """A small dataset: root metadata, one level, chunks that name their key."""
+    files = {f"0/c/0/{y}/0": f"{key} {y}".encode() for y in range(2)}
+    root = f'{{"attributes": {{"omezarr_proc": {{"key": "{key}"}}}}}}'.encode()
+    return files | {"0/zarr.json": b"0", "zarr.json": root}
+
+
+def write(folder: Path, files: Tree) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def tree(folder: Path) -> Tree:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+OLD, NEW = dataset("old"), dataset("new")
+HIDDEN = (lock_path, record_path, staging_path, aside_path)
+
+
+def stage(target: Path, key: str = "new") -> None:
+    record = Record.open(target, key)
+    write(record.staging, dataset(key))
+    record.add([Unit(0, 0, (0, 2), (0, 1))])
+    record.flush()
+    record.close()
+
+
+def next_run(target: Path, key: str = "new") -> None:
+    """What the run after a killed one does with its dataset."""
+    left = recover(target.parent)
+    if target in left:
+        with Lock(target):
+            clear(target)
+    if dataset_key(target) != key:
+        with Lock(target):
+            stage(target, key)
+            assert publish(target)
+
+
+@pytest.fixture(params=["exchange", "two renames"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    if request.param == "two renames":
+        monkeypatch.setattr(module, "_libc", object())
+    yield request.param
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "out" / "a.ome.zarr"
+
+
+@pytest.fixture(autouse=True)
+def out(target: Path) -> None:
+    target.parent.mkdir()
+
+
+def test_new_and_replaced_dataset_leave_nothing_hidden(target: Path, form: str) -> None:
+    for key in ("old", "new", "old"):
+        with Lock(target):
+            stage(target, key)
+            assert publish(target)
+        assert tree(target) == dataset(key)
+        assert os.listdir(target.parent) == [target.name]
+
+
+def test_what_cannot_be_removed_in_time_waits_for_the_next_run(target: Path, form: str) -> None:
+    write(target, OLD)
+    for key, hidden in (("new", 2), ("third", 3)):
+        with Lock(target):
+            stage(target, key)
+            assert not publish(target, deadline=time.monotonic() - 1)
+        assert tree(target) == dataset(key)
+        assert len(os.listdir(target.parent)) == 1 + hidden  # the record, and each replaced dataset
+    assert recover(target.parent) == {target}
+    next_run(target, "third")
+    assert os.listdir(target.parent) == [target.name]
+    assert tree(target) == dataset("third")
+
+
+def test_publish_fails_when_nothing_is_staged(target: Path, form: str) -> None:
+    write(target, OLD)
+    with pytest.raises(OutputError, match=r"a\.ome\.zarr: cannot publish: No such file"):
+        publish(target)
+    assert tree(target) == OLD
+
+
+def test_exchange_that_the_file_system_lacks_is_replaced(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoExchange:
+        def renameat2(self, *arguments: object) -> int:
+            module.ctypes.set_errno(module.errno.EINVAL)
+            return -1
+
+    monkeypatch.setattr(module, "_libc", NoExchange())
+    write(target, OLD)
+    stage(target)
+    assert publish(target)
+    assert tree(target) == NEW
+    assert os.listdir(target.parent) == [target.name]
+
+
+def test_recover_leaves_what_is_not_ours(target: Path) -> None:
+    foreign: Tree = {
+        ".b.ome.zarr.old-0/data": b"mine",
+        ".b.ome.zarr.aside/data": b"mine",
+        ".c.ome.zarr.record": b"my notes",
+        ".c.ome.zarr.old-1/data": b"mine",
+        ".d.partial/data": b"mine",
+        ".a.ome.zarr.old/data": b"mine",
+        ".e.ome.zarr.lock": b"my door",
+        "f.ome.zarr/zarr.json": b"{}",
+    }
+    write(target.parent, foreign)
+    assert recover(target.parent) == set()
+    assert not clear(target.parent / "b.ome.zarr")
+    assert tree(target.parent) == foreign
+
+
+def test_recover_leaves_what_another_run_works_on(target: Path) -> None:
+    write(aside_path(target), OLD)
+    record_path(target).write_bytes(MAGIC)
+    with Lock(target):
+        assert recover(target.parent) == set()
+        assert aside_path(target).exists()
+    recover(target.parent)
+    assert tree(target) == OLD
+    assert os.listdir(target.parent) == [target.name]
+
+
+def test_recover_removes_stale_locks_and_keeps_staged_datasets(target: Path) -> None:
+    stage(target)
+    stage(other := target.with_name("b.ome.zarr"))
+    lock_path(target).write_bytes(b'{"pid": 1}')
+    lock_path(target.with_name("c.ome.zarr")).write_bytes(b"")
+    assert recover(target.parent) == set()
+    assert set(os.listdir(target.parent)) == {path(t).name for t in (target, other) for path in (record_path, staging_path)}
+
+
+def test_recover_of_no_folder(tmp_path: Path) -> None:
+    assert recover(tmp_path / "absent") == set()
+
+
+def test_remove_tree(tmp_path: Path) -> None:
+    write(tmp_path / "keep", OLD)
+    write(tmp_path / "go", {f"{n}/{m}/f": b"" for n in range(40) for m in range(5)})
+    (tmp_path / "go" / "link").symlink_to(tmp_path / "keep")
+    (tmp_path / "go" / "1" / "link").symlink_to(tmp_path / "keep" / "zarr.json")
+    assert not remove_tree(tmp_path / "go", deadline=time.monotonic() - 1)
+    assert (tmp_path / "go" / "7" / "3" / "f").exists()
+    assert remove_tree(tmp_path / "go")
+    assert not (tmp_path / "go").exists()
+    assert tree(tmp_path / "keep") == OLD
+    assert remove_tree(tmp_path / "go")
+    (tmp_path / "link").symlink_to(tmp_path / "keep")
+    assert remove_tree(tmp_path / "link")
+    assert tree(tmp_path / "keep") == OLD
+
+
+def test_file_that_somebody_has_open_stays_with_its_folders_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "go", {"zarr.json": b"{}", "0/c/.nfs1": b"open", "0/c/1": b"", "1/c/0": b""})
+    unlink = os.unlink
+
+    def busy(path: str) -> None:
+        if ".nfs" in path:
+            raise OSError(module.errno.EBUSY, "busy")
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", busy)
+    assert not remove_tree(tmp_path / "go")
+    assert tree(tmp_path / "go") == {"0/c/.nfs1": b"open"}
+    assert os.listdir(tmp_path / "go") == ["0"]
+
+
+# --- killed at every system call --------------------------------------------------------------------------------------------------------
+
+RUN = """
+import sys
+from pathlib import Path
+from omezarr_proc import publish, remove
+from omezarr_proc.lock import Lock
+target = Path(sys.argv[1])
+if sys.argv[2] == "two renames":
+    publish._libc = object()
+else:  # all removals in one thread, so that strace's count goes over all of them
+    remove._THREADS = 0
+with Lock(target):
+    assert publish.publish(target)
+"""
+
+BEGIN_ANEW = """
+import sys
+from pathlib import Path
+from omezarr_proc import remove
+from omezarr_proc.record import Record
+remove._THREADS = 0
+Record.open(Path(sys.argv[1]), "other")
+"""
+
+# strace counts each system call by itself, so each is swept by itself; those that a machine does not have or use are not reached.
+RENAMES = ("rename", "renameat", "renameat2")
+REMOVALS = ("unlink", "unlinkat", "rmdir")
+FLUSHES = ("syncfs", "fsync")
+WRITES = ("write", "ftruncate", "mkdir", "mkdirat")
+
+
+def strace(options: list[str], script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = ["strace", "-f", "-qq", *options, sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def tracer() -> None:
+    if not shutil.which("strace"):
+        pytest.skip("needs strace")
+    tried = subprocess.run(["strace", "-e", "trace=none", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"strace does not work here: {tried.stderr.strip()}")
+
+
+def kills(calls: Sequence[str], folder: Path, script: str, *arguments: object) -> Iterator[str]:
+    """Run the script, killed at the first system call of a kind in `folder`, then at the second, ...
+
+    Yields after each kill, and ends after a run to the end. The caller prepares the same state again each time.
+    """
+    for call in calls:
+        for n in range(1, 100):
+            options = ["-o", os.devnull, "-e", f"trace=?{call}", "-e", f"inject=?{call}:signal=KILL:when={n}"]
+            paths = [option for path in folder.rglob("*") for option in ("-P", str(path))] if call == "write" else []
+            done = strace([*options, *paths], script, *arguments)
+            yield "" if done.returncode == 0 else f"{call} {n}"
+            if done.returncode == 0:
+                break
+            assert done.returncode in (-9, 137), done.stderr
+        else:
+            raise AssertionError(f"{call}: never ran to its end")
+
+
+@pytest.mark.usefixtures("tracer")
+@pytest.mark.parametrize("calls", [RENAMES, FLUSHES, REMOVALS], ids=["renames", "flushes", "removals"])
+@pytest.mark.parametrize("way", ["exchange", "two renames"])
+def test_killed_at_every_call_while_replacing(target: Path, way: str, calls: Sequence[str]) -> None:
+    def prepare() -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        write(target, OLD)
+        stage(target)
+
+    killed = []
+    prepare()
+    for at in kills(calls, target.parent, RUN, target, way):
+        if at:
+            killed.append(at)
+            left = set(os.listdir(target.parent))
+            assert left <= {path(target).name for path in HIDDEN} | {target.name, f".{target.name}.old-0"}
+            if target.exists() or way == "exchange":
+                assert tree(target) in (OLD, NEW)
+            else:
+                assert tree(aside_path(target)) == OLD
+            recover(target.parent)  # of a run for other inputs
+            assert tree(target) in (OLD, NEW)
+            next_run(target)
+        assert tree(target) == NEW
+        assert os.listdir(target.parent) == [target.name]
+        prepare()
+    assert len(killed) >= {RENAMES: 2 if way == "exchange" else 3, FLUSHES: 2, REMOVALS: 12 if way == "exchange" else 4}[tuple(calls)]
+
+
+@pytest.mark.usefixtures("tracer")
+@pytest.mark.parametrize("calls", [WRITES, REMOVALS, ("fsync",)], ids=["writes", "removals", "flushes"])
+def test_killed_while_replacing_what_was_staged(target: Path, calls: Sequence[str]) -> None:
+    """Half of a removed staging folder is never taken for the whole."""
+    killed = []
+    stage(target)
+    for at in kills(calls, target.parent, BEGIN_ANEW, target):
+        killed += [at] if at else []
+        record = Record.open(target, "new")
+        for unit in record.units:
+            for y in range(*unit.rows):
+                for x in range(*unit.columns):
+                    assert (record.staging / f"{unit.level}/c/0/{y}/{x}").exists()
+        record.close()
+        next_run(target)
+        assert tree(target) == NEW
+        assert os.listdir(target.parent) == [target.name]
+        shutil.rmtree(target)
+        stage(target)
+    assert len(killed) >= {WRITES: 3, REMOVALS: 10, ("fsync",): 2}[tuple(calls)]
+
+
+@pytest.mark.usefixtures("tracer")
+def test_flushed_before_the_rename_and_the_folder_after_it(target: Path, tmp_path: Path) -> None:
+    for way in ("exchange", "two renames"):
+        shutil.rmtree(target, ignore_errors=True)
+        write(target, OLD)
+        stage(target)
+        done = strace(
+            ["-y", "-o", str(tmp_path / "trace"), "-e", "trace=" + ",".join("?" + call for call in RENAMES + FLUSHES + REMOVALS)],
+            RUN,
+            target,
+            way,
+        )
+        assert done.returncode == 0, done.stderr
+        lines = [line for line in (tmp_path / "trace").read_text().splitlines() if str(target.parent) in line]
+        names = [line.split(None, 1)[1].split("(")[0] for line in lines]
+        renames = [n for n, name in enumerate(names) if name.startswith("rename")]
+        assert names[0] == "syncfs" and f"{staging_path(target)}>" in lines[0]
+        assert renames == list(range(1, len(renames) + 1))
+        after = len(renames) + 1
+        assert names[after] == "fsync" and f"{target.parent}>" in lines[after]
+        assert all(name.startswith(("unlink", "rmdir")) for name in names[after + 1 :])

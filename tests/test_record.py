@@ -1,0 +1,271 @@
+"""Record: what is read back is what was safe on disk; torn, foreign and wrong records; attempts; the grids of what is finished."""
+
+import errno
+import math
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omezarr_proc import record as module
+from omezarr_proc.completed import Completed, Unit
+from omezarr_proc.errors import OutputError
+from omezarr_proc.hidden import MAGIC, record_path, staging_path
+from omezarr_proc.image import Rect
+from omezarr_proc.pyramid import Frames, Pass, bands, make_levels
+from omezarr_proc.record import Record, line, read, unit_line
+
+HEADER = MAGIC + line(["dataset", module.FORMAT, "k"])
+
+floats = st.floats(allow_nan=False, allow_infinity=False)
+ranges = st.tuples(st.integers(0, 9999), st.integers(0, 9999))
+units = st.builds(
+    Unit, st.integers(0, 9999), st.integers(0, 20), ranges, ranges, st.lists(st.none() | st.tuples(floats, floats), max_size=3).map(tuple)
+)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "a.ome.zarr"
+
+
+def reopened(target: Path, key: str = "k") -> Record:
+    record = Record.open(target, key)
+    record.close()
+    return record
+
+
+def test_units_come_back_exactly(target: Path) -> None:
+    added = [
+        Unit(2, 0, (0, 4), (8, 16), ((0.1 + 0.2, 5e-324), None, (-math.pi, 1.7976931348623157e308)), 12345),
+        Unit(0, 3, (1, 2), (0, 1)),
+    ]
+    record = Record.open(target, "k")
+    assert not record.resumed
+    record.begin({"workers": 2})
+    record.add(added[:1])
+    record.add(added[1:])
+    assert record.flush()
+    record.close()
+    again = reopened(target)
+    assert again.units == tuple(added)
+    assert again.resumed
+    assert [(a.plan, a.units, a.how) for a in again.attempts] == [({"workers": 2}, 2, None)]
+
+
+@given(st.lists(units, max_size=5))
+def test_lines_round_trip(added: list[Unit]) -> None:
+    history = read(HEADER + b"".join(map(unit_line, added)), "k")
+    assert history is not None
+    assert history.units == added
+
+
+@given(st.integers(0, 10_000), st.binary(min_size=1, max_size=3))
+def test_damage_anywhere_ends_the_record_there(place: int, garbage: bytes) -> None:
+    """Whatever three bytes become, and wherever the file ends, only true units are read."""
+    added = [Unit(n, 0, (0, 1), (0, 1), ((float(n), 1.0),)) for n in range(8)]
+    lines = [unit_line(unit) for unit in added]
+    body = b"".join(lines)
+    place %= len(body)
+    before = next(n for n in range(9) if len(b"".join(lines[: n + 1])) > place)
+    torn = read(HEADER + body[:place], "k")
+    assert torn is not None and torn.units == added[:before]
+    damaged = body[:place] + garbage + body[place + len(garbage) :]
+    history = read(HEADER + damaged, "k")
+    assert history is not None
+    assert history.units == (added if damaged == body else added[:before])
+
+
+def test_goes_on_after_a_torn_line(target: Path) -> None:
+    first, second = (Unit(n, 0, (0, 1), (0, 1)) for n in range(2))
+    record = Record.open(target, "k")
+    record.add([first])
+    record.flush()
+    record.close()
+    with record_path(target).open("ab") as file:
+        file.write(unit_line(second)[:-5])
+    record = Record.open(target, "k")
+    assert record.units == (first,)
+    record.add([second])
+    record.flush()
+    record.close()
+    assert reopened(target).units == (first, second)
+
+
+@pytest.mark.parametrize("change", ["key", "format", "header", "staging"])
+def test_what_is_worthless_is_begun_anew(target: Path, change: str) -> None:
+    record = Record.open(target, "k")
+    (record.staging / "0").mkdir()
+    (record.staging / "0" / "chunk").write_bytes(b"1")
+    record.add([Unit(0, 0, (0, 1), (0, 1))])
+    record.flush()
+    record.close()
+    data = record_path(target).read_bytes()
+    if change == "format":
+        record_path(target).write_bytes(data.replace(line(["dataset", 1, "k"]), line(["dataset", 2, "k"])))
+    elif change == "header":
+        record_path(target).write_bytes(data.replace(b'"dataset"', b'"datasat"'))
+    elif change == "staging":
+        module.remove_tree(record.staging)
+    again = reopened(target, "other" if change == "key" else "k")
+    assert not again.resumed
+    assert os.listdir(again.staging) == []
+
+
+def test_resumed_staging_has_its_chunks_and_no_metadata(target: Path) -> None:
+    record = reopened(target)
+    for name in ("zarr.json", "0/zarr.json", "0/zarr.json.1f.partial", "0/c/0/0/0"):
+        (record.staging / name).parent.mkdir(parents=True, exist_ok=True)
+        (record.staging / name).write_bytes(b"1")
+    again = reopened(target)
+    assert [str(p.relative_to(again.staging)) for p in again.staging.rglob("*") if p.is_file()] == ["0/c/0/0/0"]
+
+
+def test_foreign_files_in_the_way_stay(target: Path) -> None:
+    record_path(target).write_bytes(b"my notes\n")
+    with pytest.raises(OutputError, match=r"\.a\.ome\.zarr\.record: is in the way and not of omezarr_proc: remove it"):
+        Record.open(target, "k")
+    assert record_path(target).read_bytes() == b"my notes\n"
+    record_path(target).unlink()
+    staging_path(target).mkdir()
+    for _ in range(2):
+        with pytest.raises(OutputError, match=r"\.a\.ome\.zarr\.partial: is in the way and not known to be of omezarr_proc: remove it"):
+            Record.open(target, "k")
+    assert os.listdir(target.parent) == [staging_path(target).name]
+
+
+def test_attempts_count_as_long_as_they_are_killed(target: Path) -> None:
+    def attempt(finished: int, how: str | None) -> tuple[int, int]:
+        record = Record.open(target, "k")
+        record.begin({})
+        record.add(Unit(n, 0, (0, 1), (0, 1)) for n in range(finished))
+        if how is None:
+            record.flush()
+        else:
+            assert record.end(how, timeout=60)
+        record.close()
+        again = reopened(target)
+        return again.unfinished, again.stalled
+
+    assert attempt(0, None) == (1, 1)
+    assert attempt(0, None) == (2, 2)
+    assert attempt(3, None) == (3, 0)
+    assert attempt(0, None) == (4, 1)
+    assert attempt(0, "deadline") == (0, 0)
+    assert attempt(0, None) == (1, 1)
+    assert [a.how for a in reopened(target).attempts] == [None] * 4 + ["deadline", None]
+
+
+def test_units_are_noted_by_time_after_their_chunks_are_flushed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    write = module._write_all
+    monkeypatch.setattr(module, "sync_filesystem", lambda folder: calls.append(f"syncfs {folder.name}"))
+    record = Record.open(target, "k", interval=0.05)
+    monkeypatch.setattr(module, "_write_all", lambda fd, data: (calls.append("write"), write(fd, data)))
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append("fsync"))
+    record.add([Unit(0, 0, (0, 1), (0, 1))])
+    end = time.monotonic() + 30
+    while "fsync" not in calls and time.monotonic() < end:
+        time.sleep(0.01)
+    assert calls == ["syncfs .a.ome.zarr.partial", "write", "fsync"]
+    record.close()
+    assert len(reopened(target).units) == 1
+
+
+def test_add_does_not_wait_for_a_slow_disk(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = threading.Event()
+    monkeypatch.setattr(module, "sync_filesystem", lambda folder: stuck.wait(60))
+    record = Record.open(target, "k", interval=0.01)
+    began = time.monotonic()
+    for n in range(50):
+        record.add([Unit(n, 0, (0, 1), (0, 1))])
+        time.sleep(0.001)
+    assert not record.flush(timeout=0.1)
+    assert not record.end("SIGTERM", timeout=0.1)
+    assert time.monotonic() - began < 10
+    stuck.set()
+    assert record.flush(60)
+    record.close()
+    again = reopened(target)
+    assert len(again.units) == 50
+    assert again.unfinished == 0
+
+
+def test_errors_of_the_thread_come_up_in_the_main_thread(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    record = Record.open(target, "k")
+    monkeypatch.setattr(module, "sync_filesystem", full)
+    record.add([Unit(0, 0, (0, 1), (0, 1))])
+    for call in (record.flush, lambda: record.add([]), lambda: record.end("failed")):
+        with pytest.raises(OutputError, match=r"\.a\.ome\.zarr\.record: cannot note what is finished: No space left .*free space"):
+            call()
+    record.close()
+    assert reopened(target).units == ()
+
+
+def test_full_disk_tears_no_line(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Record.open(target, "k")
+
+    def half(fd: int, data: bytes) -> None:
+        os.write(fd, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, "_write_all", half)
+    record.add([Unit(0, 0, (0, 1), (0, 1))])
+    with pytest.raises(OutputError):
+        record.flush()
+    record.close()
+    assert record_path(target).read_bytes() == HEADER
+
+
+def test_close_leaves_no_thread_and_no_descriptor(target: Path) -> None:
+    threads, fds = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        record = Record.open(target, "k")
+        record.flush()
+        record.close()
+    end = time.monotonic() + 30
+    while threading.active_count() > threads and time.monotonic() < end:
+        time.sleep(0.01)
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, fds)
+
+
+LEVELS = make_levels(1000, 700, 1, 0, 256)  # 1000 x 700, 500 x 350, 250 x 175
+FRAMES = Frames(1, 3, 2, 1)
+
+
+def test_completed_knows_each_chunk() -> None:
+    done = Completed(LEVELS, FRAMES, 256)
+    assert not done.covers(Rect(0, 1, 0, 1), 0, 0)
+    done.add(Unit(1, 0, (1, 3), (0, 2)))
+    assert done.covers(Rect(1, 3, 0, 2), 1, 0)
+    assert done.covers(Rect(2, 3, 1, 2), 1, 0)
+    assert not done.covers(Rect(1, 3, 0, 3), 1, 0)
+    assert not done.covers(Rect(0, 3, 0, 2), 1, 0)
+    assert not done.covers(Rect(1, 3, 0, 2), 0, 0)
+    assert not done.covers(Rect(1, 2, 0, 2), 1, 1)
+    for unit in (Unit(1, 0, (3, 5), (0, 1)), Unit(6, 0, (0, 1), (0, 1)), Unit(0, 3, (0, 1), (0, 1)), Unit(0, 0, (-1, 1), (0, 1))):
+        with pytest.raises(IndexError):
+            done.add(unit)
+
+
+def test_band_of_another_plan_is_covered_when_all_its_chunks_are() -> None:
+    done = Completed(LEVELS, FRAMES, 256)
+    for level, rows, columns in ((0, (0, 2), (0, 3)), (0, (2, 4), (0, 3)), (1, (0, 2), (0, 2))):
+        done.add(Unit(0, level, rows, columns))
+    flat = Pass(None, 1, 0, 0, 512, 768)
+    assert [done.covers_band(flat, band) for band in bands(flat, LEVELS[0], 2)] == [True, True, False, False]
+    tall = Pass(None, 1, 0, 2, 1024, 1024)
+    assert [done.covers_band(tall, band) for band in bands(tall, LEVELS[0], 1)] == [False]  # level 2 is missing
+    done.add(Unit(0, 2, (0, 1), (0, 1)))
+    assert [done.covers_band(tall, band) for band in bands(tall, LEVELS[0], 1)] == [True]
+    for frame in range(1, FRAMES.count):
+        assert not done.covers_level(2)
+        done.add(Unit(frame, 2, (0, 1), (0, 1)))
+    assert done.covers_level(2)
