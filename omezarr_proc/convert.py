@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from omezarr_proc.schedule import Schedule, load_parts
 from omezarr_proc.settings import Settings
 from omezarr_proc.sizing import Geometry, Plan, cut_lines, make_plan
 from omezarr_proc.tasks import Job, Spool, Task, Whole, Write, Written
+from omezarr_proc.usage import PeakMemory
 from omezarr_proc.workers import Pool
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
@@ -67,6 +68,11 @@ class Conversion:
 
     def run(self) -> Summary:
         """Convert and publish. Raises ProcError; then nothing has appeared under the target's name."""
+        with PeakMemory(self.pool.pids) as memory:
+            summary = self._run()
+        return replace(summary, peak_bytes=memory.peak or None)
+
+    def _run(self) -> Summary:
         began = time.monotonic()
         geometry = make_geometry(self.image, self.settings)
         plan = make_plan(geometry, self.limits)

@@ -79,8 +79,9 @@ class Lock:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(fd, path):
                     self._check_ours(fd, path)
-                    os.ftruncate(fd, 0)
-                    os.pwrite(fd, _me(), 0)
+                    with contextlib.suppress(OSError):  # a full disk: the name is for messages only
+                        os.ftruncate(fd, 0)
+                        os.pwrite(fd, _me(), 0)
                     self._fd = fd
                     return None
             except BlockingIOError:

@@ -51,6 +51,11 @@ class Nursery:
             self._socket.close()
             raise NurseryError(f"cannot start a process: {error.strerror}") from error
 
+    @property
+    def pid(self) -> int:
+        """The nursery's process id."""
+        return self._process.pid
+
     def fork(self, memory: int) -> tuple[int, Connection]:
         """A new worker that maps the memory behind the descriptor `memory`: its process id and our end of its socket."""
         ours, theirs = socket.socketpair()

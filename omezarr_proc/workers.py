@@ -59,6 +59,10 @@ class Pool:
             self.workers.append(worker)
             self._brief(worker)
 
+    def pids(self) -> list[int]:
+        """The nursery and the workers."""
+        return [self._nursery.pid, *(worker.pid for worker in self.workers)]
+
     def begin(self, job: Job, spool: int | None = None) -> None:
         """Tell every worker, also those to come, what the next tasks are about; `spool`: descriptor of the spool file, where the job uses one."""
         self._job, self._spool = job, spool

@@ -1,0 +1,42 @@
+"""How much memory all processes of a run take together, sampled while they work."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+INTERVAL_SECONDS = 0.25
+
+
+def proportional_bytes(pid: int) -> int:
+    """A process's memory with what it shares divided by its sharers (PSS), so that processes can be added up; 0 where the system cannot tell."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+            return next((int(line.split()[1]) * 1024 for line in rollup if line.startswith(b"Pss:")), 0)
+    except OSError:
+        return 0
+
+
+class PeakMemory:
+    """Samples this process and `others` from a thread; `peak` is the largest sum seen."""
+
+    def __init__(self, others: Callable[[], Iterable[int]]) -> None:
+        """`others`: process ids, asked for at each sample."""
+        self.peak = 0
+        self._others = others
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
+
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while True:
+            self.peak = max(self.peak, sum(map(proportional_bytes, (os.getpid(), *self._others()))))
+            if self._done.wait(INTERVAL_SECONDS):
+                return
