@@ -1,31 +1,13 @@
 """What of a pyramid is finished, whatever plan it was made with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.history import Unit
 from omezarr_proc.image import Rect
 from omezarr_proc.pyramid import Band, Frames, Level, Pass, ceil_div
-
-Extremes = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Chunks that are stored: rows `rows[0]..rows[1]-1` and columns alike (counted in chunks) of one frame and level.
-
-    extremes  for each of the frame's channels the finite extremes of these pixels, None where there is none; empty but on level 0
-    bytes     their size on disk
-    """
-
-    frame: int
-    level: int
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    extremes: tuple[Extremes | None, ...] = ()
-    bytes: int = 0
 
 
 class Completed:

@@ -117,8 +117,8 @@ def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
             raise Unsupported("a palette image without its colour map")
         convert = _Palette(page.colormap)
         return Pixels(3, samples, 1, convert.table.dtype.name, True, stored, convert)
-    elif page.bitspersample == 24 and page.dtype.kind == "u" and page.parent.byteorder == ">":
-        convert = _Shift(8)
+    elif page.bitspersample == 24 and page.dtype.kind == "u":
+        convert = _Triple(page.parent.byteorder)
     elif dtype != page.dtype.name:
         convert = _Cast(dtype)
     return Pixels(samples, samples, spp if planar else 1, dtype, photometric in (RGB, YCBCR) and spp >= 3, stored, convert)
@@ -199,15 +199,18 @@ class _Cast:
         return values.astype(self.dtype)
 
 
-class _Shift:
-    """24-bit integers of a big endian file, which tifffile leaves in the upper bytes."""
+class _Triple:
+    """24-bit integers: three bytes in the file's byte order (libtiff's TIFFSwabArrayOfTriples).
 
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
+    tifffile unpacks them as big endian in either file, and swaps the bytes of the result in a big endian one.
+    """
+
+    def __init__(self, byteorder: str) -> None:
+        self.byteorder = byteorder
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
-        shifted: NDArray[Any] = values >> np.uint32(self.bits)
-        return shifted
+        turned: NDArray[Any] = values.byteswap()
+        return turned if self.byteorder == ">" else turned >> np.uint32(8)
 
 
 class _Invert:

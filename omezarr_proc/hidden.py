@@ -17,7 +17,7 @@ from pathlib import Path
 
 MAGIC = b"omezarr_proc: a conversion in progress. The hidden files of this dataset go when it is run again.\n"
 
-_HIDDEN = re.compile(r"\.(.+\.ome\.zarr)\.(lock|owner|record|partial|aside|old-[0-9]+)")
+_HIDDEN = re.compile(r"\.(.+\.ome\.zarr)\.(lock|owner|record|partial|aside|old-[0-9]+)", re.DOTALL)
 
 
 def lock_path(target: Path) -> Path:

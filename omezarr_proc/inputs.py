@@ -19,7 +19,9 @@ from loguru import logger
 from .errors import InputError, SettingsError
 from .settings import Settings
 
-ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")  # the longer first
+# BigTIFF's endings (as Bio-Formats writes them) and those of slide scanners that write TIFF; the longer first.
+PLAIN_ENDINGS = (".tiff", ".tif", ".btf", ".tf8", ".tf2", ".svs", ".qptiff", ".ndpi", ".scn")
+ENDINGS = tuple(f".ome{ending}" for ending in PLAIN_ENDINGS[:5]) + PLAIN_ENDINGS
 MENTIONED = 5  # names in the message that no TIFF was found
 
 
@@ -90,7 +92,7 @@ def find(input_dir: Path, output_dir: Path) -> Search:
     if not search.inputs:
         if search.unreadable and search.unreadable[0].startswith(shown(input_dir) + ":"):
             raise SettingsError(f"INPUT_DIR {search.unreadable[0]}")
-        raise SettingsError(f"no TIFF ({' '.join(ENDINGS)}) below INPUT_DIR {shown(input_dir)}: {_what_is_there(search)}")
+        raise SettingsError(f"no TIFF ({' '.join(PLAIN_ENDINGS)}) below INPUT_DIR {shown(input_dir)}: {_what_is_there(search)}")
     search.inputs.sort(key=lambda entry: natural_key(entry.relative))
     check_names(search.inputs)
     return search

@@ -153,8 +153,13 @@ class Pages:
         offsets, counts = offsets[:needed], counts[:needed]
         if layout.compression.startswith("ccitt") and needed == 1 and not counts[0]:
             return
-        if layout.raw:  # how much of it is needed is known, and some writers state nonsense
-            counts = np.minimum(counts, layout.segment_bytes)
+        values = layout.height * layout.width * shown.stored_samples * shown.planes
+        if layout.raw:  # how much is needed is known, and some writers state nonsense
+            most = layout.segment_height * layout.segment_width * shown.stored_samples * shown.stored.itemsize
+            counts = np.minimum(counts, most)
+            whole = most * needed if tiled else values * shown.stored.itemsize
+        else:  # a byte gives no more than so many pixels, of one bit in the extreme
+            whole = values // 8 // decode.MAX_RATIO.get(layout.compression, 1 << 62)
         there = (offsets != 0) | (counts != 0) | (not self.sparse_allowed)
         if not there.all():
             self.sparse.add((number, ifd.offset))
@@ -165,15 +170,7 @@ class Pages:
                 f"{path}: page {self._page(number, ifd)}, segment {index}: {counts[index]} bytes at byte {offsets[index]} are not in the file of {directory.size} bytes; "
                 "the file is cut off or corrupt"
             )
-        ratio = decode.MAX_RATIO.get(layout.compression)
-        stored = (
-            shown.stored_samples
-            * np.dtype(layout.dtype).itemsize
-            // (4 if layout.dtype == "float32" else 1)
-            // (8 if layout.dtype.startswith("u") else 1)
-        )
-        least = layout.height * layout.width * max(stored, 1) * int(there.sum()) // needed // (8 if layout.dtype == "uint8" else 1)
-        if ratio and there.any() and least > int(counts.sum()) * ratio * 2:
+        if there.all() and int(counts.sum()) < whole:
             raise InputError(
                 f"{path}: page {self._page(number, ifd)} claims {layout.width} x {layout.height} pixels, but has {counts.sum()} bytes; the file is cut off or corrupt"
             )

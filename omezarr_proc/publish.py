@@ -21,8 +21,8 @@ from pathlib import Path
 from omezarr_proc.errors import OutputError
 from omezarr_proc.faults import describe, retry
 from omezarr_proc.hidden import MAGIC, aside_path, free_old_path, hidden_files, is_ours, old_paths, record_path, staging_path
+from omezarr_proc.history import recorded_key
 from omezarr_proc.lock import Lock
-from omezarr_proc.record import recorded_key
 from omezarr_proc.remove import remove_tree
 from omezarr_proc.sync import sync_filesystem, sync_folder
 
@@ -46,16 +46,51 @@ def publish(target: Path, deadline: float | None = None) -> bool:
         elif not _exchange(staging, target):
             _replace(staging, target)
         sync_folder(target.parent)
-        return clear(target, deadline)
+        return _clear(target, deadline)
     except OSError as error:
         raise OutputError(f"{target}: cannot publish: {describe(error)}") from error
 
 
-def clear(target: Path, deadline: float | None = None) -> bool:
-    """Remove what is left of replaced datasets `target`, and the record when nothing else is hidden; returns whether nothing is.
+def discard(target: Path, deadline: float | None = None) -> bool:
+    """Remove all that is hidden of a dataset that needs no more work; returns whether nothing is left. The caller holds the lock."""
+    try:
+        if is_ours(target) and os.path.lexists(staging := staging_path(target)):
+            with record_path(target).open("r+b") as file:
+                file.truncate(len(MAGIC))
+                os.fsync(file.fileno())  # half of the staging folder must not be taken for the whole
+            remove_tree(staging, deadline)
+    except OSError:
+        return False
+    return _clear(target, deadline)
 
-    The caller holds the lock.
+
+def recover(folder: Path) -> set[Path]:
+    """Complete or undo what a killed run left half done in `folder`; returns the datasets that still have something hidden.
+
+    For the start of a run, before any of its locks. Datasets that another run works on are left alone. What is staged waits for the run
+    that goes on with it, which also removes what was replaced; a run that finds such a dataset done calls `discard`. Raises OutputError.
     """
+    try:
+        found: dict[Path, set[str]] = {}
+        for name, role, _ in hidden_files(folder):
+            found.setdefault(folder / name, set()).add(role)
+        left = set()
+        for target, roles in found.items():
+            if "partial" in roles and roles <= {"record", "partial"}:
+                left.add(target)
+                continue
+            with contextlib.suppress(OutputError), Lock(target, patience=0):
+                if _settle(target):
+                    left.add(target)
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot put in order what an earlier run has left: {describe(error)}") from error
+    return left
+
+
+def _clear(target: Path, deadline: float | None) -> bool:
+    """Remove replaced datasets, and the record when nothing else is hidden; returns whether nothing is."""
     try:
         if not is_ours(target):
             return not old_paths(target)
@@ -68,32 +103,8 @@ def clear(target: Path, deadline: float | None = None) -> bool:
     return True
 
 
-def recover(folder: Path) -> set[Path]:
-    """Complete or undo what a killed run left half done in `folder`; returns the datasets that have left-overs for `clear`.
-
-    For the start of a run, before any of its locks. Datasets that another run works on are left alone, and staged ones wait for the run
-    that goes on with them. Raises OutputError.
-    """
-    try:
-        found: dict[Path, set[str]] = {}
-        for name, role, _ in hidden_files(folder):
-            found.setdefault(folder / name, set()).add(role)
-        left = set()
-        for target, roles in found.items():
-            if "partial" in roles and roles <= {"record", "partial"}:
-                continue
-            with contextlib.suppress(OutputError), Lock(target, patience=0):
-                if _settle(target):
-                    left.add(target)
-    except FileNotFoundError:
-        return set()
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot put in order what an earlier run has left: {describe(error)}") from error
-    return left
-
-
 def _settle(target: Path) -> bool:
-    """Finish one dataset's interrupted replacement; returns whether there is something to remove."""
+    """Finish one dataset's interrupted replacement; returns whether something is still hidden."""
     staging, aside, record = staging_path(target), aside_path(target), record_path(target)
     if not is_ours(target):
         if os.path.exists(record) and MAGIC.startswith(record.read_bytes()) and not os.path.lexists(staging):
@@ -116,9 +127,10 @@ def _settle(target: Path) -> bool:
                 _rename(old, staging)
                 olds.remove(old)
                 break
-    if not olds and not os.path.lexists(staging):
-        record.unlink()
-    return bool(olds)
+    if olds or os.path.lexists(staging):
+        return True
+    record.unlink()
+    return False
 
 
 def dataset_key(path: Path) -> str | None:

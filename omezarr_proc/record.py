@@ -1,107 +1,24 @@
-"""The record of a conversion: what is finished and safe on disk, and which attempts there were, so that a killed one goes on.
+"""The record of a conversion on disk, so that a killed one goes on; what its lines say is in `history`.
 
-`.NAME.record` is text, appended to only. First MAGIC, then one line for each fact: the CRC-32 of the rest in hexadecimal, and a JSON list:
-
-    ["dataset", format, key]                                   what is being made; the same for as long as the record is worth anything
-    ["begin", plan]   ["end", how]                             an attempt, noted before it starts, and its orderly end
-    ["unit", frame, level, y0, y1, x0, x1, extremes, bytes]    finished chunks (see `completed.Unit`)
-
-The first line that is torn or wrong ends the record. A unit is written after its chunks are on disk: every INTERVAL seconds a thread takes
-the units that were added by then, flushes the file system, appends their lines and flushes those.
+It is only appended to. A unit is noted after its chunks are on disk: every INTERVAL seconds a thread takes the units that were added by
+then, flushes the file system, appends their lines and flushes those.
 """
 
 import contextlib
-import json
 import os
 import threading
-import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.completed import Unit
 from omezarr_proc.errors import OutputError
 from omezarr_proc.faults import describe
 from omezarr_proc.hidden import MAGIC, record_path, staging_path
+from omezarr_proc.history import History, Unit, header, line, read, unit_line
 from omezarr_proc.remove import remove_tree
 from omezarr_proc.sync import sync_filesystem, sync_folder
 
-FORMAT = 1
 INTERVAL = 2.0
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt: the plan it noted, how many units it finished, and how it ended; None: it was killed."""
-
-    plan: dict[str, Any]
-    units: int = 0
-    how: str | None = None
-
-
-@dataclass
-class History:
-    """What a record tells of earlier attempts; `end` is where its good part ends, in bytes."""
-
-    units: list[Unit] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
-    end: int = len(MAGIC)
-
-
-def line(fact: list[Any]) -> bytes:
-    """A line of the record."""
-    text = json.dumps(fact, separators=(",", ":"), allow_nan=False).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def unit_line(unit: Unit) -> bytes:
-    """The line of a finished unit; floats come back as they were."""
-    return line(["unit", unit.frame, unit.level, *unit.rows, *unit.columns, unit.extremes, unit.bytes])
-
-
-def read(data: bytes, key: str) -> History | None:
-    """What a record holds; None when it is of another dataset or format."""
-    if recorded_key(data) != key:
-        return None
-    history = History()
-    for text in data[len(MAGIC) :].splitlines(keepends=True):
-        fact = _fact(text)
-        if not fact:
-            break
-        _take(history, fact)
-        history.end += len(text)
-    return history
-
-
-def recorded_key(data: bytes) -> str | None:
-    """The key of the dataset that a record is about; None where it tells none, or is of another format."""
-    match _fact(data[len(MAGIC) :].partition(b"\n")[0] + b"\n"):
-        case ["dataset", int(version), str(key)] if version == FORMAT and data.startswith(MAGIC):
-            return key
-    return None
-
-
-def _fact(text: bytes) -> list[Any] | None:
-    """A line's content; None when it is torn or wrong."""
-    if text[8:9] != b" " or not text.endswith(b"\n") or text[:8] != b"%08x" % zlib.crc32(text[9:-1]):
-        return None
-    fact: list[Any] = json.loads(text[9:])
-    return fact
-
-
-def _take(history: History, fact: list[Any]) -> None:
-    attempts = history.attempts
-    match fact:
-        case ["unit", frame, level, y0, y1, x0, x1, extremes, size]:
-            found = tuple(None if pair is None else (pair[0], pair[1]) for pair in extremes)
-            history.units.append(Unit(frame, level, (y0, y1), (x0, x1), found, size))
-            if attempts:
-                attempts[-1] = Attempt(attempts[-1].plan, attempts[-1].units + 1, attempts[-1].how)
-        case ["begin", plan]:
-            attempts.append(Attempt(plan))
-        case ["end", how] if attempts:
-            attempts[-1] = Attempt(attempts[-1].plan, attempts[-1].units, how)
 
 
 class Record:
@@ -121,8 +38,9 @@ class Record:
         self._waiting: list[bytes] = []
         self._units = self._urgent = self._busy = self._closed = False
         self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._write_by_time, daemon=True)
         try:
-            threading.Thread(target=self._write_by_time, daemon=True).start()
+            self._thread.start()
         except RuntimeError as error:
             raise OutputError(f"{self.path}: cannot start a thread: allow this user more processes") from error
 
@@ -184,11 +102,12 @@ class Record:
         return bool(done)
 
     def close(self) -> None:
-        """Stop; what was not flushed is not noted. Never waits for the disk."""
+        """Stop; what was not flushed is not noted. Waits at most a second for a disk that is stuck."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
             self._changed.notify_all()
+        self._thread.join(1.0)
 
     def _append(self, lines: list[bytes], units: bool = False) -> None:
         self._check()
@@ -250,11 +169,11 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
     os.fsync(fd)  # before anything of the staging folder goes: half of it must not be taken for the whole
     if not remove_tree(staging):
         raise OutputError(f"{staging}: cannot remove what an earlier run has left: remove it, then run again")
-    header = line(["dataset", FORMAT, key])
-    _write_all(fd, header)
+    first = header(key)
+    _write_all(fd, first)
     os.fsync(fd)
     staging.mkdir()
-    return History(end=len(MAGIC) + len(header))
+    return History(end=len(MAGIC) + len(first))
 
 
 def _forget_metadata(staging: Path) -> None:

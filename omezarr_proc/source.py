@@ -142,11 +142,11 @@ class Source:
                 raise self.error(plane, f"the file ends at byte {offset + done}; copy it again")
             done += got
 
-    def mapped(self, plane: Plane, offset: int, count: int) -> tuple[mmap.mmap, memoryview]:
-        """The bytes at `offset` as file-backed memory: the map to close, and the view."""
+    def mapped(self, plane: Plane, offset: int, count: int) -> memoryview:
+        """The bytes at `offset` as file-backed memory, freed with its last view."""
         begin = offset - offset % mmap.ALLOCATIONGRANULARITY
         area = mmap.mmap(self._file(plane).directory.fd, offset - begin + count, access=mmap.ACCESS_READ, offset=begin)
-        return area, memoryview(area)[offset - begin :]
+        return memoryview(area)[offset - begin :]
 
     def segment(self, plane: Plane, index: int) -> NDArray[Any]:
         """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""

@@ -34,12 +34,8 @@ def spool(source: Source, plane: Plane, fd: int, offset: int) -> None:
     if os.fstat(fd).st_size < offset + nbytes:
         os.posix_fallocate(fd, offset, nbytes)
     begin = offset - offset % mmap.ALLOCATIONGRANULARITY
-    with mmap.mmap(fd, offset - begin + nbytes, offset=begin) as area:
-        out: NDArray[Any] = np.frombuffer(area, layout.dtype, int(np.prod(shape)), offset - begin).reshape(shape)
-        try:
-            _fill(source, plane, layout, out)
-        finally:
-            del out
+    area = mmap.mmap(fd, offset - begin + nbytes, offset=begin)  # freed with its last view, which an error's traceback can hold
+    _fill(source, plane, layout, np.frombuffer(area, layout.dtype, int(np.prod(shape)), offset - begin).reshape(shape))
 
 
 def read_spooled(layout: Layout, rect: Rect, fd: int, offset: int, piece: int) -> Iterator[tuple[int, int, NDArray[Any]]]:
@@ -78,7 +74,7 @@ def _fill(source: Source, plane: Plane, layout: Layout, out: NDArray[Any]) -> No
 def _straight(source: Source, plane: Plane, index: int, place: tuple[int, int], target: NDArray[Any]) -> bool:
     """Decode a strip from map to map; False for a JPEG that only the general decoder reads (lossless, or of another size than stated)."""
     page, shown = source.page(plane).tiff, source.page(plane).shown
-    area, data = source.mapped(plane, *place)
+    data = source.mapped(plane, *place)
     try:
         if page.compression == 7:
             colours = tifffile.tifffile.jpeg_decode_colorspace(page.photometric, page.planarconfig, page.extrasamples, page.is_jfif)
@@ -95,9 +91,6 @@ def _straight(source: Source, plane: Plane, index: int, place: tuple[int, int], 
         if page.compression == 7:
             return False
         raise source.error(plane, f"segment {index} is corrupt ({str(error)[:160]}); copy the file again or repair it") from error
-    finally:
-        data.release()
-        area.close()
     lines = max(1, SLAB // (target.nbytes // len(target)))
     for y in range(0, len(target), lines):
         rows = target[y : y + lines]

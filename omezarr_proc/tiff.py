@@ -235,7 +235,9 @@ def _behind(pages: Pages, chain: list[Ifd], count: int) -> list[Plane | None]:
     kind, directory = pages.layouts[layout], pages.directory(0)
     nbytes = kind.segment_bytes * -(-kind.height // kind.segment_height) * shown.planes
     begin = int((directory.integers(chain[0], 273)[:1].tolist() or [0])[0])
-    if len(chain) != 1 or not kind.raw or kind.tiled or shown.samples != shown.stored_samples or begin + nbytes * count > directory.size:
+    end = begin + nbytes * count
+    possible = len(chain) == 1 and kind.raw and not kind.tiled and shown.samples == shown.stored_samples
+    if not possible or end > directory.size or begin < chain[0].offset < end:
         raise InputError(
             f"{pages.paths[0]}: {count} planes are stated, but {len(chain)} pages are there; the file is cut off or was not finished"
         )

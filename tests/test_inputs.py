@@ -33,7 +33,7 @@ def found(folder: Path, output: Path | None = None) -> list[str]:
         ("sub/dir/a.b.tif", 12, "sub/dir/a.b.series12.ome.zarr"),
         ("ome.tif", 0, "ome.ome.zarr"),
         ("a.tif.tif", 0, "a.tif.ome.zarr"),
-        ("slide.svs", 0, "slide.svs.ome.zarr"),
+        ("slide.dat", 0, "slide.dat.ome.zarr"),
         (".ome.tif", 0, ".ome.ome.zarr"),
     ],
 )
@@ -128,7 +128,7 @@ def test_no_tiff_says_what_is_there(tmp_path: Path):
     touch(tmp_path, *(f"p{number}.PNG" for number in range(7)), "sub/b.czi", "README", "d.ome.zarr/0/c/0")
     with pytest.raises(SettingsError) as caught:
         find(tmp_path, tmp_path / "out")
-    for part in ("7 .png", "1 .czi", "1 no ending", "1 .zarr", "p0.PNG", ", ...", ".ome.tiff .ome.tif .tiff .tif", str(tmp_path)):
+    for part in ("7 .png", "1 .czi", "1 no ending", "1 .zarr", "p0.PNG", ", ...", ".tiff .tif .btf", str(tmp_path)):
         assert part in str(caught.value)
 
 

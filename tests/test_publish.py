@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from omezarr_proc import publish as module
-from omezarr_proc.completed import Unit
 from omezarr_proc.errors import OutputError
 from omezarr_proc.hidden import MAGIC, aside_path, lock_path, record_path, staging_path
+from omezarr_proc.history import Unit
 from omezarr_proc.lock import Lock
-from omezarr_proc.publish import clear, dataset_key, publish, recover
+from omezarr_proc.publish import dataset_key, discard, publish, recover
 from omezarr_proc.record import Record
 from omezarr_proc.remove import remove_tree
 
@@ -54,10 +54,11 @@ def stage(target: Path, key: str = "new") -> None:
 def next_run(target: Path, key: str = "new") -> None:
     """What the run after a killed one does with its dataset."""
     left = recover(target.parent)
-    if target in left:
-        with Lock(target):
-            clear(target)
-    if dataset_key(target) != key:
+    if dataset_key(target) == key:
+        if target in left:
+            with Lock(target):
+                assert discard(target)
+    else:
         with Lock(target):
             stage(target, key)
             assert publish(target)
@@ -124,6 +125,46 @@ def test_exchange_that_the_file_system_lacks_is_replaced(target: Path, monkeypat
     assert os.listdir(target.parent) == [target.name]
 
 
+def test_what_is_staged_for_a_dataset_that_is_done_is_discarded(target: Path) -> None:
+    write(target, NEW)
+    stage(target)
+    assert not discard(target, deadline=time.monotonic() - 1)
+    record = Record.open(target, "new")
+    record.close()
+    assert not record.resumed
+    assert discard(target)
+    assert tree(target) == NEW
+    assert os.listdir(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize("there", ["old", "new"])
+def test_killed_just_before_the_exchange_loses_nothing(target: Path, there: str) -> None:
+    """Unless the dataset that is there has the same key (EXISTING=force): then nothing tells which of the two is the new one."""
+    stage(target)
+    write(target, dataset(there))
+    staging_path(target).rename(target.with_name(f".{target.name}.old-0"))
+    assert recover(target.parent) == {target}
+    assert tree(target) == dataset(there)
+    record = Record.open(target, "new")
+    record.close()
+    assert record.resumed == (there == "old")
+    next_run(target)
+    assert tree(target) == NEW
+    assert os.listdir(target.parent) == [target.name]
+
+
+def test_names_that_are_hard_to_read(tmp_path: Path) -> None:
+    target = tmp_path / os.fsdecode(b"a\nb \xff.old-1.ome.zarr")
+    write(target, OLD)
+    with Lock(target):
+        stage(target)
+        assert not publish(target, deadline=time.monotonic() - 1)
+    assert recover(tmp_path) == {target}
+    next_run(target)
+    assert tree(target) == NEW
+    assert set(os.listdir(tmp_path)) == {target.name, "out"}
+
+
 def test_recover_leaves_what_is_not_ours(target: Path) -> None:
     foreign: Tree = {
         ".b.ome.zarr.old-0/data": b"mine",
@@ -137,7 +178,7 @@ def test_recover_leaves_what_is_not_ours(target: Path) -> None:
     }
     write(target.parent, foreign)
     assert recover(target.parent) == set()
-    assert not clear(target.parent / "b.ome.zarr")
+    assert not discard(target.parent / "b.ome.zarr")
     assert tree(target.parent) == foreign
 
 
@@ -157,7 +198,7 @@ def test_recover_removes_stale_locks_and_keeps_staged_datasets(target: Path) -> 
     stage(other := target.with_name("b.ome.zarr"))
     lock_path(target).write_bytes(b'{"pid": 1}')
     lock_path(target.with_name("c.ome.zarr")).write_bytes(b"")
-    assert recover(target.parent) == set()
+    assert recover(target.parent) == {target, other}
     assert set(os.listdir(target.parent)) == {path(t).name for t in (target, other) for path in (record_path, staging_path)}
 
 
