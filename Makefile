@@ -1,0 +1,83 @@
+# make run | test | check | ... : each sets up what it needs in VENV; a second run starts at once.
+
+VENV ?= .venv
+# The first of these that is there and new enough; PYTHON=python3.11 chooses another.
+PYTHON ?= $(or $(shell for python in python3.12 python3.13 python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done),python3.12)
+# Versions to install; empty: the newest that pyproject.toml allows.
+CONSTRAINTS ?= constraints.txt
+# More flags for the converter or for pytest: make run ARGS="--tile-size 512"
+ARGS ?=
+
+INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+PACKAGING = pyproject.toml setup.py $(CONSTRAINTS)
+
+# pip's report to lines of a constraints file. Python 3.11 has no newest numpy any more, so the pins leave it alone.
+define PINS
+import json, sys
+pins = (p["metadata"] for p in json.load(open(sys.argv[1]))["install"])
+lines = [f"{p['name']}=={p['version']}; python_version >= '3.12'" for p in pins if p["name"] != "omezarr-proc"]
+print(*sorted(lines, key=str.lower), sep="\n")
+endef
+export PINS
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint check soak constraints docker-build docker-run clean
+
+help:
+	@echo "make run           convert data/input into data/output with the settings of dev.env"
+	@echo "make test          the tests"
+	@echo "make check         lint, format, types and tests: the gate"
+	@echo "make lint          lint, format and types only"
+	@echo "make soak          all tests at length, also the slow ones"
+	@echo "make constraints   renew constraints.txt (needs Python 3.12)"
+	@echo "make docker-build  build the image;  make docker-run  run it on data/input"
+	@echo "make clean         remove what these made, but not data/output"
+
+run: $(VENV)/.installed
+	@set -a; . ./dev.env; set +a; \
+	$(VENV)/bin/python -m omezarr_proc $(ARGS) && \
+	echo "Pyramids in $$OUTPUT_DIR:" && find "$$OUTPUT_DIR" -name '.?*' -prune -o -name '*.ome.zarr' -print -prune | sort
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+check: lint test
+
+soak: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -m "" $(ARGS)
+
+constraints: $(VENV)/.python
+	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "constraints.txt is made with Python 3.12: make constraints VENV=.venv-3.12 PYTHON=python3.12")'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report $(VENV)/report.json '.[test,dev]'
+	$(VENV)/bin/python -c "$$PINS" $(VENV)/report.json > constraints.txt
+
+docker-build:
+	docker build --tag omezarr-proc .
+
+docker-run: docker-build
+	HOST_USER=$$(id -u):$$(id -g) docker compose run --rm omezarr-proc $(ARGS)
+
+clean:
+	rm -rf .venv* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.python:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python $(PACKAGING)
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(INSTALL) --editable '.[test,dev]'
+	@touch $@
