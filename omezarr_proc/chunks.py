@@ -1,7 +1,5 @@
 """Chunk files of a dataset on disk: their names, writing them, reading a finished level back. Runs in the workers, without zarr."""
 
-import contextlib
-import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.codec import Codec
 from omezarr_proc.errors import OutputError
+from omezarr_proc.faults import describe, retry
 from omezarr_proc.image import Rect
 from omezarr_proc.pyramid import Frames, Level
 
@@ -65,35 +64,40 @@ def read_chunk(path: str, codec: Codec, out: NDArray[Any]) -> None:
         raise OutputError(f"{path}: cannot read back a chunk that was written: {error}") from error
 
 
-def write_chunk(path: str, data: bytes) -> None:
-    """Create or replace one chunk file, and its folders where they are not there yet.
+def write_chunk(path: str, data: bytes, root: str) -> None:
+    """Create or replace one chunk file, and its folders below `root` where they are not there yet. Raises OutputError.
 
     No temporary name: until the dataset is published nobody reads it, and a file twice named costs twice on network file systems.
     """
     try:
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-        finally:
-            os.close(fd)
+        retry(lambda: _write(path, data, root))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
         raise OutputError(f"{path}: cannot write: {describe(error)}") from error
 
 
-def describe(error: OSError) -> str:
-    """What an operating system error means for the person who must act."""
-    hint = {
-        errno.ENOSPC: " (the file system of OUTPUT_DIR is full: free space, then run again)",
-        errno.EDQUOT: " (the quota of OUTPUT_DIR is used up: free space, then run again)",
-        errno.EROFS: " (OUTPUT_DIR is mounted read-only)",
-        errno.EACCES: " (OUTPUT_DIR must be writable for the user this runs as)",
-    }.get(error.errno or 0, "")
-    return f"{error.strerror}{hint}"
+def _write(path: str, data: bytes, root: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        _make_folder(os.path.dirname(path), root)
+        fd = os.open(path, flags, 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
+
+
+def _make_folder(folder: str, root: str) -> None:
+    """Like `os.makedirs`, but never makes `root`: an output folder that has vanished must not come back half filled."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if len(folder) <= len(root):
+            raise
+        _make_folder(os.path.dirname(folder), root)
+        _make_folder(folder, root)

@@ -27,6 +27,11 @@ class Completed:
             raise IndexError(f"not of this pyramid: {unit}")
         grid[unit.frame, slice(*unit.rows), slice(*unit.columns)] = True
 
+    @property
+    def percent(self) -> int:
+        """Finished chunks in 100 of all."""
+        return 100 * sum(int(grid.sum()) for grid in self._grids) // sum(grid.size for grid in self._grids)
+
     def covers(self, tiles: Rect, frame: int, level: int) -> bool:
         """Whether all chunks of the rectangle `tiles` (in chunks) are finished."""
         return bool(self._grids[level][frame, tiles.y0 : tiles.y1, tiles.x0 : tiles.x1].all())

@@ -6,7 +6,7 @@ from omezarr_proc import ngff, windows
 from omezarr_proc.image import Image
 from omezarr_proc.pipeline import run_tasks
 from omezarr_proc.pyramid import Frames, Level
-from omezarr_proc.tasks import Count, Counted, Task, Written
+from omezarr_proc.tasks import Count, Counted, Task
 from omezarr_proc.windows import Counts, Extremes, Place, Window
 from omezarr_proc.workers import Pool
 
@@ -29,12 +29,12 @@ def _count(pool: Pool, levels: Sequence[Level], frames: Frames, places: Mapping[
     planes = windows.sampled_planes(frames.size_t, frames.size_z, levels[index].height, levels[index].width)
     totals: dict[int, Counts] = {}
 
-    def add(task: Task, reply: Counted | Written) -> None:
-        assert isinstance(task, Count) and isinstance(reply, Counted)  # what a Count is answered with
+    def add(task: Task, reply: Counted) -> None:
+        assert isinstance(task, Count)  # what is counted
         c = frames.position(task.frames[0])[1] + task.channel
         totals[c] = totals[c] + reply.counts if c in totals else reply.counts
 
-    def tasks(c: int) -> list[Task]:
+    def tasks(c: int) -> list[Count]:
         group, channel = divmod(c, frames.channels)
         all_frames = tuple((t * frames.size_z + z) * frames.groups + group for t, z in planes)
         shares = [all_frames[i :: len(pool.workers)] for i in range(len(pool.workers))]  # a histogram is large beside its task

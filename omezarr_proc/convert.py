@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,30 @@ import numpy as np
 from loguru import logger
 
 from omezarr_proc import __version__, ngff, store, windows
+from omezarr_proc.build import Build, OutOfTimeError
 from omezarr_proc.chunks import ChunkStore
 from omezarr_proc.codec import codec_for
 from omezarr_proc.contrast import display_windows
+from omezarr_proc.errors import LimitError, OutputError
 from omezarr_proc.image import Image
 from omezarr_proc.limits import Limits
-from omezarr_proc.pipeline import run_pass, run_tasks
+from omezarr_proc.lock import Lock
 from omezarr_proc.progress import Report, Summary
-from omezarr_proc.pyramid import Band, Pass, bands, chunk_count, make_frames, make_levels
-from omezarr_proc.schedule import Schedule, load_parts
+from omezarr_proc.publish import publish
+from omezarr_proc.pyramid import chunk_count, make_frames, make_levels
+from omezarr_proc.record import Record
 from omezarr_proc.settings import Settings
-from omezarr_proc.sizing import Geometry, Plan, cut_lines, make_plan
-from omezarr_proc.tasks import Job, Spool, Task, Whole, Write, Written
+from omezarr_proc.sizing import Geometry, Plan, make_plan
+from omezarr_proc.tasks import Job
 from omezarr_proc.usage import PeakMemory
-from omezarr_proc.workers import Pool
+from omezarr_proc.workers import Pool, WorkerDiedError
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
 OUTPUT_VERSION = 1
 
-# Source pixels (of all channels) per load task, and stored bytes per write task: long beside a message, short beside a band.
-_LOAD_PIXELS = 4 << 20
-_WRITE_BYTES = 1 << 20
+# Kills in a row before anything was finished, and deaths of workers with one plan, after which the smallest plan is given up.
+_MOST_STALLED = 3
+_MOST_DEATHS = 2
 
 
 def make_geometry(image: Image, settings: Settings) -> Geometry:
@@ -55,7 +58,10 @@ def dataset_key(image: Image, settings: Settings) -> str:
 
 @dataclass
 class Conversion:
-    """One image on its way into the dataset `target`."""
+    """One image on its way into the dataset `target`, which `lock` holds.
+
+    deadline  when to stop in good order, as time.monotonic() counts
+    """
 
     image: Image
     target: Path
@@ -63,11 +69,14 @@ class Conversion:
     limits: Limits
     pool: Pool
     report: Report
-    _bytes: int = 0
-    _extremes: dict[int, windows.Extremes | None] = field(default_factory=dict)
+    lock: Lock
+    deadline: float | None = None
 
     def run(self) -> Summary:
-        """Convert and publish. Raises ProcError; then nothing has appeared under the target's name."""
+        """Convert and publish.
+
+        Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run.
+        """
         with PeakMemory(self.pool.pids) as memory:
             summary = self._run()
         return replace(summary, peak_bytes=memory.peak or None)
@@ -75,18 +84,67 @@ class Conversion:
     def _run(self) -> Summary:
         began = time.monotonic()
         geometry = make_geometry(self.image, self.settings)
-        plan = make_plan(geometry, self.limits)
-        logger.debug(f"{self.image.source}: {plan}")
-        chunks = self._chunk_store(geometry, store.begin(self.target))
-        self._brief_workers(geometry, plan, chunks)
-        with ThreadPoolExecutor(1) as background:
-            metadata = background.submit(self._write_metadata, chunks)  # importing zarr takes long beside a small image
-            for stage in plan.passes:
-                self._run_pass(geometry, plan, stage)
+        make_plan(geometry, self.limits)  # refuses what cannot be done before anything is written
+        record = Record.open(self.target, dataset_key(self.image, self.settings))
+        how = "failed"
+        try:
+            chunks = self._chunk_store(geometry, record.staging)
+            build = Build(geometry, chunks, self.pool, record, self.report, self.deadline)
+            if record.resumed:
+                logger.info(f"{self.image.source}: goes on with what an earlier run has finished ({build.percent} %)")
+            metadata = _Background(lambda: self._write_metadata(chunks))  # importing zarr takes long beside a small image
+            self._build(geometry, build, record)
+            found = display_windows(self.pool, self.image, geometry.levels, geometry.frames, build.tally.extremes)
             metadata.result()
-        found = display_windows(self.pool, self.image, geometry.levels, geometry.frames, self._extremes)
-        store.publish(Path(chunks.root), self.target, self._attributes(geometry, chunks, found))
-        return self._summary(geometry, chunks, time.monotonic() - began)
+            record.flush()
+            store.write_root(record.staging, self._attributes(geometry, chunks, found))
+            how = "finished"
+        except BaseException as error:
+            how = type(error).__name__
+            if isinstance(error, OutOfTimeError):
+                raise OutOfTimeError(f"{self.image.source}: out of time at {build.percent} %; run it again to go on from there") from None
+            raise
+        finally:
+            self._leave(record, how)
+        self.lock.check()
+        publish(self.target, self.deadline)
+        return self._summary(geometry, chunks, build, time.monotonic() - began)
+
+    def _leave(self, record: Record, how: str) -> None:
+        """Note the orderly end, as far as the disk lets us within the time that a stopping container has."""
+        try:
+            record.end(how, None if how == "finished" else 1.0)
+        except OutputError as error:
+            if how == "finished":
+                raise
+            logger.debug(f"the record cannot be ended: {error}")
+        finally:
+            record.close()
+
+    def _build(self, geometry: Geometry, build: Build, record: Record) -> None:
+        """Try the plans from the best on: one that died before, in this run or an earlier one, is followed by a smaller one."""
+        smaller, deaths, plan = record.unfinished, 0, None
+        while True:
+            before, plan = plan, make_plan(geometry, self.limits, smaller)
+            if record.stalled >= _MOST_STALLED and plan == make_plan(geometry, self.limits, smaller + 1):
+                raise LimitError(
+                    f"{self.image.source}: was killed {record.stalled} times before it got anywhere, the last times with the smallest plan"
+                    f" ({plan.projected_bytes >> 20} MB): give it more than the {self.limits.memory_bytes >> 20} MB that there are"
+                )
+            logger.debug(f"{self.image.source}: {plan}")
+            record.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes})
+            self._brief_workers(geometry, build, plan)
+            try:
+                build.run(plan)
+            except WorkerDiedError as died:
+                record.end("worker died")
+                deaths = deaths + 1 if before == plan else 1
+                if deaths > _MOST_DEATHS:
+                    raise
+                smaller += 1
+                logger.warning(f"{self.image.source}: {died}; going on with a smaller plan")
+            else:
+                return
 
     def _chunk_store(self, geometry: Geometry, staging: Path) -> ChunkStore:
         image, settings = self.image, self.settings
@@ -101,47 +159,15 @@ class Conversion:
             geometry.frames,
         )
 
-    def _brief_workers(self, geometry: Geometry, plan: Plan, chunks: ChunkStore) -> None:
+    def _brief_workers(self, geometry: Geometry, build: Build, plan: Plan) -> None:
         planes = geometry.frames.count * geometry.frames.channels
-        self.report.start(self.image.source, sum(level.height * level.width for level in geometry.levels) * planes)
+        total = sum(level.height * level.width for level in geometry.levels) * planes
+        self.report.start(self.image.source, total)
+        self.report.advance(total * build.percent // 100)
         self.pool.arena.grow(plan.slots * plan.slot_bytes)
         self.pool.resize(plan.workers)
         spool = store.spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
-        self.pool.begin(Job(self.image, chunks, self.settings.downsample_method == "nearest", plan.access), spool)
-
-    def _run_pass(self, geometry: Geometry, plan: Plan, stage: Pass) -> None:
-        channels = geometry.frames.channels
-        batch = max(1, _WRITE_BYTES // (geometry.tile**2 * geometry.itemsize * channels))
-        lines = cut_lines(geometry, plan, stage)
-
-        def parts(band: Band) -> list[Any]:
-            return load_parts(band, stage.factor, *lines, _LOAD_PIXELS // channels)
-
-        def run(todo: Iterable[Band]) -> None:
-            slots = [i * plan.slot_bytes for i in range(plan.slots)]
-            sticky = stage.source is None and "stream" in plan.access
-            schedule = Schedule(stage, iter(todo), slots, geometry.tile, parts, batch, plan.whole, sticky)
-            run_pass(self.pool, schedule, lambda task, written: self._note(geometry, task, written))
-
-        todo = bands(stage, geometry.levels[stage.first], geometry.frames.count)
-        if stage.source is not None or "spool" not in plan.access:
-            run(todo)
-            return
-        by_frame: dict[int, list[Band]] = {}
-        for band in todo:
-            by_frame.setdefault(band.frame, []).append(band)
-        for frame, of_frame in by_frame.items():
-            run_tasks(self.pool, [Spool(frame)], lambda task, reply: None)
-            run(of_frame)
-
-    def _note(self, geometry: Geometry, task: Task, written: Written) -> None:
-        self._bytes += written.bytes
-        if not isinstance(task, Write | Whole):
-            return
-        self.report.advance(_pixels(task, geometry))
-        first = geometry.frames.position(task.band.frame)[1]
-        for channel, extremes in enumerate(written.extremes, first):
-            self._extremes[channel] = windows.merge_extremes(self._extremes.get(channel), extremes)
+        self.pool.begin(Job(self.image, build.chunks, self.settings.downsample_method == "nearest", plan.access), spool)
 
     def _write_metadata(self, chunks: ChunkStore) -> None:
         store.write_arrays(chunks)
@@ -153,7 +179,7 @@ class Conversion:
         multiscale = ngff.multiscales(self.image, geometry.levels, chunks.axes, self.settings.downsample_method)
         return ngff.root_attributes(multiscale, ngff.omero(self.image, found, geometry.bundled), own)
 
-    def _summary(self, geometry: Geometry, chunks: ChunkStore, seconds: float) -> Summary:
+    def _summary(self, geometry: Geometry, chunks: ChunkStore, build: Build, seconds: float) -> Summary:
         image, base = self.image, geometry.levels[0]
         planes = image.size_t * image.size_c * image.size_z
         sizes = {"t": image.size_t, "c": image.size_c, "z": image.size_z, "y": base.height, "x": base.width}
@@ -162,18 +188,30 @@ class Conversion:
             tuple(sizes[axis] for axis in chunks.axes),
             len(geometry.levels),
             sum(chunk_count(level, geometry.frames, geometry.tile, geometry.bundled) for level in geometry.levels),
-            self._bytes,
+            build.tally.bytes,
             seconds,
             planes * image.height * image.width,
         )
 
 
-def _pixels(task: Write | Whole, geometry: Geometry) -> int:
-    """Pixels of all channels that a task has stored, on all its levels."""
-    if isinstance(task, Whole):
-        rects = [task.band.at(step) for step in range(task.stage.last - task.stage.first + 1)]
-        return sum(rect.height * rect.width for rect in rects) * geometry.frames.channels
-    rect, tiles, tile = task.band.at(task.step), task.tiles, geometry.tile
-    height = min(tiles.y1 * tile, rect.height) - tiles.y0 * tile
-    width = min(tiles.x1 * tile, rect.width) - tiles.x0 * tile
-    return height * width * geometry.frames.channels
+class _Background(threading.Thread):
+    """Work beside the passes. A daemon: storage that is stuck must not keep the process from ending."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(name="metadata", daemon=True)
+        self._work = work
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Do the work, and keep what went wrong."""
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> None:
+        """Wait, and raise what went wrong."""
+        self.join()
+        if self._error:
+            raise self._error

@@ -3,56 +3,56 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from loguru import logger
-
+from omezarr_proc.pyramid import Band
 from omezarr_proc.schedule import Schedule
-from omezarr_proc.tasks import Counted, Failed, Task, Written
-from omezarr_proc.workers import Pool, Worker, WorkerDiedError
+from omezarr_proc.tasks import Count, Counted, Load, Reply, Spool, Stored, Task, Whole, Write, Written
+from omezarr_proc.workers import Pool, Worker
 
 # Tasks that a worker holds: one that it works on, and the next, so that it never waits for the main process.
 _AHEAD = 2
 
 
-def run_pass(pool: Pool, schedule: Schedule, on_task: Callable[[Task, Written], None]) -> None:
-    """Work all bands of a pass; calls `on_task` for each answer.
+def run_pass(pool: Pool, schedule: Schedule, on_task: Callable[[Write | Whole, Written], None], on_band: Callable[[Band], None]) -> None:
+    """Work all bands of a pass; calls `on_task` for what was encoded and `on_band` when all files of a band are written.
 
-    Raises what a task failed with, or WorkerDiedError; by then no worker is busy any more, so slots and files are nobody's.
+    Raises what a task failed with, or WorkerDiedError; then no worker is left that could touch a slot or a file.
     """
 
-    def note(task: Task, reply: Counted | Written) -> None:
-        assert isinstance(reply, Written)  # the only other answer of these tasks is Failed
-        on_task(task, reply)
+    def note(task: Task, reply: Reply) -> None:
+        assert isinstance(task, Load | Write | Whole)  # what a schedule hands out
+        if isinstance(reply, Stored):
+            if band := schedule.stored(reply.task):
+                on_band(band)
+            return
+        if isinstance(reply, Written) and not isinstance(task, Load):
+            on_task(task, reply)
         schedule.done(task)
 
-    _run(pool, schedule.next, note)
+    _run(pool, schedule.next, note, lambda: schedule.finished)
 
 
-def run_tasks(pool: Pool, tasks: Iterable[Task], on_task: Callable[[Task, Counted | Written], None]) -> None:
-    """Work tasks that do not depend on each other, in any order. Raises as `run_pass` does."""
+def run_tasks(pool: Pool, tasks: Iterable[Spool | Count], on_task: Callable[[Task, Counted], None]) -> None:
+    """Work tasks that do not depend on each other, in any order; calls `on_task` for what was counted. Raises as `run_pass` does."""
     waiting = deque(tasks)
-    _run(pool, lambda _: waiting.popleft() if waiting else None, on_task)
+
+    def note(task: Task, reply: Reply) -> None:
+        if isinstance(reply, Counted):
+            on_task(task, reply)
+
+    _run(pool, lambda _: waiting.popleft() if waiting else None, note, lambda: not waiting)
 
 
-def _run(pool: Pool, take: Callable[[Worker], Task | None], note: Callable[[Task, Counted | Written], None]) -> None:
-    while True:
-        for depth in range(1, _AHEAD + 1):
-            for worker in pool.workers:
-                if len(worker.tasks) < depth and (task := take(worker)):
-                    pool.submit(worker, task)
-        if not any(worker.tasks for worker in pool.workers):
-            return
-        for _, task, reply in pool.wait():
-            if isinstance(reply, Failed):
-                logger.debug(f"task failed: {reply.trace}")
-                _drain(pool)
-                raise reply.error
-            note(task, reply)
-
-
-def _drain(pool: Pool) -> None:
-    """Wait until no worker is busy; what else goes wrong meanwhile does not matter."""
-    while any(worker.tasks for worker in pool.workers):
-        try:
-            pool.wait()
-        except WorkerDiedError as died:
-            logger.debug(str(died))
+def _run(pool: Pool, take: Callable[[Worker], Task | None], note: Callable[[Task, Reply], None], finished: Callable[[], bool]) -> None:
+    try:
+        while True:
+            for depth in range(1, _AHEAD + 1):
+                for worker in pool.workers:
+                    if len(worker.tasks) < depth and (task := take(worker)):
+                        pool.submit(worker, task)
+            if not any(worker.tasks for worker in pool.workers) and finished():
+                return
+            for task, reply in pool.wait():
+                note(task, reply)
+    except BaseException:
+        pool.resize(0)  # at once: what is half done does not count, and new workers are quick to have
+        raise

@@ -1,5 +1,6 @@
 """The run: inputs -> each image in turn -> results. One bad input never stops the others."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from loguru import logger
 
-from omezarr_proc import store
+from omezarr_proc import publish
 from omezarr_proc.errors import OutputError, ProcError
 from omezarr_proc.inputs import Input, check_file, dataset_path, shown
 from omezarr_proc.limits import read_limits
+from omezarr_proc.lock import Lock
 from omezarr_proc.progress import Report
 from omezarr_proc.settings import Settings
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from omezarr_proc.workers import Pool
 
 T = TypeVar("T")
+
+# Before the deadline: to end the tasks at work, note what is done, and publish what is finished.
+STOP_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,18 @@ class Result:
 
 
 def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline: float | None = None) -> list[Result]:
-    """Convert every image of every input; errors are results, told to `report` where they happen."""
+    """Convert every image of every input; errors are results, told to `report` where they happen.
+
+    deadline  when to stop in good order, as time.monotonic() counts
+    """
     from omezarr_proc.workers import Pool
 
     pool = Pool()  # its imports go on while ours do
     try:
-        return [
-            result for entry, images in open_inputs(settings, inputs) for result in _convert_input(settings, entry, images, report, pool)
-        ]
+        folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
+        left = {target for folder in folders for target in publish.recover(folder)}
+        images = _Images(settings, report, pool, left, None if deadline is None else deadline - STOP_SECONDS)
+        return [result for entry, found in open_inputs(settings, inputs) for result in images.convert(entry, found)]
     finally:
         pool.close()
 
@@ -64,20 +73,6 @@ def open_inputs(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[I
         yield entry, error if found is None else found
 
 
-def _convert_input(settings: Settings, entry: Input, images: "list[Image] | str", report: Report, pool: "Pool") -> Iterator[Result]:
-    source = shown(entry.path)
-    if isinstance(images, str):
-        report.fail(source, images)
-        yield Result(source, None, images)
-        return
-    for image in images:
-        target = settings.output_dir / dataset_path(entry.relative, image.series)
-        _, error = _attempt(entry, lambda image=image, target=target: _convert_image(settings, image, target, report, pool))  # type: ignore[misc]
-        if error:
-            report.fail(source, error)
-        yield Result(source, None if error else str(target), error or None)
-
-
 def _attempt(entry: Input, work: Callable[[], T]) -> tuple[T | None, str]:
     """What `work` returns, or None and the message for the user: whatever is wrong with one image, the others are tried."""
     source = shown(entry.path)
@@ -92,29 +87,60 @@ def _attempt(entry: Input, work: Callable[[], T]) -> tuple[T | None, str]:
         return None, f"{source}: unexpected {type(error).__name__}: {error} (LOG_LEVEL=DEBUG shows where)".replace("\n", " ")
 
 
-def _convert_image(settings: Settings, image: "Image", target: Path, report: Report, pool: "Pool") -> None:
-    from omezarr_proc.convert import Conversion, dataset_key
+@dataclass(frozen=True)
+class _Images:
+    """Converts images one after another; `left`: datasets with hidden files of an earlier run beside them."""
 
-    if _is_done(target, dataset_key(image, settings), settings, report, image.source):
-        return
-    for note in image.notes:
-        logger.info(f"{image.source}: {note}")
-    limits = read_limits(settings.memory_limit_mb, settings.max_workers)
-    report.finish(Conversion(image, target, settings, limits, pool, report).run())
+    settings: Settings
+    report: Report
+    pool: "Pool"
+    left: set[Path]
+    deadline: float | None
 
+    def convert(self, entry: Input, images: "list[Image] | str") -> Iterator[Result]:
+        source = shown(entry.path)
+        if isinstance(images, str):
+            self.report.fail(source, images)
+            yield Result(source, None, images)
+            return
+        for image in images:
+            target = self.settings.output_dir / dataset_path(entry.relative, image.series)
+            _, error = _attempt(entry, lambda image=image, target=target: self._convert(image, target))  # type: ignore[misc]
+            if error:
+                self.report.fail(source, error)
+            yield Result(source, None if error else str(target), error or None)
 
-def _is_done(target: Path, key: str, settings: Settings, report: Report, source: str) -> bool:
-    """Whether the dataset that is there already is to be left alone. Raises OutputError where it must not be there."""
-    if settings.existing == "force" or not target.exists():
+    def _convert(self, image: "Image", target: Path) -> None:
+        from omezarr_proc.build import OutOfTimeError
+        from omezarr_proc.convert import Conversion, dataset_key
+
+        key = dataset_key(image, self.settings)
+        if target not in self.left and self._is_done(target, key, image.source):
+            return
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTimeError(f"{image.source}: not begun, since time is up; run it again to go on")
+        with Lock(target) as lock:
+            if self._is_done(target, key, image.source):
+                publish.discard(target, self.deadline)
+                return
+            for note in image.notes:
+                logger.info(f"{image.source}: {note}")
+            limits = read_limits(self.settings.memory_limit_mb, self.settings.max_workers)
+            self.report.finish(Conversion(image, target, self.settings, limits, self.pool, self.report, lock, self.deadline).run())
+
+    def _is_done(self, target: Path, key: str, source: str) -> bool:
+        """Whether the dataset that is there already is to be left alone. Raises OutputError where it must not be there."""
+        existing = self.settings.existing
+        if existing == "force" or not target.exists():
+            return False
+        if publish.dataset_key(target) == key:
+            self.report.skip(source, f"{target} is there already, made of the same input with the same settings")
+            return True
+        if existing == "skip":
+            self.report.skip(source, f"{target} is there already (EXISTING=skip)")
+            return True
+        if existing == "fail":
+            raise OutputError(
+                f"{target}: is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip"
+            )
         return False
-    if store.published_key(target) == key:
-        report.skip(source, f"{target} is there already, made of the same input with the same settings")
-        return True
-    if settings.existing == "skip":
-        report.skip(source, f"{target} is there already (EXISTING=skip)")
-        return True
-    if settings.existing == "fail":
-        raise OutputError(
-            f"{target}: is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip"
-        )
-    return False

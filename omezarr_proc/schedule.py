@@ -41,6 +41,7 @@ class Schedule:
     whole: bool = False
     sticky: bool = False
     _open: list[_Open] = field(default_factory=list)
+    _unstored: dict[Band, int] = field(default_factory=dict)
     _homes: dict[int, Hashable] = field(default_factory=dict)
     _exhausted: bool = False
 
@@ -65,25 +66,34 @@ class Schedule:
                 return self._take(entry)
         return None
 
-    def done(self, task: Task) -> Band | None:
-        """Note the answer to `task`; returns its band when that was the band's last one."""
-        entry = next(e for e in self._open if e.slot == task.slot)  # type: ignore[union-attr]
+    def done(self, task: Load | Write | Whole) -> None:
+        """Note the answer to `task`: what needed it becomes ready, its slot is free after the band's last one."""
+        entry = next(e for e in self._open if e.slot == task.slot)
+        if not isinstance(task, Load):
+            self._unstored[entry.band] = self._unstored.get(entry.band, 0) + 1
         entry.pending -= 1
         if entry.pending:
-            return None
+            return
         if entry.step < self._last_step:
             entry.step += 1
             entry.ready = list(self._writes(entry))
             entry.pending = len(entry.ready)
-            return None
+            return
         self._open.remove(entry)
         self.slots.append(entry.slot)
-        return entry.band
+
+    def stored(self, task: Write | Whole) -> Band | None:
+        """Note that the files of `task`, which is done, are written; returns its band when those were the band's last ones."""
+        self._unstored[task.band] -= 1
+        if self._unstored[task.band] or any(entry.band == task.band for entry in self._open):
+            return None
+        del self._unstored[task.band]
+        return task.band
 
     @property
     def finished(self) -> bool:
-        """Whether every band is done."""
-        return self._exhausted and not self._open
+        """Whether every band is done and its files are written."""
+        return self._exhausted and not self._open and not self._unstored
 
     @property
     def _last_step(self) -> int:

@@ -79,15 +79,21 @@ Task = Load | Write | Whole | Spool | Count
 
 @dataclass(frozen=True)
 class Written:
-    """What a task has stored.
+    """What a task has made. Its slot is free for other use; its files may still be queued (see `Stored`).
 
     bytes     of all chunk files
     extremes  the finite extremes of each of the frame's channels on level 0; empty for other levels
     """
 
-    chunks: int = 0
     bytes: int = 0
     extremes: tuple[Extremes | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All files of a `Write` or `Whole` are written; comes at some time after its `Written`."""
+
+    task: "Write | Whole"
 
 
 @dataclass(frozen=True)
@@ -99,10 +105,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class Failed:
-    """A task that could not be done: the error to raise in the main process, and the traceback for the debug log."""
+    """A task that could not be done, or one whose files could not be written: the error to raise in the main process, and the traceback for the debug log."""
 
     error: ProcError
     trace: str
 
 
-Reply = Written | Counted | Failed
+Reply = Written | Counted | Failed | Stored

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import send_handle
 
+from loguru import logger
+
 from omezarr_proc.errors import ProcError
 from omezarr_proc.nursery import Nursery
 from omezarr_proc.shm import Arena
-from omezarr_proc.tasks import Job, Reply, Task
+from omezarr_proc.tasks import Failed, Job, Reply, Stored, Task
 
 
 class WorkerDiedError(ProcError):
@@ -64,7 +66,10 @@ class Pool:
         return [self._nursery.pid, *(worker.pid for worker in self.workers)]
 
     def begin(self, job: Job, spool: int | None = None) -> None:
-        """Tell every worker, also those to come, what the next tasks are about; `spool`: descriptor of the spool file, where the job uses one."""
+        """Tell every worker, also those to come, what the next tasks are about.
+
+        spool  descriptor of the spool file, where the job uses one
+        """
         self._job, self._spool = job, spool
         for worker in self.workers:
             self._brief(worker)
@@ -86,10 +91,13 @@ class Pool:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             worker.connection.send(message)
 
-    def wait(self, timeout: float | None = None) -> list[tuple[Worker, Task, Reply]]:
-        """Answers that have come; waits for the first. Raises WorkerDiedError when a worker has ended (it is removed from the pool)."""
+    def wait(self, timeout: float | None = None) -> list[tuple[Task, Reply]]:
+        """Answers that have come, each with its task; waits for the first.
+
+        Raises what a task failed with, and WorkerDiedError when a worker has ended (it is removed from the pool).
+        """
         by_connection = {worker.connection: worker for worker in self.workers}
-        answers = []
+        answers: list[tuple[Task, Reply]] = []
         for connection in wait(list(by_connection), timeout):
             worker = by_connection[connection]  # type: ignore[index]
             try:
@@ -98,7 +106,13 @@ class Pool:
                 self.workers.remove(worker)
                 worker.connection.close()
                 raise WorkerDiedError(worker.pid, self._nursery.status(worker.pid)) from None
-            answers.append((worker, worker.tasks.popleft(), reply))
+            if isinstance(reply, Failed):
+                logger.debug(f"task failed: {reply.trace}")
+                raise reply.error
+            if isinstance(reply, Stored):
+                answers.append((reply.task, reply))
+            else:
+                answers.append((worker.tasks.popleft(), reply))
         return answers
 
     def close(self, patience: float = 1.0) -> None:

@@ -1,5 +1,6 @@
 """Slot to store: encode the tiles of a level, write the chunk files, fold the same pixels into the next level of the slot."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from omezarr_proc import windows
 from omezarr_proc.chunks import write_chunk
 from omezarr_proc.downsample import box_mean
+from omezarr_proc.filing import Filing, Ticket
 from omezarr_proc.pyramid import ceil_div
 from omezarr_proc.tasks import Job, Write, Written
 
@@ -15,20 +17,21 @@ from omezarr_proc.tasks import Job, Write, Written
 class Writer:
     """Writes the tiles of one image."""
 
-    def __init__(self, job: Job) -> None:
-        """Take the store and the way of downsampling from `job`."""
+    def __init__(self, job: Job, filing: Filing) -> None:
+        """Take the store and the way of downsampling from `job`; files go through `filing`."""
+        self._filing = filing
         self._store = job.store
         self._nearest = job.nearest
 
-    def write(self, task: Write, tiles: NDArray[Any], above: NDArray[Any] | None) -> Written:
+    def write(self, task: Write, tiles: NDArray[Any], above: NDArray[Any] | None, ticket: Ticket) -> Written:
         """Store `task.tiles` of `tiles[rows, columns, channels, tile, tile]`, and fold each into its quarter of a tile of `above`.
 
-        What lies outside the level in an edge tile is set to zero. Raises OutputError.
+        What lies outside the level in an edge tile is set to zero. `ticket` counts the files.
         """
         store, step, tile = self._store, task.step, self._store.tile
         level, rect = task.stage.first + step, task.band.at(step)
         found: list[windows.Extremes | None] = [None] * store.frames.channels if level == 0 else []
-        count = size = 0
+        size = 0
         for row in range(task.tiles.y0, task.tiles.y1):
             height = min(tile, rect.height - row * tile)
             folders = [store.folder(level, task.band.frame, part, rect.y0 // tile + row) for part in range(store.chunks_per_tile)]
@@ -39,14 +42,15 @@ class Writer:
                 pixels[:, :height, width:] = 0
                 for part, folder in enumerate(folders):
                     encoded = store.codec.encode(pixels if store.bundled else pixels[part])
-                    write_chunk(f"{folder}/{rect.x0 // tile + column}", encoded)
-                    count, size = count + 1, size + len(encoded)
+                    path = f"{folder}/{rect.x0 // tile + column}"
+                    self._filing.put(folder, len(encoded), partial(write_chunk, path, encoded, store.root), ticket)
+                    size += len(encoded)
                 valid = pixels[:, :height, :width]
                 if level == 0:
                     found = [windows.merge_extremes(e, windows.extremes(p)) for e, p in zip(found, valid, strict=True)]
                 if above is not None:
                     self._fold(valid, above[row // 2, column // 2], row % 2 * tile // 2, column % 2 * tile // 2)
-        return Written(count, size, tuple(found))
+        return Written(size, tuple(found))
 
     def _fold(self, pixels: NDArray[Any], into: NDArray[Any], y: int, x: int) -> None:
         """Halve `pixels[channels, h, w]` to (`y`, `x`) of the tile `into[channels, tile, tile]` of the next level."""

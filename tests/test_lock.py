@@ -72,6 +72,7 @@ def start(form: str, script: str, target: Path) -> subprocess.Popen[str]:
 
 
 def test_second_run_is_refused_until_the_first_is_done(target: Path, form: str) -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
     with Lock(target) as held:
         held.check()
         assert os.listdir(target.parent) == [(lock_path if form == "flock" else owner_path)(target).name]
@@ -87,6 +88,7 @@ def test_second_run_is_refused_until_the_first_is_done(target: Path, form: str) 
     with Lock(target):
         pass
     assert os.listdir(target.parent) == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_lock_is_released_by_an_error(target: Path, form: str) -> None:
