@@ -1,4 +1,6 @@
-"""What an encoded image says of its own size, read before it is decoded: a segment of a few bytes can claim gigapixels, and codecs allocate what is claimed.
+"""What an encoded image says of its own size, read before it is decoded.
+
+A segment of a few bytes can claim gigapixels, and codecs allocate what is claimed.
 
 Sources: JPEG, ITU-T T.81 B.2; JPEG 2000, ITU-T T.800 A.5.1; PNG, section 11.2.2.
 """
@@ -9,7 +11,7 @@ SLACK = 4  # segments often hold more than their part of the image: whole tiles,
 _JPEG = {"jpeg", "ojpeg", "jpeg_lossy", "dcsjpeg"}
 
 
-def excessive(data: bytes, compression: str, width: int, height: int) -> str | None:
+def excessive(data: bytes | memoryview, compression: str, width: int, height: int) -> str | None:
     """Why the encoded segment should not be decoded, when it claims far more pixels than its width and height; else None."""
     claimed = claim(data, compression)
     if claimed is None or claimed[0] * claimed[1] <= SLACK * max(width * height, 1 << 16):
@@ -17,8 +19,9 @@ def excessive(data: bytes, compression: str, width: int, height: int) -> str | N
     return f"it claims {claimed[0]} x {claimed[1]} pixels for {width} x {height}"
 
 
-def claim(data: bytes, compression: str) -> tuple[int, int] | None:
+def claim(data: bytes | memoryview, compression: str) -> tuple[int, int] | None:
     """Width and height as the encoded image states them; None where the codec is another or nothing is found."""
+    data = bytes(data[: 1 << 16]) if isinstance(data, memoryview) else data
     if compression in _JPEG:
         return _jpeg(data)
     if compression == "jpeg2000":

@@ -25,7 +25,8 @@ _SHOWN = {5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filt
 _JPEG = {6, 7, 34892, 33007}
 _DEFLATE = {8, 32946}
 _SPOOLED = {5, 7, 8, 32773, 32946, 50000, 34925}
-_NAMES = {1: "none", 5: "lzw", 6: "ojpeg", 7: "jpeg", 8: "deflate", 32946: "deflate", 32773: "packbits", 34712: "jpeg2000", 33003: "jpeg2000", 33004: "jpeg2000",
+_NAMES = {1: "none", 5: "lzw", 6: "ojpeg", 7: "jpeg", 8: "deflate", 32946: "deflate", 32773: "packbits",
+          34712: "jpeg2000", 33003: "jpeg2000", 33004: "jpeg2000",
           33005: "jpeg2000", 50000: "zstd", 34925: "lzma", 34926: "zstd"}  # fmt: skip
 _FACTORS = {
     "jpeg2000": 5.0,
@@ -37,7 +38,7 @@ _FACTORS = {
 MAX_RATIO = {"none": 1, "packbits": 64, "deflate": 1040, "lzw": 2800}  # decoded bytes that one encoded byte can give at most
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """This page cannot be decoded faithfully; the text says why, for the end of a sentence."""
 
 
@@ -74,58 +75,56 @@ def page_at(file: tifffile.TiffFile, offset: int, first: bool = False) -> tifffi
 def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
     """What the page's pixels are; `colours`: a palette's indices become its colours, else they stay what they are.
 
-    Raises Unsupported where the pixels cannot be shown as they are meant.
+    Raises UnsupportedError where the pixels cannot be shown as they are meant.
     """
     photometric = (
         page.photometric if 262 in page.tags or page.compression in {2, 3, 4, 6} else (RGB if page.samplesperpixel >= 3 else MINISBLACK)
     )
     spp, planar = page.samplesperpixel, page.planarconfig == 2 and page.samplesperpixel > 1
     if page.imagewidth < 1 or page.imagelength < 1 or not 1 <= spp <= 4096:
-        raise Unsupported(f"a page of {page.imagewidth} x {page.imagelength} pixels of {spp} samples")
+        raise UnsupportedError(f"a page of {page.imagewidth} x {page.imagelength} pixels of {spp} samples")
     if page.dtype is None:
-        raise Unsupported(
-            f"pixels of {page.bitspersample} bits in sample format {int(page.sampleformat) if isinstance(page.sampleformat, int) else page.sampleformat}"
-        )
+        raise UnsupportedError(f"pixels of {page.bitspersample} bits in sample format {page.sampleformat!s}")
     if not isinstance(page.bitspersample, int):
-        raise Unsupported(f"samples of different size, {page.bitspersample} bits")
+        raise UnsupportedError(f"samples of different size, {page.bitspersample} bits")
+    if page.bitspersample == 24 and page.dtype.kind != "f":
+        raise UnsupportedError("24-bit integers, on whose byte order writers do not agree; write them as 32-bit integers")
     if page.predictor != 1 and page.bitspersample not in (8, 16, 32, 64):
-        raise Unsupported(f"a predictor over samples of {page.bitspersample} bits")
+        raise UnsupportedError(f"a predictor over samples of {page.bitspersample} bits")
     if page.dtype.kind == "c":
-        raise Unsupported("complex numbers; write magnitude and phase, or real and imaginary part, as channels")
+        raise UnsupportedError("complex numbers; write magnitude and phase, or real and imaginary part, as channels")
     if photometric in _SHOWN:
-        raise Unsupported(f"colours as {_SHOWN[photometric]}; convert it to RGB")
+        raise UnsupportedError(f"colours as {_SHOWN[photometric]}; convert it to RGB")
     if photometric not in (MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, YCBCR, LINEAR_RAW):
-        raise Unsupported(f"the unknown photometric interpretation {int(photometric)}")
+        raise UnsupportedError(f"the unknown photometric interpretation {int(photometric)}")
     if page.imagedepth > 1:
-        raise Unsupported(f"volumetric segments (ImageDepth {page.imagedepth}); write the slices as pages")
+        raise UnsupportedError(f"volumetric segments (ImageDepth {page.imagedepth}); write the slices as pages")
     if photometric == YCBCR and page.compression not in _JPEG | {34712, 33003, 33005, 34933, 50001, 50002, 34934}:
-        raise Unsupported("YCbCr colours without JPEG compression; convert it to RGB")
+        raise UnsupportedError("YCbCr colours without JPEG compression; convert it to RGB")
     if page.compression == 34892 and photometric == YCBCR:
-        raise Unsupported("lossy DNG JPEG; convert it to RGB")
+        raise UnsupportedError("lossy DNG JPEG; convert it to RGB")
     samples = 1 if planar else spp
     stored = page.dtype.newbyteorder(page.parent.byteorder)
     dtype = _dtype(page.dtype)
     convert: Callable[[NDArray[Any]], NDArray[Any]] | None = None
     if photometric == MINISWHITE:
         if page.dtype.kind not in "bu":
-            raise Unsupported(f"MinIsWhite pixels of type {page.dtype}")
+            raise UnsupportedError(f"MinIsWhite pixels of type {page.dtype}")
         convert = _Invert((1 << page.bitspersample) - 1, dtype)
     elif photometric == PALETTE and samples != 1:
-        raise Unsupported("a palette image with extra samples; convert it to RGB")
+        raise UnsupportedError("a palette image with extra samples; convert it to RGB")
     elif photometric == PALETTE and colours:
         if page.colormap is None or page.dtype.kind not in "bu" or page.colormap.shape[1] < 1 << int(page.bitspersample):
-            raise Unsupported("a palette image without its colour map")
+            raise UnsupportedError("a palette image without its colour map")
         convert = _Palette(page.colormap)
         return Pixels(3, samples, 1, convert.table.dtype.name, True, stored, convert)
-    elif page.bitspersample == 24 and page.dtype.kind == "u":
-        convert = _Triple(page.parent.byteorder)
     elif dtype != page.dtype.name:
         convert = _Cast(dtype)
     return Pixels(samples, samples, spp if planar else 1, dtype, photometric in (RGB, YCBCR) and spp >= 3, stored, convert)
 
 
 def is_lookup_table(page: tifffile.TiffPage) -> bool:
-    """Whether a palette is only a way to show intensities, as microscopes write it: its colours never get darker from one index to the next."""
+    """Whether a palette only shows intensities, as microscopes write it: its colours never get darker from one index to the next."""
     table = page.colormap
     if page.photometric != PALETTE or table is None or table.ndim != 2 or table.shape[1] < 2:
         return False
@@ -134,21 +133,21 @@ def is_lookup_table(page: tifffile.TiffPage) -> bool:
 
 
 def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
-    """The layout of a page's planes. Raises Unsupported where its codec is not there or its segments make no sense."""
+    """The layout of a page's planes. Raises UnsupportedError where its codec is not there or its segments make no sense."""
     with np.errstate(all="ignore"):  # nonsense in tags
         decode = page.decode
     if decode.__name__.startswith("decode_raise"):
         try:
             decode(b"", 0)
         except Exception as error:
-            raise Unsupported(str(error)[:120]) from error
+            raise UnsupportedError(str(error)[:120]) from error
     height, width = (
         (page.tilelength, page.tilewidth)
         if page.is_tiled
         else (min(page.rowsperstrip or page.imagelength, page.imagelength), page.imagewidth)
     )
     if height < 1 or width < 1 or height * width > 64 * max(page.imagelength * page.imagewidth, 1 << 20):
-        raise Unsupported(f"segments of {width} x {height} pixels")
+        raise UnsupportedError(f"segments of {width} x {height} pixels")
     code = int(page.compression)
     name = _NAMES.get(code) or getattr(page.compression, "name", str(code)).lower()
     whole = page.bitspersample in (8, 16, 32, 64) and page.fillorder != 2
@@ -170,10 +169,8 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
 
 def segment(page: tifffile.TiffPage, shown: Pixels, data: bytes, index: int, jpegtables: bytes | None) -> NDArray[Any]:
     """The pixels [h, w, samples] of one segment from its encoded bytes, cut at the image's edge for strips, as stored for tiles."""
-    if page.compression in _JPEG:
-        values = page.decode(data, index, jpegtables=jpegtables, jpegheader=page.jpegheader)[0]
-    else:
-        values = page.decode(data, index)[0]
+    tables = {"jpegtables": jpegtables, "jpegheader": page.jpegheader} if page.compression in _JPEG else {}
+    values: Any = page.decode(data, index, **tables)[0]
     block: NDArray[Any] = values[0]
     return block if shown.convert is None else shown.convert(block)
 
@@ -197,20 +194,6 @@ class _Cast:
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         return values.astype(self.dtype)
-
-
-class _Triple:
-    """24-bit integers: three bytes in the file's byte order (libtiff's TIFFSwabArrayOfTriples).
-
-    tifffile unpacks them as big endian in either file, and swaps the bytes of the result in a big endian one.
-    """
-
-    def __init__(self, byteorder: str) -> None:
-        self.byteorder = byteorder
-
-    def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
-        turned: NDArray[Any] = values.byteswap()
-        return turned if self.byteorder == ">" else turned >> np.uint32(8)
 
 
 class _Invert:

@@ -1,8 +1,8 @@
 """The chain of IFDs of a TIFF or BigTIFF: offsets and tags, read with a few small reads a page, bounded for any content.
 
 tifffile interprets a page (`decode`); this module only walks, because every page of a file must be seen before planning: thousands of
-pages in a second, loops and nonsense found, and pages told apart that differ in anything that matters for decoding.
-Source: TIFF 6.0 section 2; BigTIFF as in libtiff.
+pages in a second, loops and nonsense found, and pages told apart that differ in anything that matters for decoding. Source: TIFF 6.0
+section 2; BigTIFF as in libtiff.
 """
 
 import os
@@ -26,13 +26,13 @@ class Tag(NamedTuple):
     """One directory entry: the type of its values, their number, and the raw field (the values, or the offset to them)."""
 
     kind: int
-    count: int
+    number: int
     field: bytes
 
     @property
     def size(self) -> int:
         """Bytes of all values; 0 for an unknown type."""
-        return _SIZES.get(self.kind, 0) * self.count
+        return _SIZES.get(self.kind, 0) * self.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Directory:
     def integer(self, ifd: Ifd, code: int, default: int) -> int:
         """The first value of an integer tag."""
         tag = ifd.tags.get(code)
-        if tag is None or tag.kind not in _INTEGERS or not tag.count:
+        if tag is None or tag.kind not in _INTEGERS or not tag.number:
             return default
         if tag.size > len(tag.field):
             values = self.integers(ifd, code)
@@ -147,7 +147,7 @@ class Directory:
     def rational(self, ifd: Ifd, code: int) -> float | None:
         """The value of a rational tag; None when it is absent or not positive."""
         tag = ifd.tags.get(code)
-        if tag is None or tag.kind != 5 or tag.count != 1:
+        if tag is None or tag.kind != 5 or tag.number != 1:
             return None
         raw = self.raw(tag)
         above, below = struct.unpack(self.order + "II", raw) if len(raw) == 8 else (0, 0)

@@ -1,6 +1,7 @@
 """ImageJ's image description as axes and sizes. Pure.
 
-Planes follow channel, then slice, then frame. Source: ImageJ's ij/io/TiffDecoder and FileInfo; `key=value` lines after `ImageJ=version`.
+Planes follow channel, then slice, then frame. Source: ImageJ's ij/io/TiffDecoder and FileInfo; `key=value` lines after
+`ImageJ=version`.
 """
 
 import math
@@ -9,8 +10,8 @@ from dataclasses import dataclass, field
 from .image import AxisSize
 from .omexml import LENGTHS, TIMES, axis_size
 
-_UNITS = {"micron": "um", "microns": "um", "micrometer": "um", "\\u00b5m": "um", "inch": "in.", "inches": "in.", "nanometer": "nm", "millimeter": "mm", "meter": "m",
-          "angstrom": "\u00c5", "sec": "s", "seconds": "s", "msec": "ms"}  # fmt: skip
+_UNITS = {"micron": "um", "microns": "um", "micrometer": "um", r"\u00B5m": "um", "inch": "in.", "inches": "in.", "nanometer": "nm",
+          "millimeter": "mm", "meter": "m", "angstrom": "\u00c5", "sec": "s", "seconds": "s", "msec": "ms"}  # fmt: skip
 
 
 @dataclass
@@ -31,7 +32,10 @@ def is_imagej(text: str) -> bool:
 
 
 def parse(text: str, pages: int, samples: int) -> Stack:
-    """The stack that a description states, for a file of `pages` pages of `samples`; sizes that do not come out are replaced by z = number of planes."""
+    """The stack that a description states, for a file of `pages` pages of `samples`.
+
+    Sizes that do not come out are replaced by z = number of planes.
+    """
     values = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
     stack = Stack(images=_count(values, "images"), c=_count(values, "channels"), z=_count(values, "slices"), t=_count(values, "frames"))
     number = max(stack.images, pages)

@@ -1,8 +1,8 @@
 """OME-XML as plain values: images, their sizes, channels and TiffData. Pure; knows no file.
 
-Parsed by expat element by element, so a document with a million Plane elements costs little memory; a document type declaration (and with it every
-entity, internal or external) is refused. Broken texts are taken as microscopes write them: control characters, a byte order mark before the
-document, bytes after its end. Source: the OME-XML schema, 2016-06, and the older ones where only names moved.
+Parsed by expat element by element, so a document with a million Plane elements costs little memory; a document type declaration (and
+with it every entity, internal or external) is refused. Broken texts are taken as microscopes write them: control characters, a byte
+order mark before the document, bytes after its end. Source: the OME-XML schema, 2016-06, and the older ones where only names moved.
 """
 
 import math
@@ -16,11 +16,13 @@ from .image import AxisSize, Channel
 
 MAX_XML = 256 << 20  # characters
 
-_PREFIXES = dict(Y="yotta", Z="zetta", E="exa", P="peta", T="tera", G="giga", M="mega", k="kilo", h="hecto", d="deci", c="centi", m="milli", n="nano", p="pico",
-                 f="femto", a="atto", z="zepto", y="yocto")  # fmt: skip
+_PREFIXES = {"Y": "yotta", "Z": "zetta", "E": "exa", "P": "peta", "T": "tera", "G": "giga", "M": "mega", "k": "kilo", "h": "hecto",
+             "d": "deci", "c": "centi", "m": "milli", "n": "nano", "p": "pico", "f": "femto", "a": "atto", "z": "zepto",
+             "y": "yocto"}  # fmt: skip
 _PREFIXES |= {"": "", "\u00b5": "micro", "\u03bc": "micro", "u": "micro"}
 LENGTHS: dict[str, tuple[float, str]] = {prefix + "m": (1.0, name + "meter") for prefix, name in _PREFIXES.items()}
-LENGTHS |= {"\u00c5": (1.0, "angstrom"), "\u212b": (1.0, "angstrom"), "in.": (1.0, "inch"), "ft": (1.0, "foot"), "yd": (1.0, "yard"), "mi": (1.0, "mile"),
+LENGTHS |= {"\u00c5": (1.0, "angstrom"), "\u212b": (1.0, "angstrom"), "in.": (1.0, "inch"), "ft": (1.0, "foot"), "yd": (1.0, "yard"),
+            "mi": (1.0, "mile"),
             "pc": (1.0, "parsec"), "dam": (10.0, "meter"), "thou": (0.001, "inch"), "li": (1 / 12, "inch"), "pt": (1 / 72, "inch"),
             "ua": (149597870700.0, "meter"), "ly": (9460730472580800.0, "meter")}  # fmt: skip
 TIMES: dict[str, tuple[float, str]] = {prefix + "s": (1.0, name + "second") for prefix, name in _PREFIXES.items()}
@@ -113,7 +115,8 @@ class _Handler:
         self.data: dict[str, Any] = {}
         self.starts: dict[str, Callable[[dict[str, str]], None]] = {
             "OME": self._ome, "BinaryOnly": self._binary_only, "Image": self._image, "Pixels": self._pixels, "Channel": self._channel,
-            "TiffData": self._tiffdata, "UUID": self._uuid, "ModuloAlongZ": self._modulo, "ModuloAlongC": self._modulo, "ModuloAlongT": self._modulo,
+            "TiffData": self._tiffdata, "UUID": self._uuid,
+            "ModuloAlongZ": self._modulo, "ModuloAlongC": self._modulo, "ModuloAlongT": self._modulo,
         }  # fmt: skip
 
     @property

@@ -1,7 +1,7 @@
 """The pages of the files of one set: every directory seen, like pages told from unlike ones, planes made of them.
 
-Two pages share a Layout only where all tags are equal on which decoding depends; tifffile interprets the first of each kind. Segments that
-point outside their file, or are missing, are found here, before any work.
+Two pages share a Layout only where all tags are equal on which decoding depends; tifffile interprets the first of each kind. Segments
+that point outside their file, or are missing, are found here, before any work.
 """
 
 import hashlib
@@ -97,7 +97,7 @@ class Pages:
         for code in _DECIDING:
             tag = tags.get(code)
             if tag is not None:
-                parts.append(b"%d %d %d " % (code, tag.kind, tag.count) + (directory.raw(tag) if tag.size <= 1 << 20 else tag.field))
+                parts.append(b"%d %d %d " % (code, tag.kind, tag.number) + (directory.raw(tag) if tag.size <= 1 << 20 else tag.field))
         signature = b"|".join(parts)
         known = self._kinds.get(signature)
         if known is None:
@@ -123,7 +123,7 @@ class Pages:
                 page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
                 shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
                 layout = decode.layout(page, shown)
-        except decode.Unsupported as error:
+        except decode.UnsupportedError as error:
             raise InputError(f"{path}: page {self._page(number, ifd)} cannot be read: {error}") from error
         except MemoryError:
             raise
@@ -147,9 +147,8 @@ class Pages:
         if layout.compression == "ojpeg" or not len(counts):
             return
         if min(len(offsets), len(counts)) < needed:
-            raise InputError(
-                f"{path}: page {self._page(number, ifd)} has {min(len(offsets), len(counts))} of {needed} segments; the file is cut off or corrupt"
-            )
+            least = min(len(offsets), len(counts))
+            raise InputError(f"{path}: page {self._page(number, ifd)} has {least} of {needed} segments; the file is cut off or corrupt")
         offsets, counts = offsets[:needed], counts[:needed]
         if layout.compression.startswith("ccitt") and needed == 1 and not counts[0]:
             return
@@ -167,12 +166,13 @@ class Pages:
         if bad.any():
             index = int(np.argmax(bad))
             raise InputError(
-                f"{path}: page {self._page(number, ifd)}, segment {index}: {counts[index]} bytes at byte {offsets[index]} are not in the file of {directory.size} bytes; "
-                "the file is cut off or corrupt"
+                f"{path}: page {self._page(number, ifd)}, segment {index}: {counts[index]} bytes at byte {offsets[index]} "
+                f"are not in the file of {directory.size} bytes; it is cut off or corrupt"
             )
         if there.all() and int(counts.sum()) < whole:
             raise InputError(
-                f"{path}: page {self._page(number, ifd)} claims {layout.width} x {layout.height} pixels, but has {counts.sum()} bytes; the file is cut off or corrupt"
+                f"{path}: page {self._page(number, ifd)} claims {layout.width} x {layout.height} pixels, but has {counts.sum()} bytes; "
+                "the file is cut off or corrupt"
             )
         self._encoded[kind] = max(self._encoded.get(kind, 0), int(counts.max()))
 

@@ -1,7 +1,7 @@
 """Where each plane of an OME image is: TiffData, or the order of the pages where there is none. Pure.
 
-As Bio-Formats reads it (OME-TIFF specification, "The TiffData element"): a TiffData without PlaneCount is followed by the planes that no other one
-names, one IFD each; one without IFD begins at the first; without any TiffData the pages follow DimensionOrder.
+As Bio-Formats reads it (OME-TIFF specification, "The TiffData element"): a TiffData without PlaneCount is followed by the planes that
+no other one names, one IFD each; one without IFD begins at the first; without any TiffData the pages follow DimensionOrder.
 """
 
 from .omexml import OmeImage, OmeXmlError, TiffData

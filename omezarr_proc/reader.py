@@ -4,8 +4,8 @@
     segment  each whole segment that the rectangle touches is decoded, and its part inside is yielded
     stream   a huge Deflate segment, decompressed from its begin in pieces; goes on where the last call ended
 
-Blocks are (y, x, pixels[h, w, samples]) in native byte order, disjoint, and cover the rectangle exactly, row by row of segments. Their memory may
-be used again for the next block.
+Blocks are (y, x, pixels[h, w, samples]) in native byte order, disjoint, and cover the rectangle exactly, row by row of segments. Their
+memory may be used again for the next block.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ class Reader:
         raise ValueError(f"no access {access!r} to {layout.compression} segments")
 
     def spool(self, plane: Plane, fd: int, offset: int) -> None:
-        """Decode the whole plane into the file `fd` from byte `offset` on: rows [height, width, samples] of the layout's dtype, native order."""
+        """Decode the whole plane into the file `fd` from byte `offset` on: rows [height, width, samples] of the layout's dtype."""
         spool(self._source, plane, fd, offset)
 
     def read_spooled(self, plane: Plane, rect: Rect, fd: int, offset: int) -> Iterator[Block]:
@@ -98,10 +98,10 @@ class Reader:
                     values = np.empty((y1 - y0, x1 - x0, shown.stored_samples), stored)
                     begin = place[0] + ((y0 - row * high) * wide + x0 - column * wide) * pixel
                     if x1 - x0 == wide:
-                        self._source.read_into(plane, begin, memoryview(values).cast("B"))
+                        self._source.read_into(plane, begin, values.data.cast("B"))
                     else:
                         for line, target in enumerate(values):
-                            self._source.read_into(plane, begin + line * wide * pixel, memoryview(target).cast("B"))
+                            self._source.read_into(plane, begin + line * wide * pixel, target.data.cast("B"))
                     yield y0, x0, _native(values, shown)
 
 

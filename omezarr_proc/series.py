@@ -1,12 +1,13 @@
 """Which pages of a TIFF without OME-XML or ImageJ description belong together, and what they are. Pure but for the tags it looks at.
 
-Pages of one size and type are one stack: grey ones in z, colour ones in t (a stack of colour pictures is a sequence; that is also how Bio-Formats
-reads it). Pages of different kinds are images of their own, as Bio-Formats has it, except the levels of a pyramid, of which only the full
-resolution is an image, and what a slide scanner adds (label, macro, thumbnail, overview), which is named so.
+Pages of one size and type are one stack: grey ones in z, colour ones in t (a stack of colour pictures is a sequence; that is also how
+Bio-Formats reads it). Pages of different kinds are images of their own, as Bio-Formats has it, except the levels of a pyramid, of which
+only the full resolution is an image, and what a slide scanner adds (label, macro, thumbnail, overview), which is named so.
 """
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from .ifd import Directory, Ifd
 
@@ -57,8 +58,8 @@ def _shape(directory: Directory, ifd: Ifd) -> tuple[int, ...]:
     bits = directory.integers(ifd, 258)
     formats = directory.integers(ifd, 339)
     palette = directory.integer(ifd, 262, 1) == 3
-    return (directory.integer(ifd, 256, 0), directory.integer(ifd, 257, 0), directory.integer(ifd, 277, 1), int(bits[0]) if len(bits) else 1,
-            int(formats[0]) if len(formats) else 1, palette)  # fmt: skip
+    size = directory.integer(ifd, 256, 0), directory.integer(ifd, 257, 0), directory.integer(ifd, 277, 1)
+    return (*size, int(bits[0]) if len(bits) else 1, int(formats[0]) if len(formats) else 1, palette)
 
 
 def _pyramid(directory: Directory, pages: list[Ifd]) -> bool:
@@ -68,7 +69,7 @@ def _pyramid(directory: Directory, pages: list[Ifd]) -> bool:
     shapes = [_shape(directory, ifd) for ifd in pages]
     if len({shape[2:] for shape in shapes}) != 1:
         return False
-    for above, below in zip(shapes, shapes[1:], strict=False):
+    for above, below in pairwise(shapes):
         factors = [above[axis] / max(below[axis], 1) for axis in (0, 1)]
         if not all(factor > 1.9 for factor in factors) or abs(factors[0] - factors[1]) > 0.05 * factors[0]:
             return False

@@ -1,8 +1,8 @@
 """The files of one image, open in a worker: pages on demand, segments by number, every byte range checked.
 
-Nothing that is missing becomes zeros: a segment without bytes, outside the file or undecodable is an error that names file, image, plane
-and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writes it, where offset and byte count 0 together mean "empty": its
-pixels have the no-data value, or 0. (GDAL: "Sparse files" in the GTiff driver's documentation.)
+Nothing that is missing becomes zeros: a segment without bytes, outside the file or undecodable is an error that names file, image,
+plane and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writes it, where offset and byte count 0 together mean
+"empty": its pixels have the no-data value, or 0. (GDAL: "Sparse files" in the GTiff driver's documentation.)
 """
 
 import mmap
@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from . import claims, decode
+from . import claims, decode, lzw
 from .errors import InputError
 from .ifd import Directory
 from .image import Image, Plane
@@ -150,14 +151,12 @@ class Source:
 
     def segment(self, plane: Plane, index: int) -> NDArray[Any]:
         """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""
-        page, layout = self.page(plane), self.image.layouts[plane.layout]
+        page = self.page(plane)
         place = self.extent(plane, index)
         if place is None:
             return self.empty(plane)
         data = self.read(plane, *place)
-        claim = claims.excessive(data, layout.compression, layout.segment_width, layout.segment_height)
-        if claim:
-            raise self.error(plane, f"segment {index} is corrupt ({claim})")
+        self.check(plane, index, data)
         number = decode.segments_of(page.tiff)
         try:
             return decode.segment(page.tiff, page.shown, data, index + plane.sample % page.shown.planes * number, page.jpegtables)
@@ -165,6 +164,16 @@ class Source:
             raise
         except Exception as error:
             raise self.error(plane, f"segment {index} is corrupt ({_first_line(error)}); copy the file again or repair it") from error
+
+    def check(self, plane: Plane, index: int, data: bytes | memoryview) -> None:
+        """Raise InputError for an encoded segment that must not reach its decoder: it would take the worker's memory or its life."""
+        layout = self.image.layouts[plane.layout]
+        reason = claims.excessive(data, layout.compression, layout.segment_width, layout.segment_height)
+        if layout.compression == "lzw":
+            page = self.page(plane).tiff
+            reason = lzw.invalid(imagecodecs.bitorder_decode(bytes(data)) if page.fillorder == 2 else data)
+        if reason:
+            raise self.error(plane, f"segment {index} is corrupt ({reason}); copy the file again or repair it")
 
     def empty(self, plane: Plane) -> NDArray[Any]:
         """The pixels of an empty segment of a sparse file."""

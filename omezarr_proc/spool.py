@@ -1,7 +1,7 @@
 """A plane decoded once into a file, for codecs that yield a huge segment only whole (LZW, JPEG, ZSTD, PackBits in one strip).
 
-The encoded bytes and the result are both file-backed maps, so the working memory stays small whatever the size of the segment; the codec writes
-straight into the map where its pixels lie there row by row as they are decoded.
+The encoded bytes and the result are both file-backed maps, so the working memory stays small whatever the size of the segment; the
+codec writes straight into the map where its pixels lie there row by row as they are decoded.
 """
 
 import mmap
@@ -48,7 +48,7 @@ def read_spooled(layout: Layout, rect: Rect, fd: int, offset: int, piece: int) -
         block = np.empty((y1 - y0, rect.width, layout.samples), dtype)
         rows = [block] if rect.width == layout.width else list(block)
         for number, target in enumerate(rows):
-            view = memoryview(target).cast("B")
+            view = target.data.cast("B")
             at = offset + ((y0 + number) * layout.width + rect.x0) * pixel
             if os.preadv(fd, [view], at) != len(view):
                 raise OSError(f"the spooled plane ends before byte {at + len(view)}")
@@ -74,7 +74,8 @@ def _fill(source: Source, plane: Plane, layout: Layout, out: NDArray[Any]) -> No
 def _straight(source: Source, plane: Plane, index: int, place: tuple[int, int], target: NDArray[Any]) -> bool:
     """Decode a strip from map to map; False for a JPEG that only the general decoder reads (lossless, or of another size than stated)."""
     page, shown = source.page(plane).tiff, source.page(plane).shown
-    data = source.mapped(plane, *place)
+    data: Any = source.mapped(plane, *place)
+    source.check(plane, index, data)
     try:
         if page.compression == 7:
             colours = tifffile.tifffile.jpeg_decode_colorspace(page.photometric, page.planarconfig, page.extrasamples, page.is_jfif)
@@ -82,7 +83,7 @@ def _straight(source: Source, plane: Plane, index: int, place: tuple[int, int], 
             tables = source.page(plane).jpegtables
             imagecodecs.jpeg8_decode(data, tables=tables, colorspace=colours[0], outcolorspace=colours[1], shape=into.shape[:2], out=into)
         else:
-            got = _CODECS[int(page.compression)](data, out=memoryview(target).cast("B"))
+            got = _CODECS[int(page.compression)](data, out=target.data.cast("B"))
             if len(got) < target.nbytes:
                 raise ValueError(f"{len(got)} of {target.nbytes} bytes decoded")
     except MemoryError:

@@ -1,6 +1,7 @@
 """Huge Deflate segments, decompressed in pieces: memory is a piece of rows and the decompressor, whatever the size of the segment.
 
-The decompressor of the segment read last is kept with the row it stands at, so that the next band goes on there; a band further up starts anew.
+The decompressor of the segment read last is kept with the row it stands at, so that the next band goes on there; a band further up
+starts anew.
 """
 
 import zlib

@@ -32,7 +32,9 @@ def test_units_that_are_none_give_no_size(unit):
     assert imagej.parse(f"ImageJ=1\nimages=3\nslices=3\nunit={unit}\nspacing=2", 3, 1).sizes == {}
 
 
-@pytest.mark.parametrize(("letters", "shape"), [("TZCYX", (2, 3, 4, 5, 6)), ("CTZYX", (2, 3, 4, 5, 6)), ("QZYX", (2, 3, 5, 6)), ("YX", (5, 6))])
+@pytest.mark.parametrize(
+    ("letters", "shape"), [("TZCYX", (2, 3, 4, 5, 6)), ("CTZYX", (2, 3, 4, 5, 6)), ("QZYX", (2, 3, 5, 6)), ("YX", (5, 6))]
+)
 def test_shaped_axes_go_into_t_z_c(letters, shape):
     axes = shaped.parse(json.dumps({"shape": shape, "axes": letters}))
     count = axes.planes(5, 6, 1)
@@ -49,6 +51,8 @@ def test_shaped_axes_go_into_t_z_c(letters, shape):
     assert bool(axes.notes) == ("Q" in letters)
 
 
-@pytest.mark.parametrize("text", ["{", '{"shape": 3}', '{"shape": [1], "axes": "YX"}', '{"shape": [2, 2], "axes": "YY"}', '{"shape": [0, 2], "axes": "YX"}', "x"])
+@pytest.mark.parametrize(
+    "text", ["{", '{"shape": 3}', '{"shape": [1], "axes": "YX"}', '{"shape": [2, 2], "axes": "YY"}', '{"shape": [0, 2], "axes": "YX"}', "x"]
+)
 def test_other_json_is_not_taken_for_it(text):
     assert shaped.parse(text) is None

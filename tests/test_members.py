@@ -10,12 +10,15 @@ SPACE = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
 
 
 def data(names):
-    return "".join(f'<TiffData FirstZ="{i}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:u{i}</UUID></TiffData>' for i, name in enumerate(names))
+    one = '<TiffData FirstZ="{0}" IFD="0" PlaneCount="1"><UUID FileName="{1}">urn:uuid:u{0}</UUID></TiffData>'
+    return "".join(one.format(i, name) for i, name in enumerate(names))
 
 
 def xml(number, names):
-    return (f'<OME {SPACE} UUID="urn:uuid:u{number}"><Image ID="Image:0"><Pixels ID="Pixels:0" Type="uint8" DimensionOrder="XYZCT" SizeX="4" SizeY="3" '
-            f'SizeZ="{len(names)}" SizeC="1" SizeT="1">{data(names)}</Pixels></Image></OME>')  # fmt: skip
+    return (
+        f'<OME {SPACE} UUID="urn:uuid:u{number}"><Image ID="Image:0"><Pixels ID="Pixels:0" Type="uint8" DimensionOrder="XYZCT" '
+        f'SizeX="4" SizeY="3" SizeZ="{len(names)}" SizeC="1" SizeT="1">{data(names)}</Pixels></Image></OME>'
+    )
 
 
 def page(number, text):
@@ -88,7 +91,7 @@ def test_binary_only_files_follow_their_companion(tmp_path):
     (tmp_path / "x.companion.ome").rename(tmp_path / "renamed.ome")
     assert tiff.open_images(files[0])[0].size_z == 2
     (tmp_path / "renamed.ome").unlink()
-    with pytest.raises(InputError, match="metadata are in 'x.companion.ome'"):
+    with pytest.raises(InputError, match=r"metadata are in 'x\.companion\.ome'"):
         tiff.open_images(files[0])
 
 

@@ -21,7 +21,8 @@ def test_all_that_a_document_says():
     text = document(
         SIZES + ' PhysicalSizeX="0.5" PhysicalSizeXUnit="nm" PhysicalSizeY="2" TimeIncrement="1.5" TimeIncrementUnit="ms"',
         '<Channel Name="DAPI" Color="-16776961" EmissionWavelength="0.461" EmissionWavelengthUnit="µm" SamplesPerPixel="3"/>'
-        '<TiffData IFD="2" FirstC="0" FirstZ="1" FirstT="4" PlaneCount="1"><UUID FileName="a.ome.tif">urn:uuid:X-1</UUID></TiffData><TiffData/>',
+        '<TiffData IFD="2" FirstC="0" FirstZ="1" FirstT="4" PlaneCount="1"><UUID FileName="a.ome.tif">urn:uuid:X-1</UUID></TiffData>'
+        "<TiffData/>",
     )
     parsed = omexml.parse(text)
     image = parsed.images[0]
@@ -36,7 +37,8 @@ def test_all_that_a_document_says():
 @pytest.mark.parametrize(
     ("unit", "expected"),
     [("µm", (3, "micrometer")), ("\u03bcm", (3, "micrometer")), ("Å", (3, "angstrom")), ("in.", (3, "inch")), ("dam", (30, "meter")),
-     ("pt", (3 / 72, "inch")), ("Mm", (3, "megameter")), ("mm", (3, "millimeter")), ("pixel", None), ("reference frame", None), ("?", None)],
+     ("pt", (3 / 72, "inch")), ("Mm", (3, "megameter")), ("mm", (3, "millimeter")), ("pixel", None),
+     ("reference frame", None), ("?", None)],
 )  # fmt: skip
 def test_units(unit, expected):
     sizes = omexml.parse(document(f'{SIZES} PhysicalSizeX="3" PhysicalSizeXUnit="{unit}"')).images[0].physical
@@ -49,7 +51,8 @@ def test_a_size_that_is_none_is_left_out(value):
 
 
 @pytest.mark.parametrize(
-    ("text", "color"), [("-1", "FFFFFF"), ("255", "000000"), ("-16776961", "FF0000"), ("4278190335", "FF0000"), ("red", None), ("99999999999", None), (None, None)]
+    ("text", "color"),
+    [("-1", "FFFFFF"), ("255", "000000"), ("-16776961", "FF0000"), ("4278190335", "FF0000"), ("red", None), ("9" * 11, None), (None, None)],
 )
 def test_colors_are_signed_rgba(text, color):
     assert omexml.color(text) == color
@@ -121,7 +124,7 @@ def test_no_text_does_more_than_be_refused(text):
         try:
             omexml.parse(candidate)
         except omexml.OmeXmlError as error:
-            assert "\n" not in str(error)  # noqa: PT017
+            assert "\n" not in str(error)
 
 
 def test_binary_only():

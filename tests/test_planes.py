@@ -62,6 +62,8 @@ def test_a_claim_of_thousands_of_millions_of_planes_is_refused():
         planes.order(image(t=2_000_000_000), 1)
 
 
-@pytest.mark.parametrize(("size_c", "samples", "expected"), [(3, 3, (1, 3)), (6, 3, (2, 6)), (4, 1, (4, 4)), (1, 3, (1, 3)), (2, 3, (2, 6))])
+@pytest.mark.parametrize(
+    ("size_c", "samples", "expected"), [(3, 3, (1, 3)), (6, 3, (2, 6)), (4, 1, (4, 4)), (1, 3, (1, 3)), (2, 3, (2, 6))]
+)
 def test_the_pages_decide_the_samples(size_c, samples, expected):
     assert planes.channel_groups(image(c=size_c), samples) == expected

@@ -17,8 +17,10 @@ from omezarr_proc.errors import InputError
 from omezarr_proc.image import AxisSize, Rect
 from omezarr_proc.reader import Reader
 
-OME = ('<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0" Name="{name}"><Pixels ID="Pixels:0" Type="uint8" '
-       'DimensionOrder="XYZCT" SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="{c}" SizeT="{t}"{more}>{inside}</Pixels></Image></OME>')  # fmt: skip
+OME = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0" Name="{name}"><Pixels ID="Pixels:0" Type="uint8" '
+    'DimensionOrder="XYZCT" SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="{c}" SizeT="{t}"{more}>{inside}</Pixels></Image></OME>'
+)
 
 
 def ome(name="", x=4, y=3, z=1, c=1, t=1, more="", inside=""):
@@ -79,7 +81,8 @@ def test_ome_tiff_of_any_order(tmp_path_factory, axes, t, c, z, tiled, samples):
 def test_imagej_hyperstacks(tmp_path, axes):
     sizes = {"T": 2, "Z": 3, "C": 4, "Y": 10, "X": 12, "S": 3}
     pixels = coordinates(tuple(sizes[a] for a in axes), "uint8" if "S" in axes else "uint16")
-    tifffile.imwrite(tmp_path / "x.tif", pixels, imagej=True, resolution=(4.0, 2.0), metadata={"axes": axes, "unit": "um", "spacing": 1.5, "finterval": 3.0})
+    metadata = {"axes": axes, "unit": "um", "spacing": 1.5, "finterval": 3.0}
+    tifffile.imwrite(tmp_path / "x.tif", pixels, imagej=True, resolution=(4.0, 2.0), metadata=metadata)
     (image,) = tiff.open_images(str(tmp_path / "x.tif"))
     full = [axes.find(a) for a in "TCZYX"]
     expected = np.moveaxis(pixels, -1, axes.index("C")).reshape(3, 12, 10, 12)[:, [i * 1 for i in range(12)]] if "S" in axes else None
@@ -146,11 +149,10 @@ def test_levels_of_a_pyramid_are_left_out(tmp_path):
 
 def test_slides_leave_out_what_shows_the_patient(tmp_path):
     with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
-        writer.write(coordinates((64, 64), "uint8", 3), tile=(32, 32), photometric="rgb", metadata=None, description="Aperio Image Library v1\n64x64")
-        writer.write(coordinates((20, 20), "uint8", 3), photometric="rgb", metadata=None, description="Aperio Image Library v1\nthumb")
-        writer.write(coordinates((32, 32), "uint8", 3), tile=(16, 16), photometric="rgb", metadata=None, description="Aperio Image Library v1\nlevel")
-        writer.write(coordinates((9, 9), "uint8", 3), photometric="rgb", subfiletype=1, metadata=None, description="Aperio Image Library v1\nlabel 9x9")
-        writer.write(coordinates((9, 20), "uint8", 3), photometric="rgb", subfiletype=9, metadata=None, description="Aperio Image Library v1\nmacro 20x9")
+        for shape, text, kind, tile in [((64, 64), "64x64", 0, (32, 32)), ((20, 20), "thumb", 0, None), ((32, 32), "level", 0, (16, 16)),
+                                        ((9, 9), "label 9x9", 1, None), ((9, 20), "macro 20x9", 9, None)]:  # fmt: skip
+            options = {"photometric": "rgb", "metadata": None, "subfiletype": kind, "tile": tile}
+            writer.write(coordinates(shape, "uint8", 3), description=f"Aperio Image Library v1\n{text}", **options)
     path = str(tmp_path / "x.tif")
     assert [image.width for image in tiff.open_images(path)] == [64]
     assert [image.name for image in tiff.open_images(path, images="all")] == ["", "thumbnail", "label", "macro"]
@@ -162,11 +164,12 @@ def test_slides_leave_out_what_shows_the_patient(tmp_path):
 
 def test_metadata_of_ome(tmp_path):
     inside = '<Channel Name="DAPI" Color="65535" EmissionWavelength="461"/><Channel Name="β-actin"/>'
-    path = save(tmp_path / "x.ome.tif", build(pages(2, ome("slice", c=2, more=' PhysicalSizeX="0.25" PhysicalSizeY="1" PhysicalSizeYUnit="pixel"', inside=inside))))
+    more = ' PhysicalSizeX="0.25" PhysicalSizeY="1" PhysicalSizeYUnit="pixel"'
+    path = save(tmp_path / "x.ome.tif", build(pages(2, ome("slice", c=2, more=more, inside=inside))))
     (image,) = tiff.open_images(path)
     assert image.name == "slice"
     assert image.sizes == {"x": AxisSize(0.25, "micrometer")}
-    assert [(channel.name, channel.color, channel.emission) for channel in image.channels] == [("DAPI", "0000FF", 461.0), ("β-actin", None, None)]
+    assert [(one.name, one.color, one.emission) for one in image.channels] == [("DAPI", "0000FF", 461.0), ("β-actin", None, None)]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +184,9 @@ def test_resolution_tags(tmp_path, unit, expected):
     assert image.sizes == ({"x": expected, "y": expected} if expected else {})
 
 
-@pytest.mark.parametrize(("dtype", "stored"), [("float64", "float32"), ("int64", "int32"), ("uint64", "uint32"), ("int8", "int8"), ("uint32", "uint32")])
+@pytest.mark.parametrize(
+    ("dtype", "stored"), [("float64", "float32"), ("int64", "int32"), ("uint64", "uint32"), ("int8", "int8"), ("uint32", "uint32")]
+)
 def test_types_that_viewers_cannot_read_are_stored_as_others_and_said_so(tmp_path, dtype, stored):
     tifffile.imwrite(tmp_path / "x.tif", np.zeros((3, 4), dtype), metadata=None)
     (image,) = tiff.open_images(str(tmp_path / "x.tif"))
@@ -233,6 +238,7 @@ def test_pages_that_differ_get_layouts_of_their_own(tmp_path):
         (grey(bytes(12), 4, 3, t279=(4, [4])), "claims"),
         (grey(bytes(12), 4, 3, t259=(3, [9999])), "cannot be read"),
         (grey(bytes(12), 4, 3, t258=(3, [0])), "0 bits"),
+        (grey(bytes(36), 4, 3, bits=24), "24-bit integers"),
         (grey(bytes(12), 4, 3, t277=(3, [65535])), "65535 samples"),
         (grey(bytes(48), 4, 3, t262=(3, [5]), t277=(3, [4]), t258=(3, [8] * 4)), "CMYK"),
         (grey(bytes(36), 4, 3, t262=(3, [8]), t277=(3, [3]), t258=(3, [8] * 3)), "CIELab"),
@@ -240,7 +246,10 @@ def test_pages_that_differ_get_layouts_of_their_own(tmp_path):
         (grey(bytes(36), 4, 3, t262=(3, [2]), t277=(3, [3]), t258=(3, [5, 6, 5])), "different size"),
         (grey(bytes(12), 4, 3, t278=(4, [1])), "1 of 3 segments"),
         (grey(bytes(12), 4, 3, t262=(3, [3])), "without its colour map"),
-        (grey(bytes(12), 4, 3, t278="absent", t273="absent", t322=(4, [2**30]), t323=(4, [2**30]), t324=(4, [8]), t325=(4, [12])), "segments of"),
+        (
+            grey(bytes(12), 4, 3, t278="absent", t273="absent", t322=(4, [2**30]), t323=(4, [2**30]), t324=(4, [8]), t325=(4, [12])),
+            "segments of",
+        ),
     ],
 )
 def test_pages_that_cannot_be_read_faithfully_are_refused(tmp_path, page, reason):

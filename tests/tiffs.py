@@ -59,8 +59,8 @@ def build(pages, order="<", big=False, following=None):
 
 def grey(data, width, height, bits=8, **more):
     """The tags of an uncompressed grey page in one strip."""
-    tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits]), 259: (3, [1]), 262: (3, [1]), 273: (4, None), 277: (3, [1]), 278: (4, [height]),
-            279: (4, [len(data)]), "data": data}  # fmt: skip
+    tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits]), 259: (3, [1]), 262: (3, [1]), 273: (4, None), 277: (3, [1]),
+            278: (4, [height]), 279: (4, [len(data)]), "data": data}  # fmt: skip
     tags.update({int(code.removeprefix("t")): value for code, value in more.items()})
     return {code: value for code, value in tags.items() if value != "absent"}
 

@@ -1,0 +1,77 @@
+"""What imagecodecs encodes passes; corrupt streams that would end its decoder's process do not."""
+
+import subprocess
+import sys
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omezarr_proc import claims, lzw
+
+
+@given(st.integers(0, 40000), st.integers(1, 256), st.integers(0, 9))
+def test_what_is_encoded_is_valid(size, levels, seed):
+    data = np.random.default_rng(seed).integers(0, levels, size, dtype="u1").tobytes()
+    encoded = imagecodecs.lzw_encode(data)
+    assert lzw.invalid(encoded) is None
+    assert lzw.invalid(memoryview(encoded)) is None
+
+
+def codes(values, width=9):
+    text = "".join(f"{value:0{width}b}" for value in values)
+    return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+
+
+@pytest.mark.parametrize(
+    ("values", "valid"),
+    [([256, 65, 258, 257], True), ([256, 379, 65, 257], False), ([256, 65, 259, 257], False), ([256, 65, 66, 259, 256, 258, 257], False),
+     ([256, 256, 65, 257], True), ([256, 65, 257, 400, 400], True)],
+)  # fmt: skip
+def test_codes_that_are_not_in_the_table(values, valid):
+    assert (lzw.invalid(codes(values)) is None) == valid
+
+
+PROGRAM = """
+import random, sys
+import imagecodecs
+from omezarr_proc import lzw
+r = random.Random(int(sys.argv[1]))
+goods = [imagecodecs.lzw_encode(bytes(r.randrange(n) for _ in range(m))) for n in (3, 40, 256) for m in (100, 3000, 20000)]
+passed = 0
+for _ in range(4000):
+    data = bytearray(r.choice(goods))
+    for _ in range(r.randint(1, 3)):
+        data[r.randrange(len(data))] = r.randrange(256)
+    if lzw.invalid(bytes(data)) is None:
+        passed += 1
+        try:
+            imagecodecs.lzw_decode(bytes(data), out=20000)
+        except Exception:
+            pass
+assert passed > 100
+"""
+
+
+def test_corrupt_streams_that_pass_do_not_end_the_process():
+    run = subprocess.run([sys.executable, "-c", PROGRAM, "1"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-500:]
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=200), st.sampled_from(["jpeg", "jpeg2000", "png", "lzw", "deflate"]))
+def test_claims_of_any_bytes(data, compression):
+    found = claims.claim(data, compression)
+    assert found is None or min(found) >= 0
+    assert lzw.invalid(data) is None or isinstance(lzw.invalid(data), str)
+
+
+def test_claims_of_encoded_images():
+    pixels = np.zeros((37, 53, 3), np.uint8)
+    for name in ("jpeg", "jpeg2000", "png"):
+        encoded = {"jpeg": imagecodecs.jpeg8_encode, "jpeg2000": imagecodecs.jpeg2k_encode, "png": imagecodecs.png_encode}[name](pixels)
+        assert claims.claim(encoded, name) == (53, 37)
+        assert claims.excessive(encoded, name, 53, 37) is None
+    assert claims.excessive(b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\1\1\x11\0" + bytes(9), "jpeg", 64, 64)
