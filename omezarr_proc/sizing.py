@@ -1,6 +1,6 @@
-"""From what the container has to a plan: workers, slots, bands and how the source is read. A pure function, so a plan can be shown before
-any work.
+"""From what the container has to a plan: workers, slots, bands and how the source is read.
 
+A pure function, so a plan can be shown before any work.
 The projected peak counts what the memory cgroup counts: every process's own pages, pages shared between nursery and workers once, the
 slots, and what decoding and encoding take at their worst. `tests/test_memory.py` holds measured peaks against it. What is planned here
 never shows in the output.
@@ -33,6 +33,8 @@ STREAM_ABOVE = 8 * MB
 WHOLE_BAND_BYTES = 3 * MB // 2
 # Most of the source that may be decoded twice because segments straddle bands.
 MAX_AMPLIFICATION = 1.1
+# The next smaller plan takes at most so much of the memory of the one that has died.
+STEP = 6 / 7
 
 
 @dataclass(frozen=True)
@@ -74,24 +76,25 @@ class Plan:
 
 
 def make_plan(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
-    """The plan with the most workers, then the largest bands, that fits the headroom; `smaller` steps further down for a run that has
-    died before.
+    """The plan with the most workers, then the largest bands, that fits into what is left of the limit.
+
+    smaller  steps down from there, each by a seventh of the memory at least, for a run whose plans have died; the smallest plan ends them
 
     Raises LimitError with the memory that would be enough.
     """
     budget = limits.headroom_bytes - RESERVE_BYTES
-    least: Plan | None = None
-    for plan in _plans(geometry, max(1, ceil_div(int(limits.cpus * 100), 100))):
-        if plan.projected_bytes <= budget and smaller <= 0:
-            return plan
-        if plan.projected_bytes <= budget:
-            smaller -= 1
-        if least is None or plan.projected_bytes < least.projected_bytes:
-            least = plan
-    assert least is not None  # at least one plan is made
-    if least.projected_bytes <= budget:
-        return least
-    needed = least.projected_bytes + RESERVE_BYTES + limits.memory_bytes - limits.headroom_bytes
+    chosen: Plan | None = None
+    least = 0
+    for plan in _plans(geometry, max(1, math.ceil(limits.cpus))):
+        least = min(least or plan.projected_bytes, plan.projected_bytes)
+        if plan.projected_bytes <= (budget if chosen is None else chosen.projected_bytes * STEP):
+            smaller -= chosen is not None
+            chosen = plan
+            if smaller <= 0:
+                return chosen
+    if chosen:
+        return chosen
+    needed = least + RESERVE_BYTES + limits.memory_bytes - limits.headroom_bytes
     raise LimitError(
         f"{geometry.image.source}: needs a memory limit of {ceil_div(needed, MB)} MB at least, there are {limits.memory_bytes // MB} MB"
         f" ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used"
@@ -113,11 +116,15 @@ def cut_lines(geometry: Geometry, plan: Plan, stage: Pass) -> tuple[int, int]:
 
 def _plans(geometry: Geometry, cpus: int) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
+    accesses = tuple(dict.fromkeys((_access(geometry, spool=False), _access(geometry, spool=True))))
+    staged: dict[tuple[tuple[str, ...], int], _Stages] = {}
     for workers in range(cpus, 0, -1):
-        for access in dict.fromkeys((_access(geometry, spool=False), _access(geometry, spool=True))):
+        for access in accesses:
             for target in SLOT_TARGETS:
+                if (access, target) not in staged:
+                    staged[access, target] = _stages(geometry, access, target)
                 for spare in (1, 0):
-                    yield _plan(geometry, workers, access, target, spare)
+                    yield _plan(geometry, workers, access, staged[access, target], spare)
 
 
 def _access(geometry: Geometry, *, spool: bool) -> tuple[str, ...]:
@@ -132,8 +139,16 @@ def _access(geometry: Geometry, *, spool: bool) -> tuple[str, ...]:
     return tuple(one(layout) for layout in geometry.image.layouts)
 
 
-def _plan(geometry: Geometry, workers: int, access: tuple[str, ...], target: int, spare: int) -> Plan:
-    g = geometry
+@dataclass(frozen=True)
+class _Stages:
+    """The passes for one size of slots, the slot that the largest of them takes, and the first one's read amplification."""
+
+    passes: tuple[Pass, ...]
+    slot_bytes: int
+    amplification: float
+
+
+def _stages(g: Geometry, access: tuple[str, ...], target: int) -> _Stages:
     passes: list[Pass] = []
     amplification, slot_bytes = 1.0, 0
     while not passes or passes[-1].last < len(g.levels) - 1:
@@ -142,7 +157,11 @@ def _plan(geometry: Geometry, workers: int, access: tuple[str, ...], target: int
             amplification = read
         passes.append(stage)
         slot_bytes = max(slot_bytes, size)
-    first = passes[0]
+    return _Stages(tuple(passes), slot_bytes, amplification)
+
+
+def _plan(g: Geometry, workers: int, access: tuple[str, ...], stages: _Stages, spare: int) -> Plan:
+    first, slot_bytes = stages.passes[0], stages.slot_bytes
     bands = ceil_div(g.levels[0].height, first.band_height) * ceil_div(g.levels[0].width, first.band_width) * g.frames.count
     whole = slot_bytes <= WHOLE_BAND_BYTES and bands >= 2 * workers and "stream" not in access
     slots = min((2 * workers if whole else workers) + spare, max(bands, 1))
@@ -154,10 +173,10 @@ def _plan(geometry: Geometry, workers: int, access: tuple[str, ...], target: int
         workers,
         slots,
         slot_bytes,
-        tuple(passes),
+        stages.passes,
         access,
         whole,
-        amplification,
+        stages.amplification,
         MAIN_BYTES + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
         _spool_bytes(g) if "spool" in access else 0,
     )

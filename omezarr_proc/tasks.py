@@ -105,7 +105,11 @@ class Counted:
 
 @dataclass(frozen=True)
 class Failed:
-    """A task that could not be done, or one whose files could not be written: the error to raise in the main process, and the traceback for the debug log."""
+    """A task that could not be done, or one whose files could not be written.
+
+    error  what the main process raises
+    trace  the traceback, for the debug log
+    """
 
     error: ProcError
     trace: str

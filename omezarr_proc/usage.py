@@ -9,7 +9,7 @@ INTERVAL_SECONDS = 0.25
 
 
 def proportional_bytes(pid: int) -> int:
-    """A process's memory with what it shares divided by its sharers (PSS), so that processes can be added up; 0 where the system cannot tell."""
+    """A process's memory with what it shares divided by its sharers (PSS), so that it can be added up; 0 where the system cannot tell."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
             return next((int(line.split()[1]) * 1024 for line in rollup if line.startswith(b"Pss:")), 0)
