@@ -164,7 +164,7 @@ class Conversion:
         total = sum(level.height * level.width for level in geometry.levels) * planes
         self.report.start(self.image.source, total)
         self.report.advance(total * build.percent // 100)
-        self.pool.arena.grow(plan.slots * plan.slot_bytes)
+        self.pool.arena.resize(plan.slots * plan.slot_bytes)
         self.pool.resize(plan.workers)
         spool = store.spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
         self.pool.begin(Job(self.image, build.chunks, self.settings.downsample_method == "nearest", plan.access), spool)

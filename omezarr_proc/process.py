@@ -11,7 +11,7 @@ from loguru import logger
 from omezarr_proc import publish
 from omezarr_proc.errors import OutputError, ProcError
 from omezarr_proc.inputs import Input, check_file, dataset_path, shown
-from omezarr_proc.limits import read_limits
+from omezarr_proc.limits import Limits, read_limits
 from omezarr_proc.lock import Lock
 from omezarr_proc.progress import Report
 from omezarr_proc.settings import Settings
@@ -42,11 +42,12 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
     """
     from omezarr_proc.workers import Pool
 
+    limits = read_limits(settings.memory_limit_mb, settings.max_workers)  # before our own processes are part of what is in use
     pool = Pool()  # its imports go on while ours do
     try:
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
         left = {target for folder in folders for target in publish.recover(folder)}
-        images = _Images(settings, report, pool, left, None if deadline is None else deadline - STOP_SECONDS)
+        images = _Images(settings, limits, report, pool, left, None if deadline is None else deadline - STOP_SECONDS)
         return [result for entry, found in open_inputs(settings, inputs) for result in images.convert(entry, found)]
     finally:
         pool.close()
@@ -92,6 +93,7 @@ class _Images:
     """Converts images one after another; `left`: datasets with hidden files of an earlier run beside them."""
 
     settings: Settings
+    limits: Limits
     report: Report
     pool: "Pool"
     left: set[Path]
@@ -125,8 +127,7 @@ class _Images:
                 return
             for note in image.notes:
                 logger.info(f"{image.source}: {note}")
-            limits = read_limits(self.settings.memory_limit_mb, self.settings.max_workers)
-            self.report.finish(Conversion(image, target, self.settings, limits, self.pool, self.report, lock, self.deadline).run())
+            self.report.finish(Conversion(image, target, self.settings, self.limits, self.pool, self.report, lock, self.deadline).run())
 
     def _is_done(self, target: Path, key: str, source: str) -> bool:
         """Whether the dataset that is there already is to be left alone. Raises OutputError where it must not be there."""

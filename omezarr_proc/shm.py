@@ -10,23 +10,29 @@ import mmap
 import os
 import tempfile
 
+from omezarr_proc.errors import LimitError
+
 
 class Arena:
-    """The main process's side: one anonymous file, grown to the largest plan of the run; it never maps it."""
+    """The main process's side: one anonymous file, which it never maps itself."""
 
     def __init__(self, kind: str | None = None) -> None:
         """Take `memfd` or an unlinked `file`; by default the first that works."""
         self.size = 0
         self.kind, self.fd = _open(kind)
 
-    def grow(self, size: int) -> None:
-        """Make room for `size` bytes; pages are taken from the system when they are first touched."""
-        if size <= self.size:
-            return
-        if self.kind == "file":
-            os.posix_fallocate(self.fd, 0, size) if hasattr(os, "posix_fallocate") else os.ftruncate(self.fd, size)
-        else:
+    def resize(self, size: int) -> None:
+        """Make room for exactly `size` bytes; no worker may be using what is behind it.
+
+        Pages are taken from the system when they are first touched, those behind the new size are given back.
+        """
+        try:
             os.ftruncate(self.fd, size)
+            if self.kind == "file" and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self.fd, 0, size)  # a full disk says so here, not by SIGBUS
+        except OSError as error:
+            where = f"the temporary folder {tempfile.gettempdir()}" if self.kind == "file" else "memory"
+            raise LimitError(f"cannot take {size >> 20} MB of {where} for the slots: {error.strerror}") from error
         self.size = size
 
     def close(self) -> None:

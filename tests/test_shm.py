@@ -17,15 +17,17 @@ from omezarr_proc.shm import Arena, ArenaMap
 def test_what_one_side_writes_the_other_reads_also_after_growing(kind: str) -> None:
     arena = Arena(kind)
     assert arena.kind == kind
-    arena.grow(mmap.PAGESIZE)
+    arena.resize(mmap.PAGESIZE)
     ours, theirs = ArenaMap(arena.fd), ArenaMap(os.dup(arena.fd))
     early = np.ndarray((10,), np.uint8, ours.buffer(10), 5)
     early[:] = 7
-    arena.grow(3 * mmap.PAGESIZE)
+    arena.resize(3 * mmap.PAGESIZE)
     late = np.ndarray((10,), np.uint8, theirs.buffer(3 * mmap.PAGESIZE), 5)
     assert (late == 7).all()
     late[:] = 9
     assert (early == 9).all()
+    arena.resize(mmap.PAGESIZE)
+    assert (late == 9).all() and os.fstat(arena.fd).st_blocks * 512 <= mmap.PAGESIZE
     arena.close()
 
 
