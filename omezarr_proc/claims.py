@@ -2,7 +2,7 @@
 
 A segment of a few bytes can claim gigapixels, and codecs allocate what is claimed.
 
-Sources: JPEG, ITU-T T.81 B.2; JPEG 2000, ITU-T T.800 A.5.1; PNG, section 11.2.2.
+Sources: JPEG, ITU-T T.81 B.2; JPEG 2000, ITU-T T.800 A.5.1; PNG, section 11.2.2; WebP, RFC 9649; LERC, Esri's lerc/doc and Lerc2.h.
 """
 
 import struct
@@ -32,7 +32,22 @@ def claim(data: bytes | memoryview, compression: str) -> tuple[int, int] | None:
     if compression == "png" and len(data) >= 24:
         width, height = struct.unpack_from(">2I", data, 16)
         return width, height
+    if compression == "webp" and data[8:15] == b"WEBPVP8" and len(data) >= 30:
+        return _webp(data)
+    if compression == "lerc" and data[:6] == b"Lerc2 " and len(data) >= 22:
+        version = int.from_bytes(data[6:10], "little", signed=True)
+        height, width = struct.unpack_from("<2i", data, 14 if version >= 3 else 10)
+        return max(width, 0), max(height, 0)
     return None
+
+
+def _webp(data: bytes) -> tuple[int, int]:
+    if data[15:16] == b"X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if data[15:16] == b"L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
 
 
 def _jpeg(data: bytes) -> tuple[int, int] | None:

@@ -30,8 +30,8 @@ def description(path: str) -> str:
         os.close(fd)
 
 
-def metadata(path: str, text: str) -> tuple[str, omexml.OmeDocument]:
-    """The OME-XML and the document that describe the image of `path`, from the companion file where the file only holds pixels.
+def metadata(path: str, text: str) -> tuple[str, str, omexml.OmeDocument]:
+    """The file, the OME-XML and the document that describe the image of `path`, from the companion file where the file only holds pixels.
 
     Raises InputError when the companion is missing or unusable.
     """
@@ -40,7 +40,7 @@ def metadata(path: str, text: str) -> tuple[str, omexml.OmeDocument]:
     except omexml.OmeXmlError as error:
         raise InputError(f"{path}: its OME-XML cannot be used: {error}; write the file anew or repair its ImageDescription") from error
     if document.images or not document.metadata_file:
-        return text, document
+        return path, text, document
     name = _basename(document.metadata_file)
     companion = os.path.join(os.path.dirname(path), name)
     if not os.path.isfile(companion):
@@ -55,7 +55,7 @@ def metadata(path: str, text: str) -> tuple[str, omexml.OmeDocument]:
         raise InputError(f"{path}: the OME-XML of {name!r} cannot be used: {error}") from error
     if not document.images:
         raise InputError(f"{path}: its metadata should be in {name!r}, which describes no image")
-    return text, document
+    return companion, text, document
 
 
 def resolve(path: str, document: omexml.OmeDocument) -> dict[tuple[str | None, str | None], str | None]:

@@ -15,12 +15,18 @@ def images(path: str, text: str, pages: Pages, fill: bool) -> list[Image]:
 
     Raises InputError for a file or plane that is missing, OmeXmlError where the document contradicts itself or the pages.
     """
-    text, document = members.metadata(path, text)
+    described_in, text, document = members.metadata(path, text)
     if not document.images:
         raise omexml.OmeXmlError("it describes no image")
     if not path.lower().endswith(".ome"):
         pages.file(path)
     paths = members.resolve(path, document)
+    if not fill:
+        for uuid, filename in [key for key, member in paths.items() if member is None]:
+            raise InputError(
+                f"{path}: the file {filename or uuid} of its set is missing (the set is described in {described_in}); "
+                "put it into the same folder (or set ON_MISSING=fill)"
+            )
     return [_image(path, text, number, ome, paths, pages, fill) for number, ome in enumerate(document.images)]
 
 
@@ -41,13 +47,9 @@ def _image(
             return None
         data, index = place
         member = path if data is None else paths[data.uuid, data.filename]
-        if member is None and data is not None:
-            if fill:
-                return None
-            raise InputError(
-                f"{path}: the file {data.filename or data.uuid} of its set is missing; put it into the same folder (or set ON_MISSING=fill)"
-            )
-        file = pages.file(member or path)
+        if member is None:
+            return None
+        file = pages.file(member)
         return (file, pages.chains[file][index]) if index < len(pages.chains[file]) else None
 
     # the samples of the first page that is there decide how many channels a page holds, as in Bio-Formats

@@ -155,7 +155,7 @@ class Pages:
         values = layout.height * layout.width * shown.stored_samples * shown.planes
         if layout.raw:  # how much is needed is known, and some writers state nonsense
             most = layout.segment_height * layout.segment_width * shown.stored_samples * shown.stored.itemsize
-            counts = np.minimum(counts, most)
+            counts = np.minimum(counts, min(most, directory.size + 1))
             whole = most * needed if tiled else values * shown.stored.itemsize
         else:  # a byte gives no more than so many pixels, of one bit in the extreme
             whole = values // 8 // decode.MAX_RATIO.get(layout.compression, 1 << 62)

@@ -84,6 +84,8 @@ class Source:
             raise self.error(plane, f"its IFD at byte {plane.ifd} is unreadable ({_first_line(error)})") from error
         if (tiff.imagelength, tiff.imagewidth, shown.samples, shown.dtype) != (layout.height, layout.width, layout.samples, layout.dtype):
             raise self.error(plane, "the file has changed since it was opened")
+        if not all(isinstance(number, int) for numbers in (tiff.dataoffsets, tiff.databytecounts) for number in numbers):
+            raise self.error(plane, "its segment offsets are no integers; the file is corrupt")
         return Page(tiff, shown, tiff.dataoffsets, tiff.databytecounts, tiff.jpegtables)
 
     def _alike(self, plane: Plane, file: _File, like: Page) -> Page | None:
@@ -160,8 +162,10 @@ class Source:
         number = decode.segments_of(page.tiff)
         try:
             return decode.segment(page.tiff, page.shown, data, index + plane.sample % page.shown.planes * number, page.jpegtables)
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            raise self.error(
+                plane, f"segment {index} does not fit into the memory there is: it is corrupt, or needs a larger machine"
+            ) from error
         except Exception as error:
             raise self.error(plane, f"segment {index} is corrupt ({_first_line(error)}); copy the file again or repair it") from error
 

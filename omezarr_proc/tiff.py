@@ -40,10 +40,7 @@ def open_images(path: str, *, images: str = "auto", on_missing: str = "error") -
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and its folder") from error
     finally:
         pages.close()
-    finished = [
-        replace(image, files=tuple(pages.paths), layouts=pages.finished_layouts(), fingerprint=pages.fingerprint) for image in found
-    ]
-    return _chosen(path, finished, images)
+    return [_finished(image, pages) for image in _chosen(path, found, images)]
 
 
 def members(path: str) -> tuple[str, ...]:
@@ -55,9 +52,19 @@ def members(path: str) -> tuple[str, ...]:
     text = sets.description(path)
     if not omexml.is_ome(text):
         return (path,)
-    _, document = sets.metadata(path, text)
+    _, _, document = sets.metadata(path, text)
     found = {there for there in sets.resolve(path, document).values() if there} | {path}
     return tuple(sorted((there for there in found if not there.lower().endswith(".ome")), key=sets.natural))
+
+
+def _finished(image: Image, pages: Pages) -> Image:
+    """The image with its files, its fingerprint, and of all layouts its own, in the order in which its planes use them."""
+    layouts = pages.finished_layouts()
+    own = list(dict.fromkeys(plane.layout for plane in image.planes if plane is not None))
+    planes = tuple(None if plane is None else replace(plane, layout=own.index(plane.layout)) for plane in image.planes)
+    return replace(
+        image, files=tuple(pages.paths), planes=planes, layouts=tuple(layouts[number] for number in own), fingerprint=pages.fingerprint
+    )
 
 
 def _chosen(path: str, found: list[Image], images: str) -> list[Image]:

@@ -32,7 +32,8 @@ def seeds(tmp_path_factory):
     found = [build([grey(bytes(12), 4, 3, t270=(2, ome(z=2)))] * 2), build([grey(bytes(12), 4, 3)] * 3, ">", True)]
     for number, options in enumerate(
         [{"compression": "zlib", "predictor": 2}, {"compression": "lzw"}, {"tile": (16, 16), "compression": "jpeg"},
-         {"tile": (16, 16), "byteorder": ">"}, {"imagej": True}, {"metadata": {"axes": "ZYX"}, "ome": True, "compression": "zstd"}, {"bigtiff": True, "compression": "packbits"}]
+         {"tile": (16, 16), "byteorder": ">"}, {"imagej": True}, {"metadata": {"axes": "ZYX"}, "ome": True, "compression": "zstd"},
+         {"bigtiff": True, "compression": "packbits"}]
     ):  # fmt: skip
         path = folder / f"{number}.tif"
         tifffile.imwrite(path, pixels, photometric="minisblack", **options)

@@ -61,7 +61,7 @@ def test_corrupt_streams_that_pass_do_not_end_the_process():
 
 
 @settings(max_examples=200)
-@given(st.binary(max_size=200), st.sampled_from(["jpeg", "jpeg2000", "png", "lzw", "deflate"]))
+@given(st.binary(max_size=200), st.sampled_from(["jpeg", "jpeg2000", "png", "webp", "lerc", "lzw", "deflate"]))
 def test_claims_of_any_bytes(data, compression):
     found = claims.claim(data, compression)
     assert found is None or min(found) >= 0
@@ -70,8 +70,12 @@ def test_claims_of_any_bytes(data, compression):
 
 def test_claims_of_encoded_images():
     pixels = np.zeros((37, 53, 3), np.uint8)
-    for name in ("jpeg", "jpeg2000", "png"):
-        encoded = {"jpeg": imagecodecs.jpeg8_encode, "jpeg2000": imagecodecs.jpeg2k_encode, "png": imagecodecs.png_encode}[name](pixels)
+    encoders = {"jpeg": imagecodecs.jpeg8_encode, "jpeg2000": imagecodecs.jpeg2k_encode, "png": imagecodecs.png_encode,
+                "webp": imagecodecs.webp_encode, "lerc": imagecodecs.lerc_encode}  # fmt: skip
+    for name, encode in encoders.items():
+        encoded = encode(pixels)
         assert claims.claim(encoded, name) == (53, 37)
         assert claims.excessive(encoded, name, 53, 37) is None
+    lossy = imagecodecs.webp_encode(pixels, level=50, lossless=False)
+    assert claims.claim(lossy, "webp") == (53, 37)
     assert claims.excessive(b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\1\1\x11\0" + bytes(9), "jpeg", 64, 64)

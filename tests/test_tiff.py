@@ -132,6 +132,10 @@ def test_pages_of_different_kinds_are_images_of_their_own(tmp_path):
     content = build([grey(bytes(12), 4, 3), grey(bytes(24), 4, 3, bits=16), grey(bytes(6), 3, 2)])
     images = tiff.open_images(save(tmp_path / "x.tif", content))
     assert [(image.series, image.width, image.dtype) for image in images] == [(0, 4, "uint8"), (1, 4, "uint16"), (2, 3, "uint8")]
+    for image in images:
+        assert len(image.layouts) == 1  # of its own, not of its neighbours
+        assert image.layouts[0].dtype == image.dtype
+        assert array(image).shape == (1, 1, 1, image.height, image.width)
 
 
 def test_levels_of_a_pyramid_are_left_out(tmp_path):
