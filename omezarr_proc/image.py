@@ -100,6 +100,7 @@ class Image:
     dtype        numpy name of what the reader yields; stored_dtype what the dataset holds (float64 -> float32, see OUTPUT)
     sizes        keys "x", "y", "z" (space) and "t" (time); absent where the file states none
     notes        what the user should know and the log should say ("pages are taken as z", ...)
+    reduced_by   the planes and layouts are of a stored level whose sides are this many times smaller than height and width (rounded up)
     fingerprint  hex digest of what identifies the source: for each member file its size, mtime, header and IFDs
     """
 
@@ -121,4 +122,5 @@ class Image:
     sizes: dict[str, AxisSize] = field(default_factory=dict)
     ome_xml: str | None = None
     notes: tuple[str, ...] = ()
+    reduced_by: int = 1
     fingerprint: str = ""

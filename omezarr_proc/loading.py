@@ -56,7 +56,8 @@ class Loader:
 
     def _source_plane(self, stage: Pass) -> Rect:
         if stage.source is None:
-            return Rect(0, self._job.image.height, 0, self._job.image.width)
+            layout = self._job.image.layouts[0]
+            return Rect(0, layout.height, 0, layout.width)
         level = self._job.store.levels[stage.source]
         return Rect(0, level.height, 0, level.width)
 
@@ -88,8 +89,8 @@ class Loader:
         return self._spool
 
     def _spool_offset(self, index: int) -> int:
-        image = self._job.image
-        return index * image.height * image.width * image.layouts[0].samples * np.dtype(image.dtype).itemsize
+        layout = self._job.image.layouts[0]
+        return index * layout.height * layout.width * layout.samples * np.dtype(layout.dtype).itemsize
 
 
 class _Part:

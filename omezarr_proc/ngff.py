@@ -78,12 +78,16 @@ def omero(image: Image, windows: Sequence[Window], bundled: bool) -> Json:
     return {"id": 1, "name": image.name, "channels": channels, "rdefs": rdefs}
 
 
-def root_attributes(multiscale: Json, rendering: Json, own: Mapping[str, Any]) -> Json:
-    """The root group's attributes: both forms of the metadata, and our own block `own` (the dataset's key) under `omezarr_proc`."""
+def root_attributes(multiscale: Json, rendering: Json, own: Mapping[str, Any], zarr_format: Literal[2, 3] = 3) -> Json:
+    """The root group's attributes: the metadata, and our own block `own` (the dataset's key) under `omezarr_proc`.
+
+    Zarr v3 has both forms of the metadata; NGFF 0.5 is not defined for Zarr v2, so that has the form of 0.4 alone.
+    """
+    both: Json = {"ome": {"version": "0.5", "multiscales": [multiscale], "omero": rendering}} if zarr_format == 3 else {}
     return {
         "multiscales": [{"version": "0.4", **multiscale}],
         "omero": {"version": "0.4", **rendering},
-        "ome": {"version": "0.5", "multiscales": [multiscale], "omero": rendering},
+        **both,
         "omezarr_proc": dict(own),
     }
 
@@ -91,13 +95,11 @@ def root_attributes(multiscale: Json, rendering: Json, own: Mapping[str, Any]) -
 def channel_labels(image: Image) -> tuple[str, ...]:
     """The name of each channel from the file, else R, G, B, else "Channel 0" and so on.
 
-    One name for the whole of an RGB picture (one OME channel of three samples) names none of its channels.
+    One OME channel of three samples names each of them, as Bio-Formats has it.
     """
     names = [(c.name or "").strip() for c in image.channels[: image.size_c]]
     names += [""] * (image.size_c - len(names))
     rgb = is_rgb_picture(image)
-    if rgb and len(set(names)) < len(names):
-        names = [""] * image.size_c
     return tuple(name or ("RGB"[index] if rgb and index < len(RGB) else f"Channel {index}") for index, name in enumerate(names))
 
 

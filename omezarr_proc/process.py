@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from loguru import logger
 
 from omezarr_proc import publish
-from omezarr_proc.errors import OutputError, ProcError
+from omezarr_proc.errors import OutOfTimeError, OutputError, ProcError
 from omezarr_proc.inputs import Input, check_file, dataset_path, shown
 from omezarr_proc.limits import Limits, read_limits
 from omezarr_proc.lock import Lock
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Before the deadline: to end the tasks at work, note what is done, and publish what is finished.
+# Before the deadline: to end the tasks at work, note what is done, and publish what is finished. With one CPU; longer with less.
 STOP_SECONDS = 4.0
 
 
@@ -43,26 +43,30 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
     from omezarr_proc.workers import Pool
 
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)  # before our own processes are part of what is in use
-    pool = Pool()  # its imports go on while ours do
+    if deadline is not None:
+        deadline -= min(STOP_SECONDS / min(1.0, limits.cpus), (deadline - time.monotonic()) / 2)
+    pool = Pool(deadline)  # its imports go on while ours do
     try:
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
         left = {target for folder in folders for target in publish.recover(folder)}
-        images = _Images(settings, limits, report, pool, left, None if deadline is None else deadline - STOP_SECONDS)
-        return [result for entry, found in open_inputs(settings, inputs) for result in images.convert(entry, found)]
+        images = _Images(settings, limits, report, pool, left, deadline)
+        return [result for entry, found in open_inputs(settings, inputs, deadline) for result in images.convert(entry, found)]
     finally:
         pool.close()
 
 
-def open_inputs(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[Input, "list[Image] | str"]]:
+def open_inputs(settings: Settings, inputs: Sequence[Input], deadline: float | None = None) -> Iterator[tuple[Input, "list[Image] | str"]]:
     """Each input with its images, or with the message why there are none. The members of a set are one input: the first of them."""
     from omezarr_proc.tiff import open_images
 
     images = settings.images if isinstance(settings.images, str) else ",".join(map(str, settings.images))
+    reduced_by = settings.initial_downsample if settings.use_existing_resolutions else 1
     members: dict[Path, Input] = {}
 
     def opened(entry: Input) -> "list[Image]":
+        _check_time(shown(entry.path), deadline)
         check_file(entry.path)
-        return open_images(str(entry.path), images=images, on_missing=settings.on_missing)
+        return open_images(str(entry.path), images=images, on_missing=settings.on_missing, reduced_by=reduced_by)
 
     for entry in inputs:
         if first := members.get(entry.path.resolve()):
@@ -72,6 +76,11 @@ def open_inputs(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[I
         for image in found or ():
             members |= {Path(file).resolve(): entry for file in image.files}
         yield entry, error if found is None else found
+
+
+def _check_time(source: str, deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise OutOfTimeError(f"{source}: not begun, since time is up; run it again to go on")
 
 
 def _attempt(entry: Input, work: Callable[[], T]) -> tuple[T | None, str]:
@@ -107,20 +116,26 @@ class _Images:
             return
         for image in images:
             target = self.settings.output_dir / dataset_path(entry.relative, image.series)
-            _, error = _attempt(entry, lambda image=image, target=target: self._convert(image, target))  # type: ignore[misc]
+            _, error = _attempt(entry, lambda image=image, target=target: self._make(image, target))  # type: ignore[misc]
             if error:
                 self.report.fail(source, error)
             yield Result(source, None if error else str(target), error or None)
 
+    def _make(self, image: "Image", target: Path) -> None:
+        """Dataset and picture. A picture that is there already is kept in step with its dataset, asked for or not."""
+        from omezarr_proc.preview import is_current, preview_path, write_preview
+
+        self._convert(image, target)
+        if (self.settings.preview or preview_path(target).exists()) and not is_current(target):
+            write_preview(target)
+
     def _convert(self, image: "Image", target: Path) -> None:
-        from omezarr_proc.build import OutOfTimeError
         from omezarr_proc.convert import Conversion, dataset_key
 
         key = dataset_key(image, self.settings)
         if target not in self.left and self._is_done(target, key, image.source):
             return
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise OutOfTimeError(f"{image.source}: not begun, since time is up; run it again to go on")
+        _check_time(image.source, self.deadline)
         with Lock(target) as lock:
             if self._is_done(target, key, image.source):
                 publish.discard(target, self.deadline)

@@ -204,7 +204,7 @@ def _pass(g: Geometry, source: int | None, access: tuple[str, ...], target: int)
     """The pass after level `source`, with as many levels as a slot of `target` bytes takes, its slot's bytes and its read amplification."""
     first = 0 if source is None else source + 1
     level = g.levels[first]
-    factor = level.factor if source is None else 2
+    factor = level.factor // g.image.reduced_by if source is None else 2
     candidates = []
     for last in range(len(g.levels) - 1, first - 1, -1):
         unit = g.tile << (last - first)

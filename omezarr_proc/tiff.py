@@ -14,15 +14,17 @@ from . import members as sets
 from .errors import InputError
 from .image import Image
 from .pages import Pages
+from .reduced import take_reduced
 
 _ASIDE = re.compile(r"(?<![a-z])(label|macro|thumbnail|overview)(?![a-z])", re.IGNORECASE)
 
 
-def open_images(path: str, *, images: str = "auto", on_missing: str = "error") -> list[Image]:
+def open_images(path: str, *, images: str = "auto", on_missing: str = "error", reduced_by: int = 1) -> list[Image]:
     """The images of a file, with all members of its set.
 
     images      "auto": all but label, macro, thumbnail and overview; "all"; or numbers like "0,2"
     on_missing  "error", or "fill": planes that are not there become None
+    reduced_by  take planes from a stored level that is exactly so many times smaller, where there is one
 
     Raises InputError, in one line, for whatever cannot be converted faithfully.
     """
@@ -32,6 +34,7 @@ def open_images(path: str, *, images: str = "auto", on_missing: str = "error") -
     pages = Pages(lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome)
     try:
         found = ome.images(path, text, pages, on_missing == "fill") if is_ome else plain.images(path, text, pages)
+        return [_finished(take_reduced(image, pages, reduced_by), pages) for image in _chosen(path, found, images)]
     except omexml.OmeXmlError as error:
         raise InputError(
             f"{path}: its OME-XML contradicts itself or the pages: {error}; repair its ImageDescription or write the file anew"
@@ -40,7 +43,6 @@ def open_images(path: str, *, images: str = "auto", on_missing: str = "error") -
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and its folder") from error
     finally:
         pages.close()
-    return [_finished(image, pages) for image in _chosen(path, found, images)]
 
 
 def members(path: str) -> tuple[str, ...]:

@@ -196,8 +196,8 @@ def test_labels() -> None:
     named = (Channel("DAPI"), Channel(" "), Channel())
     assert channel_labels(make_image(3, channels=named)) == ("DAPI", "Channel 1", "Channel 2")
     assert channel_labels(make_image(2, channels=())) == ("Channel 0", "Channel 1")
-    assert channel_labels(make_image(3, rgb=True, channels=(Channel("Brightfield"),) * 3)) == ("R", "G", "B")
-    assert channel_labels(make_image(3, rgb=True, channels=(Channel("Brightfield"),))) == ("R", "G", "B")
+    assert channel_labels(make_image(3, rgb=True, channels=(Channel("Brightfield"),) * 3)) == ("Brightfield",) * 3
+    assert channel_labels(make_image(3, rgb=True, channels=(Channel(),) * 3)) == ("R", "G", "B")
     assert channel_labels(make_image(3, rgb=True, channels=(Channel("red"), Channel("green"), Channel("blue")))) == ("red", "green", "blue")
 
 
