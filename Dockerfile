@@ -8,9 +8,11 @@ COPY constraints.txt pyproject.toml ./
 # The dependencies alone first: this layer is built again only when they change.
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
     && pip --python /opt/venv/bin/python install -c constraints.txt -r requirements.txt
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY LICENSE README.md setup.py ./
 COPY omezarr_proc omezarr_proc
-RUN pip --python /opt/venv/bin/python install --no-deps .
+# Without a compiler numpy would do the work of the kernels, more slowly: the import fails where they are not there.
+RUN pip --python /opt/venv/bin/python install --no-deps . && /opt/venv/bin/python -I -c 'import omezarr_proc._kernels'
 # The libraries' own tests go, and what only compilers and type checkers need. numpy.testing imports numpy/_core/tests/_natype.py.
 RUN find /opt/venv -path '*/tests/*' ! -path '*/numpy/_core/tests/_natype.py' -type f -delete \
     && find /opt/venv -depth -type d -empty -delete \
@@ -24,7 +26,7 @@ RUN python -m compileall -q -j 0 -x '/(test|tests|idlelib|tkinter|turtledemo|ens
         "$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")"
 COPY --from=build /opt/venv /opt/venv
 COPY --chmod=755 entrypoint.sh /entrypoint.sh
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 HOME=/tmp
 WORKDIR /tmp
 USER 1000:1000
 ENTRYPOINT ["/entrypoint.sh"]

@@ -10,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 ARGS ?=
 
 INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-PACKAGING = pyproject.toml setup.py $(CONSTRAINTS)
+PACKAGING = pyproject.toml setup.py omezarr_proc/_kernels.c $(CONSTRAINTS)
 
 # pip's report to lines of a constraints file. Python 3.11 has no newest numpy any more, so the pins leave it alone.
 define PINS
@@ -22,7 +22,7 @@ endef
 export PINS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check soak constraints docker-build docker-run clean
+.PHONY: help run test lint check soak benchmark memprofile constraints docker-build docker-run clean
 
 help:
 	@echo "make run           convert data/input into data/output with the settings of dev.env"
@@ -30,6 +30,8 @@ help:
 	@echo "make check         lint, format, types and tests: the gate"
 	@echo "make lint          lint, format and types only"
 	@echo "make soak          all tests at length, also the slow ones"
+	@echo "make benchmark     time against the unavoidable work; ARGS=\"A --scale 0.25\" chooses"
+	@echo "make memprofile    memory over time against the plan; ARGS=\"--limit 512 INPUT OUTPUT\""
 	@echo "make constraints   renew constraints.txt (needs Python 3.12)"
 	@echo "make docker-build  build the image;  make docker-run  run it on data/input"
 	@echo "make clean         remove what these made, but not data/output"
@@ -51,6 +53,12 @@ check: lint test
 
 soak: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -m "" $(ARGS)
+
+benchmark: $(VENV)/.test
+	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)
+
+memprofile: $(VENV)/.plot
+	$(VENV)/bin/python -m omezarr_proc.memprofile $(or $(ARGS),--limit 512 data/input/brightfield.ome.tiff data/output)
 
 constraints: $(VENV)/.python
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "constraints.txt is made with Python 3.12: make constraints VENV=.venv-3.12 PYTHON=python3.12")'
@@ -76,6 +84,10 @@ $(VENV)/.installed: $(VENV)/.python $(PACKAGING)
 
 $(VENV)/.test: $(VENV)/.installed
 	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.plot: $(VENV)/.installed
+	$(INSTALL) --editable '.[plot]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed

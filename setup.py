@@ -1,5 +1,15 @@
-"""Everything about the package stands in pyproject.toml."""
+"""Everything about the package stands in pyproject.toml, but for the C kernels: without a compiler numpy does their work."""
 
-from setuptools import setup
+import sys
 
-setup()
+from setuptools import Extension, setup
+
+KERNELS = Extension(
+    "omezarr_proc._kernels",
+    ["omezarr_proc/_kernels.c"],
+    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-std=c11"],
+    py_limited_api=True,
+    optional=True,
+)
+
+setup(ext_modules=[KERNELS], options={"bdist_wheel": {"py_limited_api": "cp311"}})

@@ -1,13 +1,13 @@
 """The levels of one dataset out of bands, pass by pass; what is finished is recorded and not done again."""
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+
+from loguru import logger
 
 from omezarr_proc import windows
 from omezarr_proc.chunks import ChunkStore
 from omezarr_proc.completed import Completed
-from omezarr_proc.errors import ProcError
 from omezarr_proc.history import Unit
 from omezarr_proc.image import Rect
 from omezarr_proc.pipeline import run_pass, run_tasks
@@ -23,10 +23,6 @@ from omezarr_proc.workers import Pool
 # Source pixels (of all channels) per load task, and stored bytes per write task: long beside a message, short beside a band.
 _LOAD_PIXELS = 4 << 20
 _WRITE_BYTES = 1 << 20
-
-
-class OutOfTimeError(ProcError):
-    """The deadline is near; what is finished is recorded."""
 
 
 @dataclass
@@ -45,17 +41,13 @@ class Tally:
 
 @dataclass
 class Build:
-    """One dataset in the making, whatever plan its bands follow.
-
-    deadline  when to stop, as time.monotonic() counts; None: never
-    """
+    """One dataset in the making, whatever plan its bands follow."""
 
     geometry: Geometry
     chunks: ChunkStore
     pool: Pool
     record: Record
     report: Report
-    deadline: float | None
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
@@ -78,6 +70,8 @@ class Build:
 
     def _run_pass(self, plan: Plan, stage: Pass) -> None:
         g = self.geometry
+        name = f"levels {stage.first} to {stage.last}"
+        logger.bind(phase=name).debug(f"{g.image.source}: {name} from {'the TIFF' if stage.source is None else f'level {stage.source}'}")
         todo = [band for band in bands(stage, g.levels[stage.first], g.frames.count) if not self._completed.covers_band(stage, band)]
         if stage.source is not None or "spool" not in plan.access:
             self._run_bands(plan, stage, todo)
@@ -112,8 +106,6 @@ class Build:
     def _encoded(self, task: Write | Whole, written: Written) -> None:
         self._open.setdefault(task.band, []).append(written)
         self.report.advance(sum(rect.height * rect.width for rect in _written(task, self.geometry.tile)) * self.geometry.frames.channels)
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise OutOfTimeError("out of time")
 
     def _stored(self, stage: Pass, band: Band) -> None:
         units = list(self._units(stage, band, self._open.pop(band)))

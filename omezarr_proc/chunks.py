@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from omezarr_proc.pyramid import Frames, Level
 
 @dataclass(frozen=True)
 class ChunkStore:
-    """Where the chunks of one dataset lie: `root/<level>/c/[t/]c/[z/]y/x` with the indices of `axes`."""
+    """Where the chunks of one dataset lie: `root/<level>/c/[t/]c/[z/]y/x` with the indices of `axes`; in Zarr v2 without the first `c`."""
 
     root: str
     axes: tuple[str, ...]
@@ -27,12 +28,14 @@ class ChunkStore:
     dtype: str
     levels: tuple[Level, ...]
     frames: Frames
+    zarr_format: Literal[2, 3] = 3
 
     def folder(self, level: int, frame: int, channel: int, row: int) -> str:
         """The folder of one row of chunks; `channel` counts within the frame."""
         t, c, z = self.frames.position(frame)
         index = {"t": t, "c": 0 if self.bundled else c + channel, "z": z, "y": row}
-        return "/".join((self.root, str(level), "c", *(str(index[a]) for a in self.axes if a != "x")))
+        prefix = ("c",) if self.zarr_format == 3 else ()
+        return "/".join((self.root, str(level), *prefix, *(str(index[a]) for a in self.axes if a != "x")))
 
     @property
     def chunks_per_tile(self) -> int:
@@ -58,8 +61,7 @@ class ChunkStore:
 def read_chunk(path: str, codec: Codec, out: NDArray[Any]) -> None:
     """Fill `out` from a chunk file."""
     try:
-        with open(path, "rb") as file:
-            codec.decode(file.read(), out)
+        codec.decode(retry(Path(path).read_bytes), out)
     except (OSError, ValueError, RuntimeError) as error:
         raise OutputError(f"{path}: cannot read back a chunk that was written: {error}") from error
 

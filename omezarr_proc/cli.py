@@ -5,24 +5,45 @@ imported after the settings have been found right.
 """
 
 import argparse
+import importlib
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from . import __version__
 from .errors import ProcError, SettingsError
+from .rules import FLAG
 from .secret import Mask
 from .settings import Settings, table
 
 PROGRAM = "omezarr-proc"
 OK, SOME_FAILED, WRONG_SETTINGS, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+STOP_SECONDS = 2.5  # for the orderly way out after a signal
+_STOPPED = {INTERRUPTED: "interrupted", TERMINATED: "stopped by SIGTERM"}
 PLATFORM = "given by the platform"
+
+
+# Verb: the module whose `main` does it, imported only then, and its line in --help.
+VERBS = {
+    "view": ("omezarr_proc.view", "look at datasets in a web browser"),
+    "validate": ("omezarr_proc.validate", "check datasets: metadata, chunks, with --deep also pixels"),
+    "info": ("omezarr_proc.info", "tell what TIFFs and datasets hold"),
+    "memprofile": ("omezarr_proc.memprofile", "measure the memory of a conversion over time"),
+}
+
+
+class Verb(Protocol):
+    """The module of a verb."""
+
+    def main(self, argv: list[str]) -> int:
+        """Do it with the words after the verb; returns the exit status."""
 
 
 class Terminated(SystemExit):
@@ -32,16 +53,16 @@ class Terminated(SystemExit):
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert as the environment and `argv` say and return the exit status; errors are one line on stderr."""
     try:
-        with sigterm_raises():
+        with signals_raise():
             return convert(sys.argv[1:] if argv is None else argv)
     except SettingsError as error:
         return _say(error, WRONG_SETTINGS)
     except ProcError as error:
         return _say(error, SOME_FAILED)
     except KeyboardInterrupt:
-        return _say("interrupted", INTERRUPTED)
+        return _say(_STOPPED[INTERRUPTED], INTERRUPTED)
     except Terminated:
-        return _say("stopped by SIGTERM", TERMINATED)
+        return _say(_STOPPED[TERMINATED], TERMINATED)
     except BrokenPipeError:  # `--dry-run | head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
@@ -50,7 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def convert(argv: Sequence[str]) -> int:
-    """Convert. A verb (`view`, `validate`, ...) would be the first word; a file of that name is given as `./view`."""
+    """Convert, or do what a verb as the first word says; a file that is named like a verb is given as `./view`."""
+    if argv and argv[0] in VERBS:
+        module: Verb = importlib.import_module(VERBS[argv[0]][0])
+        return module.main(list(argv[1:]))
     arguments = parse(argv)
     overrides = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name)) is not None}
     settings = Settings.load(os.environ, overrides, files_named=bool(arguments.files))
@@ -88,7 +112,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = make_parser()
     words = list(argv)
     end = words.index("--") if "--" in words else len(words)
-    arguments, unknown = parser.parse_known_intermixed_args(words[:end])
+    arguments, unknown = parser.parse_known_intermixed_args([*_with_values(words[:end])])
     if unknown:
         # only names: what follows a misspelt --session-token is a token
         flags = sorted({word.partition("=")[0] for word in unknown if word.startswith("-")})
@@ -97,13 +121,21 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+def _with_values(argv: Sequence[str]) -> Iterator[str]:
+    """`--preview` by itself is `--preview=1`; a file that is named 0 or 1 is not meant after it."""
+    switches = {entry.flag for entry in table() if entry.rule is FLAG}
+    for word, following in pairwise([*argv, ""]):
+        yield f"{word}=1" if word in switches and following not in ("0", "1") else word
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser, with a flag for every row of the settings' table."""
+    verbs = "; ".join(f"{verb}: {text}" for verb, (_, text) in VERBS.items())
     parser = _Parser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} [flag ...] [FILE ...]",
+        usage=f"{PROGRAM} [flag ...] [FILE ...]\n       {PROGRAM} {{{','.join(VERBS)}}} ...",
         description="Convert OME-TIFF and TIFF images to multi-resolution OME-Zarr.",
-        epilog="Every setting is an environment variable too (in capitals, - as _); flags win. "
+        epilog=f"Verbs, each with its own --help: {verbs}. Every setting is an environment variable too (in capitals, - as _); flags win. "
         "Exit status: 0 all converted, 1 some input failed, 2 wrong settings or nothing to convert.",
         allow_abbrev=False,
     )
@@ -116,7 +148,8 @@ def make_parser() -> argparse.ArgumentParser:
         group = platform if entry.help.startswith(PLATFORM) else settings
         default = f" (default {entry.default_text})" if entry.default_text else ""
         text = "; ".join(filter(None, (entry.help, entry.rule.text))) + default
-        group.add_argument(entry.flag, dest=entry.name, metavar="VALUE", help=text.replace("%", "%%"))
+        metavar = "[VALUE]" if entry.rule is FLAG else "VALUE"
+        group.add_argument(entry.flag, dest=entry.name, metavar=metavar, help=text.replace("%", "%%"))
     return parser
 
 
@@ -127,21 +160,42 @@ class _Parser(argparse.ArgumentParser):
 
 
 @contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """Within, SIGTERM raises Terminated in the main thread, once. Without a handler process 1 would ignore the signal."""
+def signals_raise() -> Iterator[None]:
+    """Within, SIGTERM raises Terminated and SIGINT KeyboardInterrupt in the main thread, once.
+
+    Without a handler process 1 would ignore SIGTERM. A way out that is stuck (in storage, in a callback that swallowed the exception) is
+    cut short after STOP_SECONDS: what is finished is on record at any time, and no worker outlives this process.
+    """
+    forced: list[threading.Timer] = []
 
     def raise_once(signum: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the orderly way out
-        raise Terminated(TERMINATED)
+        if forced:
+            return  # a second one must not break the orderly way out
+        status = TERMINATED if signum == signal.SIGTERM else INTERRUPTED
+        forced.append(threading.Timer(STOP_SECONDS, _exit_now, [status]))
+        forced[0].daemon = True
+        with suppress(RuntimeError):  # no thread is allowed
+            forced[0].start()
+        raise Terminated(status) if signum == signal.SIGTERM else KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before: Callable[[int, FrameType | None], object] | int | None = signal.signal(signal.SIGTERM, raise_once)
+    caught = [signal.SIGTERM] if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else [signal.SIGTERM, signal.SIGINT]
+    before = {number: signal.signal(number, raise_once) for number in caught}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for timer in forced:
+            timer.cancel()
+
+
+def _exit_now(status: int) -> None:
+    with suppress(OSError):
+        os.write(2, f"{PROGRAM}: {_STOPPED[status]}; storage does not answer, so the end is not on record\n".encode())
+    os._exit(status)
 
 
 def _say(message: object, status: int) -> int:

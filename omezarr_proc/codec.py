@@ -18,7 +18,8 @@ Shuffle = Literal["noshuffle", "shuffle", "bitshuffle"]
 # Blosc's own thread pool takes a global lock and does not survive a fork; without it, calls release the GIL and run side by side.
 numcodecs.blosc.use_threads = False
 
-_SHUFFLES: dict[Shuffle, int] = {
+# As Zarr v2 metadata has them too.
+SHUFFLES: dict[Shuffle, int] = {
     "noshuffle": numcodecs.blosc.NOSHUFFLE,
     "shuffle": numcodecs.blosc.SHUFFLE,
     "bitshuffle": numcodecs.blosc.BITSHUFFLE,
@@ -52,7 +53,7 @@ class Codec:
             made = f"{chunk.dtype.str} with strides {chunk.strides}"
             raise ValueError(f"a chunk to encode must be contiguous, little endian and of {self.typesize} bytes a pixel, not {made}")
         encoded: bytes = numcodecs.blosc.compress(
-            chunk, self.cname.encode(), self.clevel, _SHUFFLES[self.shuffle], self.blocksize, self.typesize
+            chunk, self.cname.encode(), self.clevel, SHUFFLES[self.shuffle], self.blocksize, self.typesize
         )
         return encoded
 

@@ -13,11 +13,11 @@ import numpy as np
 from loguru import logger
 
 from omezarr_proc import __version__, ngff, store, windows
-from omezarr_proc.build import Build, OutOfTimeError
+from omezarr_proc.build import Build
 from omezarr_proc.chunks import ChunkStore
 from omezarr_proc.codec import codec_for
 from omezarr_proc.contrast import display_windows
-from omezarr_proc.errors import LimitError, OutputError
+from omezarr_proc.errors import LimitError, OutOfTimeError, OutputError
 from omezarr_proc.image import Image
 from omezarr_proc.limits import Limits
 from omezarr_proc.lock import Lock
@@ -29,6 +29,7 @@ from omezarr_proc.settings import Settings
 from omezarr_proc.sizing import Geometry, Plan, make_plan
 from omezarr_proc.tasks import Job
 from omezarr_proc.usage import PeakMemory
+from omezarr_proc.validate import refuse_wrong
 from omezarr_proc.workers import Pool, WorkerDiedError
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
@@ -89,15 +90,15 @@ class Conversion:
         how = "failed"
         try:
             chunks = self._chunk_store(geometry, record.staging)
-            build = Build(geometry, chunks, self.pool, record, self.report, self.deadline)
+            build = Build(geometry, chunks, self.pool, record, self.report)
             if record.resumed:
                 logger.info(f"{self.image.source}: goes on with what an earlier run has finished ({build.percent} %)")
             metadata = _Background(lambda: self._write_metadata(chunks))  # importing zarr takes long beside a small image
-            self._build(geometry, build, record)
-            found = display_windows(self.pool, self.image, geometry.levels, geometry.frames, build.tally.extremes)
+            found = self._build(geometry, build, record)
             metadata.result()
             record.flush()
-            store.write_root(record.staging, self._attributes(geometry, chunks, found))
+            store.write_root(record.staging, self._attributes(geometry, chunks, found), chunks.zarr_format)
+            refuse_wrong(record.staging)
             how = "finished"
         except BaseException as error:
             how = type(error).__name__
@@ -121,8 +122,11 @@ class Conversion:
         finally:
             record.close()
 
-    def _build(self, geometry: Geometry, build: Build, record: Record) -> None:
-        """Try the plans from the best on: one that died before, in this run or an earlier one, is followed by a smaller one."""
+    def _build(self, geometry: Geometry, build: Build, record: Record) -> tuple[windows.Window, ...]:
+        """Make all levels, then find the display windows.
+
+        Tries the plans from the best on: one that died before, in this run or an earlier one, is followed by a smaller one.
+        """
         smaller, deaths, plan = record.unfinished, 0, None
         while True:
             before, plan = plan, make_plan(geometry, self.limits, smaller)
@@ -131,11 +135,13 @@ class Conversion:
                     f"{self.image.source}: was killed {record.stalled} times before it got anywhere, the last times with the smallest plan"
                     f" ({plan.projected_bytes >> 20} MB): give it more than the {self.limits.memory_bytes >> 20} MB that there are"
                 )
-            logger.debug(f"{self.image.source}: {plan}")
+            logger.bind(phase="plan", projected_bytes=plan.projected_bytes).debug(f"{self.image.source}: {plan}")
             record.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes})
             self._brief_workers(geometry, build, plan)
             try:
                 build.run(plan)
+                logger.bind(phase="windows").debug(f"{self.image.source}: display windows")
+                return display_windows(self.pool, self.image, geometry.levels, geometry.frames, build.tally.extremes)
             except WorkerDiedError as died:
                 record.end("worker died")
                 deaths = deaths + 1 if before == plan else 1
@@ -143,8 +149,6 @@ class Conversion:
                     raise
                 smaller += 1
                 logger.warning(f"{self.image.source}: {died}; going on with a smaller plan")
-            else:
-                return
 
     def _chunk_store(self, geometry: Geometry, staging: Path) -> ChunkStore:
         image, settings = self.image, self.settings
@@ -157,6 +161,7 @@ class Conversion:
             image.stored_dtype,
             geometry.levels,
             geometry.frames,
+            2 if settings.zarr_format == "2" else 3,
         )
 
     def _brief_workers(self, geometry: Geometry, build: Build, plan: Plan) -> None:
@@ -177,7 +182,7 @@ class Conversion:
     def _attributes(self, geometry: Geometry, chunks: ChunkStore, found: tuple[windows.Window, ...]) -> dict[str, Any]:
         own = {"key": dataset_key(self.image, self.settings), "version": __version__, "notes": list(self.image.notes)}
         multiscale = ngff.multiscales(self.image, geometry.levels, chunks.axes, self.settings.downsample_method)
-        return ngff.root_attributes(multiscale, ngff.omero(self.image, found, geometry.bundled), own)
+        return ngff.root_attributes(multiscale, ngff.omero(self.image, found, geometry.bundled), own, chunks.zarr_format)
 
     def _summary(self, geometry: Geometry, chunks: ChunkStore, build: Build, seconds: float) -> Summary:
         image, base = self.image, geometry.levels[0]

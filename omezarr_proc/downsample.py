@@ -3,6 +3,9 @@
 Integers round half to even, so brightness does not drift up the pyramid (`tensorstore.downsample(..., "mean")` gives the same bits for
 types up to 32 bits). Floats accumulate in float64; NaN is skipped, infinities propagate. A box at the right or bottom edge of the plane
 averages the pixels that exist.
+
+`_kernels` does it in C, and numpy where there is no compiled extension or no kernel for a block. Both give the same bits: floats are added
+up from the top and then from the left, whatever blocks and bands the pixels come in.
 """
 
 from collections.abc import Callable
@@ -13,6 +16,14 @@ from numpy.typing import NDArray
 
 from omezarr_proc.image import Rect
 
+try:
+    from omezarr_proc._kernels import box_mean as _compiled
+except ImportError:  # installed without a compiler
+
+    def _compiled(block: NDArray[Any], d: int, out: NDArray[Any], /) -> bool:
+        return False
+
+
 # Source bytes worked on at a time, so that the wider sums stay in a core's cache.
 _STRIP_BYTES = 128 * 1024
 
@@ -22,32 +33,30 @@ Emit = Callable[[int, int, NDArray[Any]], None]
 
 def box_mean(block: NDArray[Any], d: int, out: NDArray[Any]) -> None:
     """Average `block[h, w, samples]`, whose first pixel begins a box, into `out[samples, ceil(h/d), ceil(w/d)]`."""
+    if not _compiled(block, d, out):
+        numpy_box_mean(block, d, out)
+
+
+def numpy_box_mean(block: NDArray[Any], d: int, out: NDArray[Any]) -> None:
+    """`box_mean` without the compiled kernels."""
     if d == 1:
         _store(np.moveaxis(block, 2, 0), out)
         return
-    with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
-        _box_mean(block, d, out)
+    strip = max(1, _STRIP_BYTES // max(1, d * block[0].nbytes))
+    for r in range(0, out.shape[1], strip):
+        _box_mean(block[r * d : (r + strip) * d], d, out[:, r : r + strip])
 
 
 def _box_mean(block: NDArray[Any], d: int, out: NDArray[Any]) -> None:
-    height, width, _ = block.shape
-    rows, columns = height // d, width // d
-    strip = max(1, _STRIP_BYTES // max(1, d * width * block.shape[2] * block.itemsize))
-    for r in range(0, rows, strip):
-        n = min(strip, rows - r)
-        sums = _column_sums(_row_sums(block[r * d : (r + n) * d], d), d, columns)
-        _whole_boxes(block, r, n, sums, d, out[:, r : r + n, :columns])
-    if width % d:
-        _edge(block[:, columns * d :], d, out[:, :, columns:])
-    if height % d:
-        _edge(block[rows * d :, : columns * d], d, out[:, rows:, :columns])
-
-
-def _whole_boxes(block: NDArray[Any], r: int, n: int, sums: NDArray[Any], d: int, out: NDArray[Any]) -> None:
+    sums = _box_sums(block, d, _sum_dtype(block.dtype, d))
+    count: int | NDArray[Any] = d * d
     if sums.dtype.kind == "f" and np.isnan(sums).any():
-        _edge(block[r * d : (r + n) * d, : out.shape[2] * d], d, out)
-    else:
-        _round(sums, d * d, out)
+        missing = np.isnan(block)
+        sums = _box_sums(np.where(missing, 0, block), d, sums.dtype)
+        count = _box_sums(~missing, d, np.dtype(np.int64))
+    elif block.shape[0] % d or block.shape[1] % d:
+        count = np.multiply.outer(_extents(block.shape[0], d), _extents(block.shape[1], d))
+    _round(sums, count, out)
 
 
 def box_nearest(block: NDArray[Any], y: int, x: int, d: int, emit: Emit) -> None:
@@ -68,7 +77,7 @@ class PartialBoxes:
         self._d, self._area, self._emit = d, area, emit
         self._row = area.y0 // d
         self._sums = np.zeros((0, area.width, samples), _sum_dtype(dtype, d))
-        self._counts = np.zeros(self._sums.shape, np.uint32) if dtype.kind == "f" else None
+        self._counts = np.zeros(self._sums.shape, np.int64) if dtype.kind == "f" else None
 
     def add(self, y: int, x: int, block: NDArray[Any]) -> None:
         """Take `block[h, w, samples]` at (`y`, `x`) of the source plane."""
@@ -77,15 +86,14 @@ class PartialBoxes:
             self._close(y // d)
         self._reserve(-(-(y + height) // d) - self._row)
         columns = slice(x - self._area.x0, x - self._area.x0 + block.shape[1])
-        for start in range(y - y % d, y + height, d):
-            part = block[max(start - y, 0) : start + d - y]
-            into = start // d - self._row
+        for line, pixels in enumerate(block, y):
+            into = line // d - self._row
             if self._counts is not None:
-                missing = np.isnan(part)
-                self._counts[into, columns] += np.count_nonzero(~missing, axis=0).astype(np.uint32)
-                part = np.where(missing, 0, part)
+                missing = np.isnan(pixels)
+                self._counts[into, columns] += ~missing
+                pixels = np.where(missing, 0, pixels)
             with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
-                self._sums[into, columns] += np.add.reduce(part, axis=0, dtype=self._sums.dtype)
+                self._sums[into, columns] += pixels
 
     def finish(self) -> None:
         """Emit what is left."""
@@ -94,20 +102,19 @@ class PartialBoxes:
     def _reserve(self, rows: int) -> None:
         if rows > len(self._sums):
             more = ((0, rows - len(self._sums)), (0, 0), (0, 0))
-            self._sums = np.pad(self._sums, more)
+            # -0.0 + x is x, whatever its sign.
+            self._sums = np.pad(self._sums, more, constant_values=0 if self._counts is None else -0.0)
             if self._counts is not None:
                 self._counts = np.pad(self._counts, more)
 
     def _close(self, until: int) -> None:
         n = min(until - self._row, len(self._sums))
         if n > 0:
-            starts = np.arange(0, self._area.width, self._d)
-            with np.errstate(invalid="ignore"):
-                sums = np.moveaxis(np.add.reduceat(self._sums[:n], starts, axis=1), 2, 0)
+            sums = _column_sums(self._sums[:n], self._d)
             if self._counts is None:
                 counts = np.multiply.outer(_extents(self._area.y1 - self._row * self._d, self._d)[:n], _extents(self._area.width, self._d))
             else:
-                counts = np.moveaxis(np.add.reduceat(self._counts[:n], starts, axis=1, dtype=np.int64), 2, 0)
+                counts = _column_sums(self._counts[:n], self._d)
             means = np.empty(sums.shape, np.float64 if self._counts is not None else _mean_dtype(self._sums.dtype))
             _round(sums, counts, means)
             self._emit(self._row, self._area.x0 // self._d, means)
@@ -135,41 +142,25 @@ def _sum_dtype(dtype: np.dtype[Any], d: int) -> np.dtype[Any]:
     return np.dtype(f"{dtype.kind}{size}")
 
 
-def _row_sums(block: NDArray[Any], d: int) -> NDArray[Any]:
-    rows = block.reshape(block.shape[0] // d, d, *block.shape[1:])
-    sums: NDArray[Any] = np.add(rows[:, 0], rows[:, 1], dtype=_sum_dtype(block.dtype, d))
-    for i in range(2, d):
-        sums += rows[:, i]
+def _box_sums(block: NDArray[Any], d: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """`block[h, w, samples]` -> sums[samples, ceil(h/d), ceil(w/d)] of `dtype`."""
+    with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
+        rows = block[::d].astype(dtype)
+        for i in range(1, d):
+            more = block[i::d]
+            rows[: len(more)] += more
+        return _column_sums(rows, d)
+
+
+def _column_sums(rows: NDArray[Any], d: int) -> NDArray[Any]:
+    """`rows[h, w, samples]` -> sums[samples, h, ceil(w/d)]."""
+    rows = np.moveaxis(rows, 2, 0)
+    with np.errstate(invalid="ignore"):
+        sums = rows[:, :, ::d].copy()
+        for i in range(1, d):
+            more = rows[:, :, i::d]
+            sums[:, :, : more.shape[2]] += more
     return sums
-
-
-def _column_sums(rows: NDArray[Any], d: int, columns: int) -> NDArray[Any]:
-    """`rows[h, w, samples]` -> sums[samples, h, columns]."""
-    height, _, samples = rows.shape
-    sums = np.empty((samples, height, columns), rows.dtype)
-    for s in range(samples):
-        np.add(rows[:, 0 : columns * d : d, s], rows[:, 1 : columns * d : d, s], out=sums[s])
-        for i in range(2, d):
-            sums[s] += rows[:, i : columns * d : d, s]
-    return sums
-
-
-def _edge(block: NDArray[Any], d: int, out: NDArray[Any]) -> None:
-    """Boxes of any extent, and of floats with NaN."""
-    ys, xs = np.arange(0, block.shape[0], d), np.arange(0, block.shape[1], d)
-    if not (len(ys) and len(xs)):
-        return
-    dtype = _sum_dtype(block.dtype, d)
-    counts: NDArray[Any]
-    if block.dtype.kind == "f":
-        missing = np.isnan(block)
-        block = np.where(missing, 0, block)
-        present = np.add.reduceat(np.add.reduceat(~missing, ys, axis=0, dtype=np.int64), xs, axis=1)
-        counts = np.moveaxis(present, 2, 0)
-    else:
-        counts = np.multiply.outer(_extents(block.shape[0], d), _extents(block.shape[1], d))
-    sums = np.add.reduceat(np.add.reduceat(block, ys, axis=0, dtype=dtype), xs, axis=1)
-    _round(np.moveaxis(sums, 2, 0), counts, out)
 
 
 def _round(sums: NDArray[Any], count: int | NDArray[Any], out: NDArray[Any]) -> None:

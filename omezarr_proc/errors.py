@@ -17,5 +17,9 @@ class LimitError(ProcError):
     """This image does not fit into the memory there is; the message holds the number that would be enough."""
 
 
+class OutOfTimeError(ProcError):
+    """The deadline is near; what is finished is recorded, and running again goes on from there."""
+
+
 class OutputError(ProcError):
     """The output cannot be written: full, read-only, vanished, or another dataset is in the way."""

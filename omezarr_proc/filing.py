@@ -5,6 +5,7 @@ queue, one thread at a time works on a folder, and threads are added only while 
 keeps one or two, EFS gets all of them.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -74,9 +75,17 @@ class Filing:
                 if self._waiting:
                     self._change.notify_all()
                 elif self._threads < MAX_THREADS:
-                    self._threads += 1
-                    threading.Thread(target=self._work, daemon=True).start()
+                    self._start_thread()
             queue.append(_File(write, size, ticket))
+            alone = not self._threads
+        if alone:
+            self._idle_folders.popleft()
+            self._empty(folder)
+
+    def _start_thread(self) -> None:
+        with contextlib.suppress(RuntimeError):  # no more allowed: those that there are will do, or the caller itself
+            threading.Thread(target=self._work, daemon=True).start()
+            self._threads += 1
 
     def _work(self) -> None:
         while True:

@@ -18,17 +18,23 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from multiprocessing.connection import Connection
 
 from omezarr_proc.errors import ProcError
 
 _RECORD = struct.Struct("<ci")  # request or answer, process id or exit status
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from omezarr_proc.nursery import serve; serve(int(sys.argv[1]))"
+CANNOT_START = 71  # a worker's exit status where the system denies it what it needs (EX_OSERR of sysexits.h)
 _SECRETS = ("SESSION_TOKEN", "REFRESH_TOKEN")
 
 
 class NurseryError(ProcError):
     """The nursery is gone or cannot fork: no process or memory left for it."""
+
+
+class NurseryGoneError(NurseryError):
+    """The nursery has died; a new one can be started."""
 
 
 class Nursery:
@@ -46,6 +52,7 @@ class Nursery:
                     env=env,
                     pass_fds=(child.fileno(),),
                     stdin=subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C goes to the main process alone, which decides
                 )
         except OSError as error:
             self._socket.close()
@@ -65,10 +72,10 @@ class Nursery:
                 pid = self._answer()
             except OSError as error:
                 ours.close()
-                raise NurseryError(f"the process that starts workers is gone ({error.strerror})") from error
+                raise NurseryGoneError(f"the process that starts workers is gone ({error.strerror})") from error
         if pid < 0:
             ours.close()
-            raise NurseryError(f"cannot start a worker: {os.strerror(-pid)}")
+            raise NurseryError(f"cannot start a worker process: {os.strerror(-pid)} (allow this user more processes or memory)")
         return pid, Connection(ours.detach())
 
     def status(self, pid: int) -> int:
@@ -85,34 +92,46 @@ class Nursery:
             raise ConnectionResetError(104, "connection closed")
         return int(_RECORD.unpack(data)[1])
 
-    def close(self) -> None:
-        """End the nursery and whatever worker is left, and wait for it for a second at most."""
+    def close(self, patience: float = 1.0) -> None:
+        """End the nursery and whatever worker is left, within `patience` seconds, then by force."""
         self._socket.close()
         try:
-            self._process.wait(1)
+            self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(1)
+                self._process.wait(0.2)
 
 
 def serve(fd: int) -> None:
     """The nursery process: fork a worker for each request until the main process closes the socket `fd`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to everybody; the main process decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import omezarr_proc.worker  # noqa: F401  what every worker needs, once for all
 
     gc.collect()
     gc.freeze()  # the workers share these pages as long as no collector touches them
-    requests = socket.socket(fileno=fd)
-    children: set[int] = set()
-    while True:
-        data, fds, _, _ = socket.recv_fds(requests, _RECORD.size, 2)
-        if not data:
-            break
-        kind, number = _RECORD.unpack(data)
-        if kind == b"w":
-            requests.sendall(_RECORD.pack(b"w", _reap(number, children)))
-            continue
+    children = _Children()
+    with contextlib.suppress(OSError), socket.socket(fileno=fd) as requests:
+        while True:
+            data, fds, _, _ = socket.recv_fds(requests, _RECORD.size, 2)
+            if not data:
+                break
+            kind, number = _RECORD.unpack(data)
+            children.reap()
+            requests.sendall(_RECORD.pack(kind, children.status(number) if kind == b"w" else children.fork(requests, fds)))
+    children.end()
+    os._exit(0)
+
+
+class _Children:
+    """The workers, reaped by the nursery alone, so that none stays a zombie and none is left to process 1 of a container."""
+
+    def __init__(self) -> None:
+        self._alive: set[int] = set()
+        self._ended: dict[int, int] = {}
+
+    def fork(self, requests: socket.socket, fds: list[int]) -> int:
+        """A new worker with the descriptors `fds`: its process id, or the error number below zero."""
         try:
             pid = os.fork()
         except OSError as error:
@@ -120,33 +139,46 @@ def serve(fd: int) -> None:
         if pid == 0:
             requests.close()
             _be_worker(*fds)
-        children.add(pid)
         for inherited in fds:
             os.close(inherited)
-        requests.sendall(_RECORD.pack(b"f", pid))
-    for pid in children:
         if pid > 0:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    os._exit(0)
+            self._alive.add(pid)
+        return pid
 
+    def status(self, pid: int) -> int:
+        """How a worker that has let go of its socket has ended."""
+        if pid in self._alive:
+            self._note(*os.waitpid(pid, 0))
+        return self._ended.pop(pid, 0)
 
-def _reap(pid: int, children: set[int]) -> int:
-    children.discard(pid)
-    try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except ChildProcessError:
-        return 0
+    def reap(self) -> None:
+        """Take note of all that have ended."""
+        while self._alive and (found := os.waitpid(-1, os.WNOHANG))[0]:
+            self._note(*found)
+
+    def end(self, patience: float = 0.5) -> None:
+        """Kill all; one that is stuck in storage dies when it gets out of there."""
+        for pid in self._alive:
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + patience
+        while self._alive and time.monotonic() < deadline:
+            self.reap()
+            time.sleep(0.005)
+
+    def _note(self, pid: int, status: int) -> None:
+        self._alive.discard(pid)
+        self._ended[pid] = os.waitstatus_to_exitcode(status)
 
 
 def _be_worker(connection_fd: int, memory_fd: int) -> None:
     from omezarr_proc import worker
 
-    status = 1
+    status = CANNOT_START
     try:
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
             score.write("1000")  # the OOM killer should take a worker, never the main process
         threading.Thread(target=_die_with_main, args=(connection_fd,), daemon=True).start()
+        status = 1
         worker.serve(Connection(connection_fd), memory_fd)
         status = 0
     finally:

@@ -40,12 +40,15 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
 
     deadline  when to stop in good order, as time.monotonic() counts
     """
-    from omezarr_proc.workers import Pool
+    from omezarr_proc.nursery import Nursery
 
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)  # before our own processes are part of what is in use
     if deadline is not None:
         deadline -= min(STOP_SECONDS / min(1.0, limits.cpus), (deadline - time.monotonic()) / 2)
-    pool = Pool(deadline)  # its imports go on while ours do
+    nursery = Nursery()  # its imports go on while ours do
+    from omezarr_proc.workers import Pool
+
+    pool = Pool(nursery, deadline)
     try:
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
         left = {target for folder in folders for target in publish.recover(folder)}
@@ -93,6 +96,10 @@ def _attempt(entry: Input, work: Callable[[], T]) -> tuple[T | None, str]:
     except MemoryError:
         return None, f"{source}: out of memory: give it more, or set MEMORY_LIMIT_MB to what there really is"
     except Exception as error:  # a library's surprise at a broken file, or a mistake of ours: neither may stop the batch
+        if str(error) == "can't start new thread":
+            return None, f"{source}: cannot start a thread: allow this user more processes, or set MAX_WORKERS lower"
+        if isinstance(error, OSError) and error.filename is not None:
+            return None, f"{source}: {error.filename}: {error.strerror}"
         logger.opt(exception=error).debug(f"{source}: unexpected error")
         return None, f"{source}: unexpected {type(error).__name__}: {error} (LOG_LEVEL=DEBUG shows where)".replace("\n", " ")
 

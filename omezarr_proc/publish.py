@@ -113,7 +113,7 @@ def _settle(target: Path) -> bool:
     if os.path.lexists(aside):
         if os.path.lexists(target):
             _rename(aside, free_old_path(target))
-        elif (staging / "zarr.json").exists():
+        elif _is_complete(staging):
             _rename(staging, target)
             _rename(aside, free_old_path(target))
         else:
@@ -134,11 +134,21 @@ def _settle(target: Path) -> bool:
 
 
 def dataset_key(path: Path) -> str | None:
-    """The key that a complete dataset of ours carries; None where there is none."""
-    try:
-        return str(json.loads((path / "zarr.json").read_bytes())["attributes"]["omezarr_proc"]["key"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """The key that a complete dataset of ours carries, in Zarr v3 or v2; None where there is none."""
+    for name, keys in (("zarr.json", ("attributes", "omezarr_proc", "key")), (".zattrs", ("omezarr_proc", "key"))):
+        try:
+            found = json.loads((path / name).read_bytes())
+            for key in keys:
+                found = found[key]
+            return str(found)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _is_complete(staging: Path) -> bool:
+    """Whether the root metadata is there: of Zarr v2 the attributes with our key, since zarr writes empty ones before them."""
+    return (staging / "zarr.json").exists() or dataset_key(staging) is not None
 
 
 def _exchange(staging: Path, target: Path) -> bool:

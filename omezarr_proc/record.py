@@ -26,7 +26,7 @@ class Record:
 
     units     what earlier attempts finished
     attempts  the earlier attempts, oldest first
-    staging   the folder of the dataset in the making; it holds no `zarr.json`
+    staging   the folder of the dataset in the making; it holds no root metadata
     """
 
     def __init__(self, target: Path, fd: int, history: History, interval: float) -> None:
@@ -178,8 +178,9 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
 
 def _forget_metadata(staging: Path) -> None:
     """Remove what zarr writes anew in each attempt, whole or torn."""
-    for path in (*staging.glob("zarr.json*"), *staging.glob("*/zarr.json*")):
-        path.unlink()
+    for pattern in ("zarr.*", ".z*"):  # also zarr's temporary names: zarr.<hex>.partial, .zattrs.<hex>.partial
+        for path in (*staging.glob(pattern), *staging.glob(f"*/{pattern}")):
+            path.unlink()
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -20,7 +20,7 @@ def remove_tree(path: Path, deadline: float | None = None) -> bool:
     """Remove `path` and all below it, following no links; returns whether it is gone.
 
     False where `deadline` (as time.monotonic() counts) came first, or for what cannot be removed (such as `.nfs*`, files that somebody has
-    open). A root `zarr.json` goes first, so nobody takes the rest for a dataset.
+    open). The root metadata goes first, so nobody takes the rest for a dataset.
     """
     if _out_of_time(deadline):
         return not os.path.lexists(path)
@@ -28,7 +28,8 @@ def remove_tree(path: Path, deadline: float | None = None) -> bool:
         if not stat.S_ISDIR(path.lstat().st_mode):
             _unlink(str(path))
             return True
-        _unlink(str(path / "zarr.json"))
+        for name in ("zarr.json", ".zattrs"):
+            _unlink(str(path / name))
     except FileNotFoundError:
         return True
     except OSError:

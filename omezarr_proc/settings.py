@@ -68,6 +68,14 @@ class Settings:
         default="auto",
         metadata=_row(choice("auto", "czyx"), "auto = only axes that are there; czyx = z also for flat images", shapes_output=True),
     )
+    zarr_format: Literal["3", "2"] = field(
+        default="3",
+        metadata=_row(
+            choice("3", "2"),
+            "3 = Zarr v3 with NGFF 0.5 and 0.4 metadata; 2 = Zarr v2 with NGFF 0.4, for readers that know nothing else (Viv 0.18)",
+            shapes_output=True,
+        ),
+    )
     use_existing_resolutions: bool = field(
         default=False,
         metadata=_row(FLAG, "1 = take a stored level as base level where one is exactly INITIAL_DOWNSAMPLE smaller", shapes_output=True),
@@ -83,6 +91,10 @@ class Settings:
             "a dataset of that name that is there already: one with the same source, settings and versions is left alone by replace and "
             "skip; another one is replaced, skipped, or an error (fail); force rebuilds always",
         ),
+    )
+    preview: bool = field(
+        default=False,
+        metadata=_row(FLAG, "1 = also write a.ome.zarr.png beside a.ome.zarr: the whole image as viewers show it first"),
     )
     max_workers: int = field(default=0, metadata=_row(integer(0), "most worker processes; 0 = find out"))
     memory_limit_mb: int = field(default=0, metadata=_row(integer(0), "most memory, in MB; 0 = find out"))

@@ -1,6 +1,7 @@
-"""The metadata of a dataset in its staging folder, written by zarr, which is imported only here and only when it is needed.
+"""The metadata of a dataset in its staging folder, written by zarr, which is imported only when it is needed.
 
-While staged, a dataset has arrays and chunks but no root `zarr.json`; that comes last, then `publish` gives the folder its final name.
+While staged, a dataset has arrays and chunks but no root metadata; that comes last, then `publish` gives the folder its final name. In
+Zarr v2 the root is two files: `.zgroup` makes it a group, and the `.zattrs` that makes the group an image is renamed into place after it.
 """
 
 import dataclasses
@@ -9,11 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from omezarr_proc.chunks import ChunkStore
+from omezarr_proc.codec import SHUFFLES
 from omezarr_proc.errors import OutputError
 from omezarr_proc.faults import describe, retry
 
@@ -21,10 +23,10 @@ from omezarr_proc.faults import describe, retry
 def write_arrays(store: ChunkStore) -> None:
     """Make the array metadata of every level. Raises OutputError."""
     import zarr
-    from zarr.codecs import BloscCodec, BytesCodec
     from zarr.storage import LocalStore
 
-    frames, codec = store.frames, store.codec
+    frames = store.frames
+    encoding = _encoding_v3(store) if store.zarr_format == 3 else _encoding_v2(store)
     sizes = {"t": frames.size_t, "c": frames.size_c, "z": frames.size_z}
     chunk = {"c": frames.channels if store.bundled else 1, "y": store.tile, "x": store.tile}
 
@@ -37,22 +39,45 @@ def write_arrays(store: ChunkStore) -> None:
                 shape=tuple(shape[axis] for axis in store.axes),
                 chunks=tuple(chunk.get(axis, 1) for axis in store.axes),
                 dtype=np.dtype(store.dtype),
-                serializer=BytesCodec(endian="little" if codec.typesize > 1 else None),
-                compressors=[BloscCodec(**dataclasses.asdict(codec))],
                 fill_value=0,
-                dimension_names=store.axes,
-                zarr_format=3,
+                zarr_format=store.zarr_format,
+                **encoding,
             )
 
     _written(Path(store.root), write)
 
 
-def write_root(staging: Path, attributes: dict[str, Any]) -> None:
+def _encoding_v3(store: ChunkStore) -> dict[str, Any]:
+    from zarr.codecs import BloscCodec, BytesCodec
+
+    return {
+        "serializer": BytesCodec(endian="little" if store.codec.typesize > 1 else None),
+        "compressors": [BloscCodec(**dataclasses.asdict(store.codec))],
+        "dimension_names": store.axes,
+    }
+
+
+def _encoding_v2(store: ChunkStore) -> dict[str, Any]:
+    import numcodecs
+
+    codec = store.codec
+    blosc = numcodecs.Blosc(codec.cname, codec.clevel, SHUFFLES[codec.shuffle], codec.blocksize)
+    return {"compressors": blosc, "order": "C", "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+
+
+def write_root(staging: Path, attributes: dict[str, Any], zarr_format: Literal[2, 3]) -> None:
     """Make the root group with its attributes: what turns the folder into a dataset. Raises OutputError."""
     import zarr
     from zarr.storage import LocalStore
 
-    _written(staging, lambda: zarr.create_group(LocalStore(str(staging)), attributes=attributes, zarr_format=3))
+    def write() -> None:
+        store = LocalStore(str(staging))
+        if zarr_format == 3:
+            zarr.create_group(store, attributes=attributes, zarr_format=3)
+        else:
+            zarr.create_group(store, zarr_format=2).update_attributes(attributes)
+
+    _written(staging, write)
 
 
 def write_ome_xml(staging: Path, text: str) -> None:

@@ -33,7 +33,7 @@ class PeakMemory:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._done.set()
-        self._thread.join()
+        self._thread.join(0.1)  # no longer: what the system tells of a process that is stuck in storage can be stuck too
 
     def _sample(self) -> None:
         while True:

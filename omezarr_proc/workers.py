@@ -15,8 +15,8 @@ from multiprocessing.reduction import send_handle
 
 from loguru import logger
 
-from omezarr_proc.errors import ProcError
-from omezarr_proc.nursery import Nursery
+from omezarr_proc.errors import OutOfTimeError, ProcError
+from omezarr_proc.nursery import CANNOT_START, Nursery, NurseryError, NurseryGoneError
 from omezarr_proc.shm import Arena
 from omezarr_proc.tasks import Failed, Job, Reply, Stored, Task
 
@@ -28,8 +28,11 @@ class WorkerDiedError(ProcError):
         """`status`: negative for a signal, as `os.waitstatus_to_exitcode` has it."""
         self.pid, self.status = pid, status
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        hint = " (out of memory? give it more, or set MAX_WORKERS lower)" if status == -signal.SIGKILL else ""
-        super().__init__(f"worker process {pid} was {how}{hint}" if status < 0 else f"worker process {pid} {how}")
+        hints = {
+            -signal.SIGKILL: " (out of memory? give it more, or set MAX_WORKERS lower)",
+            CANNOT_START: " (no thread is allowed for it? allow this user more processes, or set MAX_WORKERS lower)",
+        }
+        super().__init__(f"worker process {pid} {'was ' if status < 0 else ''}{how}{hints.get(status, '')}")
 
 
 @dataclass(eq=False)
@@ -44,22 +47,42 @@ class Worker:
 class Pool:
     """All workers of a run. Only the thread that made it may use it."""
 
-    def __init__(self) -> None:
-        """Start the nursery; workers come with `resize`."""
-        self.arena = Arena()
+    def __init__(self, nursery: Nursery, deadline: float | None = None) -> None:
+        """Take over the nursery; workers come with `resize`.
+
+        deadline  when `wait` gives up, as time.monotonic() counts
+        """
         self.workers: list[Worker] = []
-        self._nursery = Nursery()
+        self._deadline = deadline
+        self._nursery = nursery
+        self.arena = Arena()
         self._job: Job | None = None
         self._spool: int | None = None
 
     def resize(self, count: int) -> None:
-        """Have exactly `count` workers, all of them idle."""
-        while len(self.workers) > count:
-            self._end([self.workers.pop()])
+        """Have `count` workers, all of them idle; fewer where the system allows no more. Raises NurseryError where it allows none."""
+        surplus = self.workers[count:]
+        del self.workers[count:]
+        self._end(surplus)
         while len(self.workers) < count:
-            worker = Worker(*self._nursery.fork(self.arena.fd))
+            try:
+                worker = Worker(*self._fork())
+            except NurseryError as error:
+                if not self.workers:
+                    raise
+                logger.warning(f"{error}; going on with {len(self.workers)} instead of {count} workers")
+                return
             self.workers.append(worker)
             self._brief(worker)
+
+    def _fork(self) -> tuple[int, Connection]:
+        try:
+            return self._nursery.fork(self.arena.fd)
+        except NurseryGoneError as error:
+            logger.debug(f"{error}; starting another one")
+            self._nursery.close()
+            self._nursery = Nursery()
+            return self._nursery.fork(self.arena.fd)
 
     def pids(self) -> list[int]:
         """The nursery and the workers."""
@@ -78,7 +101,7 @@ class Pool:
         if self._job:
             self._send(worker, self._job)
             if self._spool is not None:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                with contextlib.suppress(OSError):
                     send_handle(worker.connection, self._spool, worker.pid)
 
     def submit(self, worker: Worker, task: Task) -> None:
@@ -88,21 +111,25 @@ class Pool:
 
     def _send(self, worker: Worker, message: Job | Task) -> None:
         # A dead worker's closed socket is noticed by `wait`, which knows how it ended.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with contextlib.suppress(OSError):
             worker.connection.send(message)
 
-    def wait(self, timeout: float | None = None) -> list[tuple[Task, Reply]]:
+    def wait(self) -> list[tuple[Task, Reply]]:
         """Answers that have come, each with its task; waits for the first.
 
-        Raises what a task failed with, and WorkerDiedError when a worker has ended (it is removed from the pool).
+        Raises what a task failed with, WorkerDiedError when a worker has ended (it is removed from the pool), and OutOfTimeError.
         """
+        left = None if self._deadline is None else self._deadline - time.monotonic()
         by_connection = {worker.connection: worker for worker in self.workers}
         answers: list[tuple[Task, Reply]] = []
-        for connection in wait(list(by_connection), timeout):
+        ready = wait(list(by_connection), left) if left is None or left > 0 else []
+        if not ready:
+            raise OutOfTimeError("out of time")
+        for connection in ready:
             worker = by_connection[connection]  # type: ignore[index]
             try:
                 reply = worker.connection.recv()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # killed while idle, or in the middle of an answer
                 self.workers.remove(worker)
                 worker.connection.close()
                 raise WorkerDiedError(worker.pid, self._nursery.status(worker.pid)) from None
@@ -117,9 +144,10 @@ class Pool:
 
     def close(self, patience: float = 1.0) -> None:
         """End all workers (within `patience` seconds, then by force) and the nursery, and let go of the memory."""
-        self._end(self.workers, patience)
-        self.workers = []
-        self._nursery.close()
+        deadline = time.monotonic() + patience
+        workers, self.workers = self.workers, []
+        self._end(workers, patience)
+        self._nursery.close(max(0.2, deadline - time.monotonic()))
         self.arena.close()
 
     def _end(self, workers: list[Worker], patience: float = 1.0) -> None:
@@ -130,8 +158,9 @@ class Pool:
         for worker in workers:
             while _alive(worker.pid) and time.monotonic() < deadline:
                 time.sleep(0.005)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGKILL)
+            if _alive(worker.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
 
 
 def _alive(pid: int) -> bool:

@@ -13,6 +13,9 @@ from omezarr_proc.filing import Filing, Ticket
 from omezarr_proc.pyramid import ceil_div
 from omezarr_proc.tasks import Job, Write, Written
 
+# Constant chunks remembered by a worker: some values of empty background, each a few hundred bytes.
+_MOST_CONSTANTS = 64
+
 
 class Writer:
     """Writes the tiles of one image."""
@@ -20,6 +23,7 @@ class Writer:
     def __init__(self, job: Job, filing: Filing) -> None:
         """Take the store and the way of downsampling from `job`; files go through `filing`."""
         self._filing = filing
+        self._constants: dict[bytes, bytes] = {}
         self._store = job.store
         self._nearest = job.nearest
 
@@ -41,7 +45,7 @@ class Writer:
                 pixels[:, height:] = 0
                 pixels[:, :height, width:] = 0
                 for part, folder in enumerate(folders):
-                    encoded = store.codec.encode(pixels if store.bundled else pixels[part])
+                    encoded = self._encode(pixels if store.bundled else pixels[part : part + 1])
                     path = f"{folder}/{rect.x0 // tile + column}"
                     self._filing.put(folder, len(encoded), partial(write_chunk, path, encoded, store.root), ticket)
                     size += len(encoded)
@@ -52,6 +56,19 @@ class Writer:
                     self._fold(valid, above[row // 2, column // 2], row % 2 * tile // 2, column % 2 * tile // 2)
         return Written(size, tuple(found))
 
+    def _encode(self, chunk: NDArray[Any]) -> bytes:
+        """The stored bytes of `chunk[channels, tile, tile]`; of one whose channels each have one value (empty background), from memory."""
+        values = chunk[:, 0, 0]
+        if not _constant(chunk):
+            return self._store.codec.encode(chunk)
+        key = values.tobytes()
+        encoded = self._constants.get(key)
+        if encoded is None:
+            if len(self._constants) >= _MOST_CONSTANTS:
+                self._constants.clear()
+            self._constants[key] = encoded = self._store.codec.encode(chunk)
+        return encoded
+
     def _fold(self, pixels: NDArray[Any], into: NDArray[Any], y: int, x: int) -> None:
         """Halve `pixels[channels, h, w]` to (`y`, `x`) of the tile `into[channels, tile, tile]` of the next level."""
         height, width = ceil_div(pixels.shape[1], 2), ceil_div(pixels.shape[2], 2)
@@ -61,3 +78,10 @@ class Writer:
             return
         for channel, plane in enumerate(pixels):
             box_mean(plane[:, :, np.newaxis], 2, out[channel : channel + 1])
+
+
+def _constant(chunk: NDArray[Any]) -> bool:
+    """Whether each channel of `chunk[channels, h, w]` is one value throughout, bit for bit."""
+    bits = chunk.view(f"u{chunk.itemsize}")
+    lines = (bits[:, 0, -1], bits[:, -1, 0], bits[:, bits.shape[1] // 2, bits.shape[2] // 2])  # most chunks differ here already
+    return all((bits[:, 0, 0] == line).all() for line in lines) and all(plane.min() == plane.max() for plane in bits)

@@ -15,6 +15,7 @@ import omezarr_proc
 from omezarr_proc import cli, log
 from omezarr_proc.errors import LimitError, SettingsError
 from omezarr_proc.progress import Summary
+from omezarr_proc.rules import FLAG
 from omezarr_proc.settings import table
 
 ROOT = Path(__file__).parents[1]
@@ -107,11 +108,12 @@ def test_environment_and_flags_and_flags_win(folders, engine: Engine, monkeypatc
 
 def test_every_setting_has_a_flag_that_says_what_the_help_says():
     parser = cli.make_parser()
-    arguments = cli.parse([word for entry in table() for word in (entry.flag, f"value of {entry.name}")])
+    given = [f"{e.flag}=value of {e.name}" if e.rule is FLAG else (e.flag, f"value of {e.name}") for e in table()]
+    arguments = cli.parse([word for words in given for word in ([words] if isinstance(words, str) else words)])
     assert all(getattr(arguments, entry.name) == f"value of {entry.name}" for entry in table())
     text = " ".join(parser.format_help().split())
     for entry in table():
-        assert f"{entry.flag} VALUE" in text
+        assert f"{entry.flag} {'[VALUE]' if entry.rule is FLAG else 'VALUE'}" in text
         assert " ".join(entry.help.split()) in text or "-" in entry.help  # argparse breaks lines at dashes
 
 
@@ -324,3 +326,18 @@ def test_a_reader_that_has_seen_enough_is_no_error(folders):
         program.stdout.close()
         assert program.stderr.read() == ""
     assert program.returncode == 0
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_is_a_module_that_takes_words_and_is_told_of(verb: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main([verb, "--help"]) == 0
+    assert "usage: " in capsys.readouterr().out
+    assert cli.main(["--help"]) == 0
+    assert f"{verb}: " in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_switch_needs_no_value_and_takes_no_file():
+    given = cli.parse(["--preview", "a.tif", "--use-existing-resolutions", "0", "--", "--preview"])
+    assert (given.preview, given.use_existing_resolutions, given.files) == ("1", "0", ["a.tif", "--preview"])
+    assert cli.parse(["a.tif", "--preview=0"]).preview == "0"
+    assert cli.parse(["--preview"]).preview == "1"

@@ -34,6 +34,26 @@ def test_codes_that_are_not_in_the_table(values, valid):
     assert (lzw.invalid(codes(values)) is None) == valid
 
 
+@pytest.mark.skipif(lzw._compiled is None, reason="installed without a compiler")
+@given(st.integers(0, 40000), st.sampled_from((2, 16, 256)), st.integers(0, 2**32 - 1), st.integers(0, 3), st.booleans())
+def test_compiled_and_numpy_find_the_same(size, levels, seed, changes, cut):
+    rng = np.random.default_rng(seed)
+    data = bytearray(imagecodecs.lzw_encode(rng.integers(0, levels, size, dtype="u1").tobytes()))
+    for at in rng.integers(0, len(data), changes):
+        data[at] = rng.integers(0, 256)
+    data = bytes(data[: int(rng.integers(0, len(data) + 1))] if cut else data)
+    assert lzw._compiled(data) == lzw.numpy_wrong_code(data)
+
+
+@pytest.mark.parametrize("find", [lzw.numpy_wrong_code, lzw._wrong_code])
+def test_a_table_that_is_never_cleared(find):
+    full = "".join([f"{256:09b}", *(f"{65:0{9 if n < 254 else 10 if n < 766 else 11 if n < 1790 else 12}b}" for n in range(3840))])
+    for more, wrong in ((3839, False), (3841, True)):
+        text = full + f"{70:012b}" * more
+        data = int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+        assert (find(data) is not None) == wrong
+
+
 PROGRAM = """
 import random, sys
 import imagecodecs

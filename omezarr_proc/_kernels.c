@@ -1,0 +1,296 @@
+/* The inner loops of downsample.py and lzw.py in C; both have them in numpy too, where there is no compiler.
+
+   Box means: the same bits, near the speed of memory. One row of boxes at a time: the d source rows are added up into wide sums, then d sums side by side become one mean. Loops are plain,
+   so that the compiler vectorizes them; only what it does not vectorize by itself has a path of its own (interleaved RGB). */
+
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const char *block; /* [height, width, samples], pixels and samples contiguous, rows `block_row` bytes apart */
+    char *out;         /* [samples, ceil(height / d), ceil(width / d)], pixels contiguous */
+    Py_ssize_t height, width, samples, d, block_row, out_row, out_sample;
+    void *sums;        /* room for a row of the widest sums, and of counts */
+} Task;
+
+/* Round half to even. n pixels in the box; where n is 4^m: (s + n/2 - 1 + lowest bit of the quotient) >> 2m, also for negative sums. */
+#define HALF_EVEN(S, s, shift) ((S)((s) + (S)(((S)1 << ((shift)-1)) - 1) + (S)(((s) >> (shift)) & 1)) >> (shift))
+
+#define INTEGERS(NAME, T, S)                                                                                                       \
+    static T NAME##_divide(S s, S n) {                                                                                             \
+        S quotient = s / n, rest = s % n;                                                                                          \
+        if (rest < 0) { rest += n; quotient -= 1; }                                                                                \
+        S over = n - rest; /* compared with rest instead of 2 * rest with n, which could overflow */                               \
+        return (T)(quotient + (rest > over || (rest == over && (quotient & 1))));                                                  \
+    }                                                                                                                              \
+    static void NAME(const Task *t) {                                                                                              \
+        const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples, whole = t->width / d;                          \
+        S *restrict sums = t->sums;                                                                                                \
+        int shift = 0;                                                                                                             \
+        while ((Py_ssize_t)1 << shift < d * d) shift++;                                                                            \
+        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
+            const Py_ssize_t rows = t->height - y < d ? t->height - y : d;                                                         \
+            const char *source = t->block + y * t->block_row;                                                                      \
+            const T *restrict first = (const T *)source;                                                                           \
+            if (rows == 1) {                                                                                                       \
+                for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)first[i];                                                          \
+            } else {                                                                                                               \
+                const T *restrict second = (const T *)(source + t->block_row);                                                     \
+                for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)((S)first[i] + (S)second[i]);                                      \
+            }                                                                                                                      \
+            for (Py_ssize_t r = 2; r < rows; r++) {                                                                                \
+                const T *restrict next = (const T *)(source + r * t->block_row);                                                   \
+                for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)(sums[i] + (S)next[i]);                                            \
+            }                                                                                                                      \
+            const Py_ssize_t shifted = rows == d ? whole : 0; /* boxes whose mean is a shift */                                    \
+            if (d == 2 && samples == 3) NAME##_rgb(t, sums, row, shifted);                                                         \
+            for (Py_ssize_t s = 0; s < samples; s++) {                                                                             \
+                T *restrict out = (T *)(t->out + s * t->out_sample + row * t->out_row);                                            \
+                if (d == 2 && samples == 1) {                                                                                      \
+                    for (Py_ssize_t x = 0; x < shifted; x++) {                                                                     \
+                        S sum = (S)(sums[2 * x] + sums[2 * x + 1]);                                                                \
+                        out[x] = (T)HALF_EVEN(S, sum, 2);                                                                          \
+                    }                                                                                                              \
+                } else if (d != 2 || samples != 3) {                                                                               \
+                    for (Py_ssize_t x = 0; x < shifted; x++) {                                                                     \
+                        const S *restrict from = sums + x * d * samples + s;                                                       \
+                        S sum = from[0];                                                                                           \
+                        for (Py_ssize_t i = 1; i < d; i++) sum = (S)(sum + from[i * samples]);                                     \
+                        out[x] = (T)HALF_EVEN(S, sum, shift);                                                                      \
+                    }                                                                                                              \
+                }                                                                                                                  \
+                for (Py_ssize_t x = shifted; x * d < t->width; x++) {                                                              \
+                    const Py_ssize_t columns = t->width - x * d < d ? t->width - x * d : d;                                        \
+                    S sum = 0;                                                                                                     \
+                    for (Py_ssize_t i = 0; i < columns; i++) sum = (S)(sum + sums[(x * d + i) * samples + s]);                     \
+                    out[x] = NAME##_divide(sum, (S)(rows * columns));                                                              \
+                }                                                                                                                  \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    }
+
+/* Means of neighbours at every position, twice as many as wanted but vectorized, in pieces that stay in registers and first cache; then
+   every second pixel is dealt out to its plane. */
+#define PIECE 192
+#define RGB_ROW(NAME, T, S)                                                                                                        \
+    static void NAME##_rgb(const Task *t, const S *restrict sums, Py_ssize_t row, Py_ssize_t boxes) {                              \
+        T means[PIECE];                                                                                                            \
+        T *restrict r = (T *)(t->out + row * t->out_row);                                                                          \
+        T *restrict g = (T *)((char *)r + t->out_sample), *restrict b = (T *)((char *)g + t->out_sample);                          \
+        for (Py_ssize_t done = 0; done < boxes; done += PIECE / 6) {                                                               \
+            const Py_ssize_t count = boxes - done < PIECE / 6 ? boxes - done : PIECE / 6;                                          \
+            const S *restrict from = sums + 6 * done;                                                                              \
+            for (Py_ssize_t i = 0; i < 6 * count - 3; i++) {                                                                       \
+                S sum = (S)(from[i] + from[i + 3]);                                                                                \
+                means[i] = (T)HALF_EVEN(S, sum, 2);                                                                                \
+            }                                                                                                                      \
+            for (Py_ssize_t x = 0; x < count; x++) {                                                                               \
+                r[done + x] = means[6 * x];                                                                                        \
+                g[done + x] = means[6 * x + 1];                                                                                    \
+                b[done + x] = means[6 * x + 2];                                                                                    \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    }
+
+/* Floats: sums and counts in float64, from the top and then from the left. Without NaN among the sums there was none among the pixels. */
+#define FLOATS(NAME, T, U)                                                                                                         \
+    static void NAME(const Task *t) {                                                                                              \
+        const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples;                                                \
+        double *restrict sums = t->sums, *restrict counts = sums + n;                                                              \
+        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
+            const Py_ssize_t rows = t->height - y < d ? t->height - y : d;                                                         \
+            const char *source = t->block + y * t->block_row;                                                                      \
+            for (Py_ssize_t i = 0; i < n; i++) sums[i] = ((const T *)source)[i];                                                   \
+            for (Py_ssize_t r = 1; r < rows; r++) {                                                                                \
+                const T *restrict next = (const T *)(source + r * t->block_row);                                                   \
+                for (Py_ssize_t i = 0; i < n; i++) sums[i] += next[i];                                                             \
+            }                                                                                                                      \
+            int missing = 0;                                                                                                       \
+            for (Py_ssize_t i = 0; i < n; i++) missing |= sums[i] != sums[i];                                                      \
+            if (missing) {                                                                                                         \
+                for (Py_ssize_t i = 0; i < n; i++) { sums[i] = -0.0; counts[i] = 0; } /* -0.0 + x is x, whatever its sign */       \
+                for (Py_ssize_t r = 0; r < rows; r++) {                                                                            \
+                    const T *restrict next = (const T *)(source + r * t->block_row);                                               \
+                    for (Py_ssize_t i = 0; i < n; i++) {                                                                           \
+                        sums[i] += next[i] == next[i] ? next[i] : 0;                                                               \
+                        counts[i] += next[i] == next[i];                                                                           \
+                    }                                                                                                              \
+                }                                                                                                                  \
+            }                                                                                                                      \
+            for (Py_ssize_t s = 0; s < samples; s++) {                                                                             \
+                U *restrict out = (U *)(t->out + s * t->out_sample + row * t->out_row);                                            \
+                for (Py_ssize_t x = 0; x * d < t->width; x++) {                                                                    \
+                    const Py_ssize_t columns = t->width - x * d < d ? t->width - x * d : d, begin = x * d * samples + s;           \
+                    double sum = sums[begin], count = missing ? counts[begin] : (double)(rows * columns);                          \
+                    for (Py_ssize_t i = 1; i < columns; i++) sum += sums[begin + i * samples];                                     \
+                    if (missing)                                                                                                   \
+                        for (Py_ssize_t i = 1; i < columns; i++) count += counts[begin + i * samples];                             \
+                    out[x] = (U)(sum / count);                                                                                     \
+                }                                                                                                                  \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    }
+
+/* Pixels as they are, from interleaved to planar. */
+#define COPY(NAME, T)                                                                                                              \
+    static void NAME(const Task *t) {                                                                                              \
+        const Py_ssize_t width = t->width, samples = t->samples;                                                                   \
+        for (Py_ssize_t y = 0; y < t->height; y++) {                                                                               \
+            const T *restrict from = (const T *)(t->block + y * t->block_row);                                                     \
+            T *restrict out = (T *)(t->out + y * t->out_row);                                                                      \
+            if (samples == 1) {                                                                                                    \
+                memcpy(out, from, width * sizeof(T));                                                                              \
+            } else if (samples == 3) {                                                                                             \
+                T *restrict second = (T *)((char *)out + t->out_sample), *restrict third = (T *)((char *)second + t->out_sample);  \
+                for (Py_ssize_t x = 0; x < width; x++) {                                                                           \
+                    out[x] = from[3 * x];                                                                                          \
+                    second[x] = from[3 * x + 1];                                                                                   \
+                    third[x] = from[3 * x + 2];                                                                                    \
+                }                                                                                                                  \
+            } else {                                                                                                               \
+                for (Py_ssize_t s = 0; s < samples; s++, out = (T *)((char *)out + t->out_sample))                                 \
+                    for (Py_ssize_t x = 0; x < width; x++) out[x] = from[samples * x + s];                                         \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    }
+
+#define SIZED(NAME, T, S) RGB_ROW(NAME, T, S) INTEGERS(NAME, T, S)
+
+/* Sums are as narrow as they can be: 8-bit pixels of boxes up to 16 x 16 in 16 bits, 16-bit pixels up to 256 x 256 in 32, else in 64. */
+SIZED(u8_16, uint8_t, uint16_t)
+SIZED(u8_64, uint8_t, uint64_t)
+SIZED(i8_16, int8_t, int16_t)
+SIZED(i8_64, int8_t, int64_t)
+SIZED(u16_32, uint16_t, uint32_t)
+SIZED(u16_64, uint16_t, uint64_t)
+SIZED(i16_32, int16_t, int32_t)
+SIZED(i16_64, int16_t, int64_t)
+SIZED(u32_64, uint32_t, uint64_t)
+SIZED(i32_64, int32_t, int64_t)
+FLOATS(f32, float, float)
+FLOATS(f64, double, double)
+FLOATS(f64_f32, double, float)
+COPY(copy8, uint8_t)
+COPY(copy16, uint16_t)
+COPY(copy32, uint32_t)
+
+typedef void (*Kernel)(const Task *);
+
+static Kernel choose(char from, char to, Py_ssize_t d) {
+    if (from == 'd' && to == 'f') return f64_f32;
+    if (from != to) return NULL;
+    switch (from) {
+    case 'B': return d == 1 ? copy8 : d <= 16 ? u8_16 : u8_64;
+    case 'b': return d == 1 ? copy8 : d <= 16 ? i8_16 : i8_64;
+    case 'H': return d == 1 ? copy16 : d <= 256 ? u16_32 : u16_64;
+    case 'h': return d == 1 ? copy16 : d <= 256 ? i16_32 : i16_64;
+    case 'I': return d == 1 ? copy32 : u32_64;
+    case 'i': return d == 1 ? copy32 : i32_64;
+    case 'f': return d == 1 ? copy32 : f32;
+    case 'd': return f64;
+    default: return NULL;
+    }
+}
+
+static char format_of(const Py_buffer *view) {
+    return view->format && view->format[0] && !view->format[1] ? view->format[0] : 0;
+}
+
+static int aligned(const Py_buffer *view, Py_ssize_t outer, Py_ssize_t inner) {
+    return (uintptr_t)view->buf % view->itemsize == 0 && view->strides[outer] % view->itemsize == 0 &&
+           view->strides[inner] % view->itemsize == 0;
+}
+
+static int run(const Py_buffer *block, Py_ssize_t d, const Py_buffer *out) {
+    if (block->ndim != 3 || out->ndim != 3 || d < 1 || d > 4096 || d & (d - 1)) return 0;
+    Task t = {block->buf, out->buf, block->shape[0], block->shape[1], block->shape[2], d,
+              block->strides[0], out->strides[1], out->strides[0], NULL};
+    if (out->shape[0] != t.samples || out->shape[1] != (t.height + d - 1) / d || out->shape[2] != (t.width + d - 1) / d) return 0;
+    Kernel kernel = choose(format_of(block), format_of(out), d);
+    if (!kernel || !aligned(block, 0, 1) || !aligned(out, 0, 1)) return 0;
+    if (block->strides[1] != t.samples * block->itemsize && t.width > 1) return 0;
+    if (block->strides[2] != block->itemsize && t.samples > 1) return 0;
+    if (out->strides[2] != out->itemsize && out->shape[2] > 1) return 0;
+    if (t.height == 0 || t.width == 0 || t.samples == 0) return 1;
+    t.sums = malloc((size_t)(t.width * t.samples) * 2 * sizeof(double));
+    if (!t.sums) return -1;
+    Py_BEGIN_ALLOW_THREADS
+    kernel(&t);
+    free(t.sums);
+    Py_END_ALLOW_THREADS
+    return 1;
+}
+
+static PyObject *box_mean(PyObject *module, PyObject *arguments) {
+    PyObject *source, *target;
+    Py_ssize_t d;
+    if (!PyArg_ParseTuple(arguments, "OnO", &source, &d, &target)) return NULL;
+    Py_buffer block, out;
+    if (PyObject_GetBuffer(source, &block, PyBUF_STRIDED_RO | PyBUF_FORMAT)) return NULL;
+    if (PyObject_GetBuffer(target, &out, PyBUF_STRIDED | PyBUF_FORMAT)) {
+        PyBuffer_Release(&block);
+        return NULL;
+    }
+    int done = run(&block, d, &out);
+    PyBuffer_Release(&out);
+    PyBuffer_Release(&block);
+    return done < 0 ? PyErr_NoMemory() : PyBool_FromLong(done);
+}
+
+/* The first code of an LZW stream (TIFF 6.0, section 13) that is not in the table when it comes, and its bit; 0: there is none. */
+static int first_wrong(const uint8_t *data, uint64_t size, int32_t *wrong, uint64_t *at) {
+    const uint64_t bits = 8 * size;
+    const uint8_t *next = data;
+    uint64_t bit = 0, window = 0;
+    int held = 0;
+    for (int32_t n = 0;; n++) { /* codes since the table was cleared: 3840 fill it, and as many are put up with until it is cleared */
+        const int width = n < 254 ? 9 : n < 766 ? 10 : n < 1790 ? 11 : 12;
+        if (bit + width > bits) return 0;
+        *at = bit;
+        if (n == 2 * 3840) {
+            *wrong = -1;
+            return 1;
+        }
+        for (; held < width; held += 8) window = window << 8 | *next++;
+        held -= width;
+        bit += width;
+        const int32_t code = (int32_t)(window >> held) & ((1 << width) - 1);
+        if (code == 257) return 0;
+        if (code == 256) {
+            n = -1;
+        } else if (n < 3840 && code > (n == 0 ? 255 : 257 + n)) {
+            *wrong = code;
+            return 1;
+        }
+    }
+}
+
+static PyObject *lzw_wrong_code(PyObject *module, PyObject *data) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)) return NULL;
+    int32_t code = 0;
+    uint64_t bit = 0;
+    int found;
+    Py_BEGIN_ALLOW_THREADS
+    found = first_wrong(view.buf, (uint64_t)view.len, &code, &bit);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&view);
+    if (!found) Py_RETURN_NONE;
+    return Py_BuildValue("iK", (int)code, (unsigned long long)bit);
+}
+
+static PyMethodDef methods[] = {
+    {"lzw_wrong_code", lzw_wrong_code, METH_O, "lzw_wrong_code(data): (code, bit) of the first code that is not in the table, or None."},
+    {"box_mean", box_mean, METH_VARARGS,
+     "box_mean(block, d, out): average block[h, w, samples] into out[samples, ceil(h/d), ceil(w/d)]; False, and nothing done, where their\n"
+     "types or strides have no kernel."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The kernels of downsample.py and lzw.py in C.", 0, methods, slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&definition); }

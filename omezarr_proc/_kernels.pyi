@@ -1,0 +1,6 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+def lzw_wrong_code(data: bytes | bytearray | memoryview, /) -> tuple[int, int] | None: ...
+def box_mean(block: NDArray[Any], d: int, out: NDArray[Any], /) -> bool: ...

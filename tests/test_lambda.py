@@ -1,0 +1,173 @@
+"""AWS Lambda: deadlines and the invocation after, batches, memory sizes, an OOM in between, and nothing left for the next event."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, slide, slide_run, stack
+
+from omezarr_proc.handler import ConversionError, handler
+
+__all__ = ["slide_run"]  # fixtures
+
+LAMBDA = TOOLS / "lambda_sandbox.py"
+needs_runtime = pytest.mark.skipif(importlib.util.find_spec("awslambdaric") is None, reason="needs awslambdaric")
+
+
+def context(seconds: float) -> SimpleNamespace:
+    end = time.monotonic() + seconds
+    return SimpleNamespace(get_remaining_time_in_millis=lambda: int((end - time.monotonic()) * 1000))
+
+
+def test_ten_images_under_a_deadline_are_done_after_some_calls_and_none_twice(tmp_path: Path) -> None:
+    for number in range(10):
+        stack(tmp_path / f"{number}.ome.tif", 4, 256)
+    out = tmp_path / "out"
+    event = {"inputDir": str(tmp_path), "outputDir": str(out)}
+    made: dict[str, int] = {}
+    calls, remaining = 0, 2.4
+    while True:
+        calls += 1
+        assert calls < 30
+        try:
+            handler(event, context(remaining))
+        except ConversionError as error:
+            message = str(error)
+            assert "not begun, since time is up; run it again to go on" in message or "run it again to go on from there" in message
+            remaining *= 1.1  # a slow machine gets there too
+        else:
+            message = ""
+        now = {path.name: path.stat().st_ino for path in out.glob("*.ome.zarr")}
+        assert made.items() <= now.items()  # none was converted twice
+        made = now
+        if not message:
+            break
+    assert calls > 1
+    assert sorted(os.listdir(out)) == [f"{number}.ome.zarr" for number in range(10)]
+    run("--input-dir", tmp_path, "--output-dir", tmp_path / "undisturbed", "--quiet")
+    assert digest(out) == digest(tmp_path / "undisturbed")
+
+
+def test_warm_invocations_leave_nothing_behind(tmp_path: Path) -> None:
+    stack(tmp_path / "a.ome.tif", 4, 256)
+    event = {"inputDir": str(tmp_path), "outputDir": str(tmp_path / "out"), "EXISTING": "force", "sessionToken": "s3cret"}
+    handler(event, context(900))
+    me, environ = psutil.Process(), dict(os.environ)
+    before, temporary = me.num_fds(), set(os.listdir("/tmp"))
+    for _ in range(2):
+        handler(event, context(900))
+    assert me.num_fds() <= before
+    assert me.children(recursive=True) == []
+    assert dict(os.environ) == environ
+    assert {name for name in set(os.listdir("/tmp")) - temporary if "omezarr" in name} == set()
+    assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
+
+
+def invoke(folder: Path, *options: str, events: list[object]) -> list[dict[str, object]]:
+    """Invoke in the imitation of Lambda: input in `folder/in`, output in `folder/out`."""
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "out").chmod(0o777)
+    arguments = [argument for event in events for argument in ("--event", json.dumps(event))]
+    binds = ["--bind", sys.prefix, "--bind", str(ROOT), "--bind", str(folder / "in"), "--bind", f"{folder / 'out'}::rw"]
+    command = [str(LAMBDA), *options, *binds, "--env", f"PYTHONPATH={ROOT}", *arguments, "--", sys.executable, "-m", "awslambdaric"]
+    done = subprocess.run([*command, "omezarr_proc.handler.handler"], capture_output=True, text=True)
+    if done.returncode == 125:
+        pytest.skip(f"no sandbox can be made here: {done.stderr.strip()[-300:]}")
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert lines, done.stderr
+    assert all(line["processes_left"] == [] for line in lines)
+    return lines
+
+
+def event_for(folder: Path, **more: object) -> dict[str, object]:
+    return {"inputDir": str(folder / "in"), "outputDir": str(folder / "out")} | more
+
+
+def sandboxed_lambda(test):
+    return pytest.mark.slow(pytest.mark.root(pytest.mark.shared(needs_root(needs_shared(needs_runtime(test))))))
+
+
+@sandboxed_lambda
+@pytest.mark.parametrize("megabytes", [128, 256, 512, 1769, 10240])
+def test_every_size_of_function(slide_run: Reference, tmp_path: Path, megabytes: int) -> None:
+    (tmp_path / "in").mkdir()
+    os.link(slide_run.source, tmp_path / "in/slide.ome.tif")
+    events = [event_for(tmp_path, TILE_SIZE=128, EXISTING="force")] * 2 + [event_for(tmp_path, inputDir="/gone"), [1]]
+    first, warm, missing, bad = invoke(tmp_path, "--memory", str(megabytes), events=events)
+    assert (first["status"], warm["status"]) == ("ok", "ok")
+    assert (first["oom_kill"], warm["oom_kill"], warm["cold"]) == (0, 0, False)
+    assert "does not exist" in str(missing["error"])
+    assert "must be an object" in str(bad["error"])
+    slide_run.check_done(tmp_path / "out")
+
+
+@sandboxed_lambda
+def test_deadline_in_the_middle_and_the_next_invocation_finishes(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    source = slide(tmp_path / "in/slide.ome.tif", 6000)
+    lines = invoke(tmp_path, "--memory", "512", "--timeout", "12", events=[event_for(tmp_path)] * 12)
+    status = [line["status"] for line in lines]
+    assert set(status) == {"ok", "error"}
+    assert status == sorted(status)  # errors until it is done
+    assert "out of time at " in str(lines[0]["error"])
+    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet")
+    assert digest(tmp_path / "out") == digest(tmp_path / "undisturbed")
+
+
+@sandboxed_lambda
+def test_killed_at_the_deadline_and_the_next_invocation_finishes(tmp_path: Path) -> None:
+    """The platform's SIGKILL, as when the reserve was not enough."""
+    (tmp_path / "in").mkdir()
+    source = slide(tmp_path / "in/slide.ome.tif", 6000)
+    code = "import sys; sys.argv = ['x', sys.argv[1]]; import omezarr_proc.handler as h; h.deadline_of = lambda c: None"
+    code += "; from awslambdaric.__main__ import main; main(sys.argv)"
+    command = invoke_with(tmp_path, code, "--memory", "512", "--timeout", "7", events=[event_for(tmp_path)] * 15)
+    assert "timeout" in [line["status"] for line in command]
+    assert command[-1]["status"] == "ok"
+    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet")
+    assert digest(tmp_path / "out") == digest(tmp_path / "undisturbed")
+
+
+@sandboxed_lambda
+def test_an_out_of_memory_kill_in_between(tmp_path: Path) -> None:
+    """A hog takes the memory while the conversion runs, so that the kernel kills one of the function's processes."""
+    (tmp_path / "in").mkdir()
+    source = slide(tmp_path / "in/slide.ome.tif", 4000)
+    code = """
+import sys, threading, subprocess, time
+import omezarr_proc.handler as h
+real = h.handler
+def once(event, context, state=[]):
+    if not state:
+        state.append(1)
+        hog = "import time; time.sleep(6); x = bytearray(700 << 20); x[::4096] = bytes(len(x[::4096])); time.sleep(1)"
+        subprocess.Popen([sys.executable, "-c", hog])
+    return real(event, context)
+h.handler = once
+from awslambdaric.__main__ import main
+main(['x', sys.argv[1]])
+"""
+    lines = invoke_with(tmp_path, code, "--memory", "512", events=[event_for(tmp_path)] * 3)
+    assert lines[-1]["status"] == "ok"
+    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet")
+    assert digest(tmp_path / "out") == digest(tmp_path / "undisturbed")
+
+
+def invoke_with(folder: Path, code: str, *options: str, events: list[object]) -> list[dict[str, object]]:
+    """Like `invoke`, with a program of our own around the runtime."""
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "out").chmod(0o777)
+    arguments = [argument for event in events for argument in ("--event", json.dumps(event))]
+    binds = ["--bind", sys.prefix, "--bind", str(ROOT), "--bind", str(folder / "in"), "--bind", f"{folder / 'out'}::rw"]
+    command = [str(LAMBDA), "--keep-going", *options, *binds, "--env", f"PYTHONPATH={ROOT}", *arguments, "--", sys.executable, "-c", code]
+    done = subprocess.run([*command, "omezarr_proc.handler.handler"], capture_output=True, text=True)
+    if done.returncode == 125:
+        pytest.skip(f"no sandbox can be made here: {done.stderr.strip()[-300:]}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -1,0 +1,136 @@
+"""The picture beside a dataset: composed again by hand from what zarr and tifffile read, and decoded by imagecodecs."""
+
+import json
+import os
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from datasets import change, copied, pixels
+
+from omezarr_proc import cli
+from omezarr_proc.dataset import open_dataset
+from omezarr_proc.errors import InputError
+from omezarr_proc.preview import compose, preview_path, write_preview
+
+
+def picture(dataset: Path) -> np.ndarray:
+    return np.asarray(imagecodecs.png_decode(write_preview(dataset).read_bytes()))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_rgb_is_shown_as_it_is_stored(tmp_path: Path, zarr_format: int) -> None:
+    dataset = copied(tmp_path, "rgb", zarr_format, "--initial-downsample", "1")
+    np.testing.assert_array_equal(picture(dataset), pixels("rgb"))
+    assert preview_path(dataset).name == "a.ome.zarr.png"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.ome.zarr.png"]
+
+
+@pytest.mark.parametrize("name", ["stack", "time", "float"])
+def test_channels_add_up_in_their_windows_and_colours(tmp_path: Path, name: str) -> None:
+    dataset = copied(tmp_path, name, 3)
+    omero = json.loads((dataset / "zarr.json").read_text())["attributes"]["omero"]
+    level = zarr.open_array(dataset / "0", mode="r")[...]
+    planes = {"stack": level[:, 1] if name == "stack" else None, "time": level[0, :, 1] if name == "time" else None, "float": level}[name]
+    assert planes is not None
+    expected = np.zeros((*level.shape[-2:], 3))
+    for plane, channel in zip(planes, omero["channels"], strict=True):
+        start, end = channel["window"]["start"], channel["window"]["end"]
+        color = [int(channel["color"][i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        expected += (np.minimum(np.maximum((plane - float(start)) / (end - start), 0), 1))[..., np.newaxis] * color
+    np.testing.assert_array_equal(picture(dataset), np.round(np.minimum(expected, 1) * 255).astype("uint8"))
+
+
+def test_hidden_and_inverted_channels(tmp_path: Path) -> None:
+    dataset = copied(tmp_path, "stack", 2)
+
+    def edit(found: dict) -> None:
+        first, second = found["omero"]["channels"]
+        first.update(active=False)
+        second.update(inverted=True, color="00FF00", window={"min": 0, "max": 65535, "start": 0, "end": 65535})
+
+    change(dataset / ".zattrs", edit)
+    shown = picture(dataset)
+    level = zarr.open_array(dataset / "0", mode="r")[1, 1]
+    np.testing.assert_array_equal(shown[:, :, 1], np.round(255 * (1 - level / 65535)).astype("uint8"))
+    assert not shown[:, :, [0, 2]].any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "flags", "expected"),
+    [
+        ((2100, 700), (), (525, 175)),
+        ((2100, 700), ("--max-levels", "1"), (525, 175)),  # every 4th pixel
+        ((300, 511), (), (300, 511)),
+        ((1023, 30), (), (512, 15)),
+        ((1022, 30), (), (1022, 30)),
+    ],
+)
+def test_of_some_512_pixels_whatever_levels_there_are(
+    tmp_path: Path, shape: tuple[int, int], flags: tuple[str, ...], expected: tuple[int, int]
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, "uint8"))
+    run = [str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet", "--initial-downsample", "1", "--preview", *flags]
+    assert cli.main(run) == 0
+    decoded = imagecodecs.png_decode((tmp_path / "a.ome.zarr.png").read_bytes())
+    assert decoded.shape == (*expected, 3)
+    assert not decoded.any()
+
+
+def test_nan_and_infinity(tmp_path: Path) -> None:
+    values = np.linspace(0, 1, 100 * 100, dtype="float32").reshape(100, 100)
+    values[0, :3] = np.nan, np.inf, -np.inf
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    assert cli.main([str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet", "--initial-downsample", "1", "--preview", "1"]) == 0
+    decoded = imagecodecs.png_decode((tmp_path / "a.ome.zarr.png").read_bytes())
+    assert decoded[0, :3].tolist() == [[0] * 3, [255] * 3, [0] * 3]
+    assert decoded[-1, -1].tolist() == [255] * 3
+
+
+def test_made_for_a_finished_dataset_kept_in_step_and_no_part_of_the_key(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 100), "uint8"))
+    dataset, png = tmp_path / "a.ome.zarr", tmp_path / "a.ome.zarr.png"
+    run = [str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet"]
+    assert cli.main(run) == 0
+    assert not png.exists()
+    inode = dataset.stat().st_ino
+    assert cli.main(["--preview", *run]) == 0
+    assert dataset.stat().st_ino == inode
+    first = png.stat()
+    assert cli.main([*run, "--preview"]) == 0
+    assert png.stat().st_mtime_ns == first.st_mtime_ns
+    assert cli.main([*run, "--initial-downsample", "1"]) == 0  # without asking: else it would show another dataset
+    assert imagecodecs.png_decode(png.read_bytes()).shape == (100, 100, 3)
+    assert first.st_mode == (tmp_path / "a.tif").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.ome.zarr.png", "a.tif"]
+
+
+def test_what_cannot_be_shown_is_refused_in_words(tmp_path: Path) -> None:
+    dataset = copied(tmp_path, "rgb", 2)
+    change(dataset / ".zattrs", lambda found: found.pop("omero"))
+    with pytest.raises(InputError, match="no omero block"):
+        compose(open_dataset(dataset))
+    change(dataset / ".zattrs", lambda found: found.pop("multiscales"))
+    with pytest.raises(InputError, match="no preview can be made"):
+        write_preview(dataset)
+
+
+def test_a_damaged_chunk_is_named_as_such(tmp_path: Path) -> None:
+    dataset = copied(tmp_path, "stack", 3)
+    chunk = dataset / "0/c/0/1/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:10])
+    with pytest.raises(InputError, match="validate --deep"):
+        compose(open_dataset(dataset))
+
+
+def test_a_preview_that_cannot_be_written_fails_its_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 100), "uint8"))
+    (tmp_path / "a.ome.zarr.png").mkdir()
+    os.utime(tmp_path / "a.ome.zarr.png", (0, 0))
+    assert cli.main([str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet", "--preview"]) == 1
+    assert "a.ome.zarr.png: cannot write the preview" in capsys.readouterr().err
+    assert (tmp_path / "a.ome.zarr").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
