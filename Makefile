@@ -22,7 +22,7 @@ endef
 export PINS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check soak benchmark memprofile constraints docker-build docker-run clean
+.PHONY: help run test lint check soak benchmark memprofile viewer test-browser constraints docker-build docker-run clean
 
 help:
 	@echo "make run           convert data/input into data/output with the settings of dev.env"
@@ -32,6 +32,8 @@ help:
 	@echo "make soak          all tests at length, also the slow ones"
 	@echo "make benchmark     time against the unavoidable work; ARGS=\"A --scale 0.25\" chooses"
 	@echo "make memprofile    memory over time against the plan; ARGS=\"--limit 512 INPUT OUTPUT\""
+	@echo "make viewer        build the page of the viewer again (needs Node)"
+	@echo "make test-browser  the tests of that page (needs chromium and chromium-driver)"
 	@echo "make constraints   renew constraints.txt (needs Python 3.12)"
 	@echo "make docker-build  build the image;  make docker-run  run it on data/input"
 	@echo "make clean         remove what these made, but not data/output"
@@ -60,9 +62,15 @@ benchmark: $(VENV)/.test
 memprofile: $(VENV)/.plot
 	$(VENV)/bin/python -m omezarr_proc.memprofile $(or $(ARGS),--limit 512 data/input/brightfield.ome.tiff data/output)
 
+viewer:
+	cd viewer && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+
+test-browser: $(VENV)/.browser
+	BROWSER_TESTS=required $(VENV)/bin/python -m pytest tests/test_browser.py $(ARGS)
+
 constraints: $(VENV)/.python
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "constraints.txt is made with Python 3.12: make constraints VENV=.venv-3.12 PYTHON=python3.12")'
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report $(VENV)/report.json '.[test,dev]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report $(VENV)/report.json '.[test,dev,browser]'
 	$(VENV)/bin/python -c "$$PINS" $(VENV)/report.json > constraints.txt
 
 docker-build:
@@ -92,4 +100,8 @@ $(VENV)/.plot: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(INSTALL) --editable '.[test,dev]'
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.installed
+	$(INSTALL) --editable '.[test,browser]'
 	@touch $@

@@ -1,7 +1,8 @@
-/* The inner loops of downsample.py and lzw.py in C; both have them in numpy too, where there is no compiler.
+/* The inner loops of downsample.py, windows.py and lzw.py in C; they have them in numpy too, where there is no compiler.
 
-   Box means: the same bits, near the speed of memory. One row of boxes at a time: the d source rows are added up into wide sums, then d sums side by side become one mean. Loops are plain,
-   so that the compiler vectorizes them; only what it does not vectorize by itself has a path of its own (interleaved RGB). */
+   Box means: the same bits, near the speed of memory. One row of boxes at a time: the d source rows are added up into wide sums, then d
+   sums side by side become one mean. Loops are plain, so that the compiler vectorizes them; only what it does not vectorize by itself has
+   a path of its own (interleaved RGB). */
 
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
@@ -240,6 +241,46 @@ static PyObject *box_mean(PyObject *module, PyObject *arguments) {
     return done < 0 ? PyErr_NoMemory() : PyBool_FromLong(done);
 }
 
+#define COUNT(NAME, T, FIRST)                                                                                                      \
+    static void NAME(const T *values, Py_ssize_t size, int64_t *counts) {                                                          \
+        for (Py_ssize_t i = 0; i < size; i++) counts[(T)(values[i] ^ (T)FIRST)]++;                                                 \
+    }
+COUNT(count_u8, uint8_t, 0)
+COUNT(count_i8, uint8_t, 0x80)
+COUNT(count_u16, uint16_t, 0)
+COUNT(count_i16, uint16_t, 0x8000)
+
+static int add_counts(const Py_buffer *pixels, const Py_buffer *counts) {
+    const char format = format_of(pixels);
+    if (!format || !strchr("BbHh", format) || counts->len != 65536 * sizeof(int64_t) || counts->itemsize != sizeof(int64_t)) return 0;
+    if ((uintptr_t)pixels->buf % pixels->itemsize) return 0;
+    const Py_ssize_t size = pixels->len / pixels->itemsize;
+    Py_BEGIN_ALLOW_THREADS
+    switch (format) {
+    case 'B': count_u8(pixels->buf, size, counts->buf); break;
+    case 'b': count_i8(pixels->buf, size, counts->buf); break;
+    case 'H': count_u16(pixels->buf, size, counts->buf); break;
+    case 'h': count_i16(pixels->buf, size, counts->buf); break;
+    }
+    Py_END_ALLOW_THREADS
+    return 1;
+}
+
+static PyObject *count(PyObject *module, PyObject *arguments) {
+    PyObject *source, *target;
+    if (!PyArg_ParseTuple(arguments, "OO", &source, &target)) return NULL;
+    Py_buffer pixels, counts;
+    if (PyObject_GetBuffer(source, &pixels, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)) return NULL;
+    if (PyObject_GetBuffer(target, &counts, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)) {
+        PyBuffer_Release(&pixels);
+        return NULL;
+    }
+    int done = add_counts(&pixels, &counts);
+    PyBuffer_Release(&counts);
+    PyBuffer_Release(&pixels);
+    return PyBool_FromLong(done);
+}
+
 /* The first code of an LZW stream (TIFF 6.0, section 13) that is not in the table when it comes, and its bit; 0: there is none. */
 static int first_wrong(const uint8_t *data, uint64_t size, int32_t *wrong, uint64_t *at) {
     const uint64_t bits = 8 * size;
@@ -283,6 +324,9 @@ static PyObject *lzw_wrong_code(PyObject *module, PyObject *data) {
 }
 
 static PyMethodDef methods[] = {
+    {"count", count, METH_VARARGS,
+     "count(pixels, counts): add the histogram of contiguous pixels of up to 16 bits, signed ones from the least, to counts[65536]; False,\n"
+     "and nothing done, for pixels of other types."},
     {"lzw_wrong_code", lzw_wrong_code, METH_O, "lzw_wrong_code(data): (code, bit) of the first code that is not in the table, or None."},
     {"box_mean", box_mean, METH_VARARGS,
      "box_mean(block, d, out): average block[h, w, samples] into out[samples, ceil(h/d), ceil(w/d)]; False, and nothing done, where their\n"
@@ -291,6 +335,6 @@ static PyMethodDef methods[] = {
 };
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The kernels of downsample.py and lzw.py in C.", 0, methods, slots, NULL, NULL, NULL};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The kernels of downsample.py, windows.py and lzw.py in C.", 0, methods, slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&definition); }

@@ -2,7 +2,7 @@
 
 A code that is not in the table yet makes that decoder read memory that is not its own, and a corrupt segment must be an error, not a dead
 worker. The width of each code follows from how many codes came since the table was cleared, so all codes up to the next clearing are taken
-out of the bits at once, about as fast as they are decoded; `_kernels` does the same in C, several times faster. Source: TIFF 6.0, section 13.
+out of the bits at once, about as fast as they are decoded; `_kernels` does the same in C, faster still. Source: TIFF 6.0, section 13.
 """
 
 import numpy as np
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 try:
     from omezarr_proc._kernels import lzw_wrong_code as _compiled
 except ImportError:  # installed without a compiler
-    _compiled = None  # type: ignore[assignment]
+
+    def _compiled(data: bytes | bytearray | memoryview, /) -> tuple[int, int] | None:
+        return numpy_wrong_code(data)
+
 
 CLEAR = 256  # and the end is 257
 _CODES = 3840  # the table is full after 3838
@@ -29,7 +32,7 @@ def invalid(data: bytes | bytearray | memoryview) -> str | None:
     """Why a segment is no LZW stream; None when every code is one that the table holds. Old streams of reversed bits are not looked at."""
     if len(data) >= 2 and data[0] == 0 and data[1] & 1:
         return None
-    wrong = _wrong_code(data)
+    wrong = _compiled(data)
     if wrong is None:
         return None
     code, bit = wrong
@@ -77,6 +80,3 @@ def _codes(data: bytes | bytearray | memoryview, position: int) -> tuple[NDArray
         data, octet = bytes(data[octet:]).ljust(_SPAN, b"\0"), 0
     windows: NDArray[np.uint32] = np.ndarray((_SPAN - 4,), ">u4", data, octet, (1,))
     return (windows[_OCTETS[phase]].astype(np.uint32) >> _SHIFTS[phase]) & _MASKS, min(whole, _CODES)
-
-
-_wrong_code = _compiled or numpy_wrong_code

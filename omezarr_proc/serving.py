@@ -1,8 +1,8 @@
 """The viewer's server: one folder and the page, on loopback.
 
-`/` and `/viewer.js` are the page, `/datasets.json` lists what is below the folder, `/data/...` are its files, with byte ranges (RFC 9110) and
-with CORS so that other viewers in the same browser can open them. No folder is listed otherwise, and nothing outside the folder is given out:
-a link that leads outside is as absent as a file that is not there.
+`/` and `/viewer.js` are the page, `/datasets.json` lists what is below the folder, `/data/...` are its files, with byte ranges (RFC 9110)
+and with CORS so that other viewers in the same browser can open them. No folder is listed otherwise, and nothing outside the folder is
+given out: a link that leads outside is as absent as a file that is not there.
 """
 
 import json
@@ -32,7 +32,7 @@ TYPES = {
     ".xml": "application/xml",
     ".png": "image/png",
 }
-# The page loads nothing from anywhere else. eval is for Blosc: WebAssembly inside the script, whose glue (embind) writes its functions so.
+# The page loads nothing from anywhere else. eval is for Blosc: WebAssembly in the script, whose glue (embind) writes functions that way.
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' data:"
 )
@@ -101,8 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:  # noqa: N802 (the base class's name)
-        """Answer GET, and HEAD without a body."""
+    def do_GET(self) -> None:
+        """Answer with the page, the list or a file."""
         path = urlsplit(self.path).path
         if not self._host_is_loopback():
             self._answer(HTTPStatus.FORBIDDEN)
@@ -117,9 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, CORS)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        """Answer as GET would, without the body."""
+        self.do_GET()
 
-    def do_OPTIONS(self) -> None:  # noqa: N802
+    def do_OPTIONS(self) -> None:
         """Answer a browser that asks whether another page may read the data (CORS preflight)."""
         allowed = self._host_is_loopback() and self.path.startswith("/data/")
         self._answer(HTTPStatus.NO_CONTENT if allowed else HTTPStatus.FORBIDDEN, CORS if allowed else {})

@@ -32,6 +32,7 @@ def write_arrays(store: ChunkStore) -> None:
 
     def write() -> None:
         for level in store.levels:
+            os.stat(store.root)  # where it has vanished, zarr would make it again
             shape = sizes | {"y": level.height, "x": level.width}
             folder = LocalStore(f"{store.root}/{level.index}")
             zarr.create_array(

@@ -14,6 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+try:
+    from omezarr_proc._kernels import count as _compiled
+except ImportError:  # installed without a compiler
+
+    def _compiled(pixels: NDArray[Any], counts: NDArray[Any], /) -> bool:
+        return False
+
+
 Counts = NDArray[np.int64]
 Extremes = tuple[float, float]
 
@@ -87,10 +95,16 @@ def needs_second_count(dtype: DTypeLike) -> bool:
     return np.dtype(dtype).itemsize > 2
 
 
-def count(pixels: NDArray[Any]) -> Counts:
-    """The first histogram of contiguous `pixels` of any shape: `BINS` counts of finite values, by their (upper) 16 bits. Histograms add."""
+def count(pixels: NDArray[Any], total: Counts | None = None) -> Counts:
+    """The first histogram of `pixels` of any shape: `BINS` counts of finite values, by their (upper) 16 bits.
+
+    total  where they are added, and which is returned; by default a new one
+    """
     shift = 16 if needs_second_count(pixels.dtype) else 0
-    total = np.zeros(BINS, np.int64)
+    if total is None:
+        total = np.zeros(BINS, np.int64)
+    if not shift and _compiled(np.ascontiguousarray(pixels), total):
+        return total
     for keys in _keys(pixels):
         counted = np.bincount(keys >> shift)
         total[: counted.size] += counted

@@ -124,15 +124,15 @@ class _Bench:
         store = self.job.store
         level = store.levels[task.level]
         plane = Rect(0, level.height, 0, level.width)
-        parts = (
-            windows.count(pixels) if task.places is None else windows.count_within(pixels, task.places)
-            for frame in task.frames
-            for channel, _, _, pixels in store.read(task.level, frame, plane)
-            if channel == task.channel
-        )
-        total = next(parts)
-        for counts in parts:
-            total += counts
+        total = np.zeros(windows.BINS, np.int64) if task.places is None else np.zeros((len(task.places), windows.BINS), np.int64)
+        for frame in task.frames:
+            for channel, _, _, pixels in store.read(task.level, frame, plane):
+                if channel != task.channel:
+                    continue
+                if task.places is None:
+                    windows.count(pixels, total)
+                else:
+                    total += windows.count_within(pixels, task.places)
         return total
 
     def _all_tiles(self, rect: Rect) -> Rect:

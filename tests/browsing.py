@@ -117,7 +117,7 @@ class Page:
         return np.asarray(imagecodecs.png_decode(self.driver.get_screenshot_as_png()))[..., :3].astype(int)
 
     def expect(self, dataset: Path, channels: Sequence[Channel], *, plane: tuple[int, ...] = (), least: int = 100, colors: int = 8) -> None:
-        """Assert that the stage shows the dataset's plane (indices of the axes t and z) in these channels: within 3 of 255, and SNAP of a pixel."""
+        """Assert that the stage shows the plane (indices of the axes t and z) in these channels: within 3 of 255, and SNAP of a pixel."""
         wrong: list[str] = ["nothing looked at"]
 
         def right() -> bool:

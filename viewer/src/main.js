@@ -42,8 +42,10 @@ async function open(dataset) {
   at("overlay").hidden = true;
   document.title = dataset.name;
   for (const link of at("datasets").querySelectorAll("a")) {
-    if (link.dataset.url === dataset.url) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.dataset.url === dataset.url) {
+      link.setAttribute("aria-current", "page");
+      link.parentElement.parentElement.scrollTop = link.offsetTop - link.parentElement.parentElement.offsetTop - 48;
+    } else link.removeAttribute("aria-current");
   }
   try {
     const found = await openDataset(dataset);
