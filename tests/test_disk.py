@@ -108,7 +108,7 @@ def test_one_image_that_cannot_be_written_does_not_stop_the_others(tmp_path: Pat
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-@pytest.mark.parametrize(("calls", "status"), [("1..2", 0), ("1+", 1)], ids=["passes", "stays"])
+@pytest.mark.parametrize(("calls", "status"), [("1..2", 0), pytest.param("1+", 1, marks=pytest.mark.slow)], ids=["passes", "stays"])
 @pytest.mark.parametrize("error", ["EIO", pytest.param("ESTALE", marks=pytest.mark.slow)])
 def test_errors_of_a_chunk_file(tmp_path: Path, error: str, calls: str, status: int) -> None:
     source = stack(tmp_path / "stack.ome.tif", 3, 300)

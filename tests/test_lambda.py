@@ -147,16 +147,20 @@ real = h.handler
 def once(event, context, state=[]):
     if not state:
         state.append(1)
-        hog = "import time; time.sleep(6); x = bytearray(700 << 20); x[::4096] = bytes(len(x[::4096])); time.sleep(1)"
+        hog = "import time; time.sleep(2.5); x = bytearray(700 << 20); x[::4096] = bytes(len(x[::4096])); time.sleep(1)"
         subprocess.Popen([sys.executable, "-c", hog])
     return real(event, context)
 h.handler = once
 from awslambdaric.__main__ import main
 main(['x', sys.argv[1]])
 """
-    lines = invoke_with(tmp_path, code, "--memory", "512", events=[event_for(tmp_path)] * 3)
+    lines = invoke_with(
+        tmp_path, code, "--memory", "512", events=[event_for(tmp_path, INITIAL_DOWNSAMPLE=1, COMPRESSION="zlib", COMPRESSION_LEVEL=9)] * 3
+    )
+    assert sum(int(str(line["oom_kill"])) for line in lines) > 0
     assert lines[-1]["status"] == "ok"
-    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet")
+    flags = ("--initial-downsample", "1", "--compression", "zlib", "--compression-level", "9")
+    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet", *flags)
     assert digest(tmp_path / "out") == digest(tmp_path / "undisturbed")
 
 

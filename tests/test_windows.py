@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from omezarr_proc import windows
 from omezarr_proc.pyramid import Level
 from omezarr_proc.windows import (
     BINS,
@@ -152,3 +153,14 @@ def test_sampled_planes_see_every_z_of_a_time_series() -> None:
     planes = sampled_planes(64, 8, 1000, 1000)
     assert {z for _, z in planes} == set(range(8))
     assert sampled_planes(1, 60, 2000, 2000) == tuple((0, z) for z in range(4, 60, 8))
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:4])
+def test_counting_without_the_compiled_kernel_is_the_same(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = np.iinfo(dtype)
+    pixels = np.random.default_rng(1).integers(info.min, info.max, (70, 90), dtype, endpoint=True)[:, 3:]
+    begun = np.arange(BINS)
+    found = count(pixels, begun.copy())
+    monkeypatch.setattr(windows, "_compiled", lambda pixels, counts: False)
+    np.testing.assert_array_equal(found, count(pixels) + begun)
+    np.testing.assert_array_equal(found, count(pixels, begun.copy()))
