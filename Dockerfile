@@ -12,7 +12,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev &
 COPY LICENSE README.md setup.py ./
 COPY omezarr_proc omezarr_proc
 # Without a compiler numpy would do the work of the kernels, more slowly: the import fails where they are not there.
-RUN pip --python /opt/venv/bin/python install --no-deps . && /opt/venv/bin/python -I -c 'import omezarr_proc._kernels'
+RUN pip --python /opt/venv/bin/python install --no-deps . && /opt/venv/bin/python -I -c 'import omezarr_proc.engine._kernels'
 # The libraries' own tests go, and what only compilers and type checkers need. numpy.testing imports numpy/_core/tests/_natype.py.
 RUN find /opt/venv -path '*/tests/*' ! -path '*/numpy/_core/tests/_natype.py' -type f -delete \
     && find /opt/venv -depth -type d -empty -delete \

@@ -10,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 ARGS ?=
 
 INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-PACKAGING = pyproject.toml setup.py omezarr_proc/_kernels.c $(CONSTRAINTS)
+PACKAGING = pyproject.toml setup.py omezarr_proc/engine/_kernels.c $(CONSTRAINTS)
 
 # pip's report to lines of a constraints file. Python 3.11 has no newest numpy any more, so the pins leave it alone.
 define PINS

@@ -5,8 +5,8 @@ import sys
 from setuptools import Extension, setup
 
 KERNELS = Extension(
-    "omezarr_proc._kernels",
-    ["omezarr_proc/_kernels.c"],
+    "omezarr_proc.engine._kernels",
+    ["omezarr_proc/engine/_kernels.c"],
     extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-std=c11"],
     py_limited_api=True,
     optional=True,

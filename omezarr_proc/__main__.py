@@ -3,7 +3,7 @@
 import os
 import sys
 
-from .cli import main
+from omezarr_proc.cli import main
 
 if __name__ == "__main__":
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # nothing here needs more, and where no thread is allowed it sends SIGINT

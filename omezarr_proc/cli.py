@@ -17,11 +17,11 @@ from itertools import pairwise
 from types import FrameType
 from typing import NoReturn, Protocol
 
-from . import __version__
-from .errors import ProcError, SettingsError
-from .rules import FLAG
-from .secret import Mask
-from .settings import Settings, table
+from omezarr_proc import __version__
+from omezarr_proc.errors import ProcError, SettingsError
+from omezarr_proc.rules import FLAG
+from omezarr_proc.secret import Mask
+from omezarr_proc.settings import Settings, table
 
 PROGRAM = "omezarr-proc"
 OK, SOME_FAILED, WRONG_SETTINGS, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -79,14 +79,14 @@ def convert(argv: Sequence[str]) -> int:
     overrides = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name)) is not None}
     settings = Settings.load(os.environ, overrides, files_named=bool(arguments.files))
 
-    from . import inputs, log, progress
+    from omezarr_proc import inputs, log, progress
 
     report = progress.make_report(quiet=arguments.quiet, lines=settings.log_format == "json")
     log.configure(settings, report.write, quiet=arguments.quiet)
     found = inputs.collect(settings, arguments.files, create_output=not arguments.dry_run)
 
     if arguments.dry_run:
-        from .dryrun import dry_run
+        from omezarr_proc.dryrun import dry_run
 
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -96,7 +96,7 @@ def convert(argv: Sequence[str]) -> int:
             failed |= is_error
         sys.stdout.flush()
         return SOME_FAILED if failed else OK
-    from . import process
+    from omezarr_proc import process
 
     try:
         results = process.run(settings, found, report)

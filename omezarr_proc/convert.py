@@ -12,25 +12,28 @@ from typing import Any
 import numpy as np
 from loguru import logger
 
-from omezarr_proc import __version__, ngff, store, windows
-from omezarr_proc.build import Build
-from omezarr_proc.chunks import ChunkStore
-from omezarr_proc.codec import codec_for
-from omezarr_proc.contrast import display_windows
+from omezarr_proc import __version__
+from omezarr_proc.engine.build import Build
+from omezarr_proc.engine.contrast import display_windows
+from omezarr_proc.engine.tasks import Job
+from omezarr_proc.engine.usage import PeakMemory
+from omezarr_proc.engine.workers import Pool, WorkerDiedError
 from omezarr_proc.errors import LimitError, OutOfTimeError, OutputError
 from omezarr_proc.image import Image
-from omezarr_proc.limits import Limits
-from omezarr_proc.lock import Lock
+from omezarr_proc.ngff import attributes as ngff
+from omezarr_proc.ngff import windows
+from omezarr_proc.plan.limits import Limits
+from omezarr_proc.plan.pyramid import chunk_count, make_frames, make_levels
+from omezarr_proc.plan.sizing import Geometry, Plan, make_plan
 from omezarr_proc.progress import Report, Summary
-from omezarr_proc.publish import publish
-from omezarr_proc.pyramid import chunk_count, make_frames, make_levels
-from omezarr_proc.record import Record
 from omezarr_proc.settings import Settings
-from omezarr_proc.sizing import Geometry, Plan, make_plan
-from omezarr_proc.tasks import Job
-from omezarr_proc.usage import PeakMemory
+from omezarr_proc.store import arrays as store
+from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.codec import codec_for
+from omezarr_proc.store.lock import Lock
+from omezarr_proc.store.publish import publish
+from omezarr_proc.store.record import Record
 from omezarr_proc.validate import refuse_wrong
-from omezarr_proc.workers import Pool, WorkerDiedError
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
 OUTPUT_VERSION = 1

@@ -6,12 +6,12 @@ from omezarr_proc.convert import make_geometry
 from omezarr_proc.errors import LimitError
 from omezarr_proc.image import Image
 from omezarr_proc.inputs import Input, dataset_path, shown
-from omezarr_proc.limits import Limits, read_limits
+from omezarr_proc.plan.limits import Limits, read_limits
+from omezarr_proc.plan.pyramid import bands, chunk_count
+from omezarr_proc.plan.sizing import MB, Geometry, make_plan
 from omezarr_proc.process import open_inputs
 from omezarr_proc.progress import byte_size
-from omezarr_proc.pyramid import bands, chunk_count
 from omezarr_proc.settings import Settings
-from omezarr_proc.sizing import MB, Geometry, make_plan
 
 
 def dry_run(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[str, bool]]:

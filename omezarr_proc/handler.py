@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import ProcError, SettingsError
-from .secret import Mask
-from .settings import Settings, table
+from omezarr_proc.errors import ProcError, SettingsError
+from omezarr_proc.secret import Mask
+from omezarr_proc.settings import Settings, table
 
 PAYLOAD = {
     "inputDir": "INPUT_DIR",
@@ -38,7 +38,7 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
 
     from loguru import logger
 
-    from . import inputs, log, progress
+    from omezarr_proc import inputs, log, progress
 
     report = progress.make_report(lines=True)
     log.configure(settings, report.write)
@@ -47,7 +47,7 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
             logger.debug(f"{ignored} keys of the event are no settings and are ignored")
         found = inputs.collect(settings, create_output=True)
 
-        from . import process
+        from omezarr_proc import process
 
         results = process.run(settings, found, report, deadline=deadline)
     finally:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omezarr_proc.dataset import Dataset, first_multiscale, open_dataset
+from omezarr_proc.check.dataset import Dataset, first_multiscale, open_dataset
 from omezarr_proc.errors import InputError
 from omezarr_proc.inputs import check_file, shown
 from omezarr_proc.log import one_line
@@ -62,7 +62,7 @@ def describe(path: Path) -> Json:
 
 def describe_tiff(path: Path) -> Json:
     """The images of a TIFF with all members of its set. Raises InputError."""
-    from omezarr_proc.tiff import open_images
+    from omezarr_proc.tiff.images import open_images
 
     check_file(path)
     images = open_images(str(path), images="all")
@@ -138,7 +138,7 @@ def _image(image: "Image", converted: bool) -> Json:
 
 def _stored_levels(image: "Image") -> list[list[int]]:
     """Sizes of the lower resolutions that the file holds of the image's first plane: its SubIFDs, or pages after it."""
-    from omezarr_proc.ifd import Directory
+    from omezarr_proc.tiff.ifd import Directory
 
     plane = next((plane for plane in image.planes if plane), None)
     if plane is None:

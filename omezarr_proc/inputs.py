@@ -16,8 +16,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from .errors import InputError, SettingsError
-from .settings import Settings
+from omezarr_proc.errors import InputError, SettingsError
+from omezarr_proc.settings import Settings
 
 # BigTIFF's endings (as Bio-Formats writes them) and those of slide scanners that write TIFF; the longer first.
 PLAIN_ENDINGS = (".tiff", ".tif", ".btf", ".tf8", ".tf2", ".svs", ".qptiff", ".ndpi", ".scn")

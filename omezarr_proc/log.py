@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from .secret import Mask
-from .settings import Settings
+from omezarr_proc.secret import Mask
+from omezarr_proc.settings import Settings
 
 if TYPE_CHECKING:
     from loguru import Message

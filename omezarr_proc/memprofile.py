@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from omezarr_proc.cgroups import cgroups
-from omezarr_proc.sampling import Sampler
+from omezarr_proc.plan.cgroups import cgroups
+from omezarr_proc.profiling.sampling import Sampler
 
 MB = 1 << 20
 
@@ -142,8 +142,10 @@ def report(found: Sequence[tuple[Profile, Sampler]], name: str) -> None:
         rows.writerows((p.limit_bytes, *dataclasses.astuple(sample)) for p, sampler in found for sample in sampler.samples)
     Path(f"{name}.json").write_text(json.dumps([dataclasses.asdict(p) | {"fault": p.fault} for p, _ in found], indent=1), encoding="utf-8")
     try:
-        from omezarr_proc.memplot import plot
-    except ImportError:
+        from omezarr_proc.profiling.memplot import plot
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("matplotlib"):
+            raise
         print("no plot: matplotlib is not installed (extra `plot`)", file=sys.stderr)
     else:
         plot(found, f"{name}.png")

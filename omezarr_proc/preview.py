@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.conformance import check
-from omezarr_proc.dataset import Array, Dataset, open_dataset
+from omezarr_proc.check.conformance import check
+from omezarr_proc.check.dataset import Array, Dataset, open_dataset
 from omezarr_proc.errors import InputError, OutputError
-from omezarr_proc.faults import describe
+from omezarr_proc.store.faults import describe
 
 LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
 

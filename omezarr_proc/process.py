@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from loguru import logger
 
-from omezarr_proc import publish
 from omezarr_proc.errors import OutOfTimeError, OutputError, ProcError
 from omezarr_proc.inputs import Input, check_file, dataset_path, shown
-from omezarr_proc.limits import Limits, read_limits
-from omezarr_proc.lock import Lock
+from omezarr_proc.plan.limits import Limits, read_limits
 from omezarr_proc.progress import Report
 from omezarr_proc.settings import Settings
+from omezarr_proc.store import publish
+from omezarr_proc.store.lock import Lock
 
 if TYPE_CHECKING:
+    from omezarr_proc.engine.workers import Pool
     from omezarr_proc.image import Image
-    from omezarr_proc.workers import Pool
 
 T = TypeVar("T")
 
@@ -40,13 +40,13 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
 
     deadline  when to stop in good order, as time.monotonic() counts
     """
-    from omezarr_proc.nursery import Nursery
+    from omezarr_proc.engine.nursery import Nursery
 
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)  # before our own processes are part of what is in use
     if deadline is not None:
         deadline -= min(STOP_SECONDS / min(1.0, limits.cpus), (deadline - time.monotonic()) / 2)
     nursery = Nursery()  # its imports go on while ours do
-    from omezarr_proc.workers import Pool
+    from omezarr_proc.engine.workers import Pool
 
     pool = Pool(nursery, deadline)
     try:
@@ -60,7 +60,7 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
 
 def open_inputs(settings: Settings, inputs: Sequence[Input], deadline: float | None = None) -> Iterator[tuple[Input, "list[Image] | str"]]:
     """Each input with its images, or with the message why there are none. The members of a set are one input: the first of them."""
-    from omezarr_proc.tiff import open_images
+    from omezarr_proc.tiff.images import open_images
 
     images = settings.images if isinstance(settings.images, str) else ",".join(map(str, settings.images))
     reduced_by = settings.initial_downsample if settings.use_existing_resolutions else 1

@@ -8,8 +8,8 @@ from typing import Any, TextIO
 
 from loguru import logger
 
-from .inputs import shown
-from .log import one_line
+from omezarr_proc.inputs import shown
+from omezarr_proc.log import one_line
 
 PERCENT_STEP = 5
 MIN_SECONDS = 1.0  # between two lines: small images are done before they would need one

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .secret import Secret
+from omezarr_proc.secret import Secret
 
 T = TypeVar("T")
 

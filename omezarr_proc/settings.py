@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import SettingsError
-from .rules import FLAG, FOLDER, IMAGES, TEXT, TOKEN, Rule, choice, integer, power_of_two
-from .secret import Mask, Secret
+from omezarr_proc.errors import SettingsError
+from omezarr_proc.rules import FLAG, FOLDER, IMAGES, TEXT, TOKEN, Rule, choice, integer, power_of_two
+from omezarr_proc.secret import Mask, Secret
 
 SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
 

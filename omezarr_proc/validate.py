@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.conformance import check
-from omezarr_proc.dataset import Array, Dataset, open_dataset
+from omezarr_proc.check.conformance import check
+from omezarr_proc.check.dataset import Array, Dataset, open_dataset
+from omezarr_proc.check.finding import Finding, Kind
 from omezarr_proc.errors import InputError, OutputError
-from omezarr_proc.finding import Finding, Kind
 from omezarr_proc.inputs import shown
 from omezarr_proc.log import one_line
 
@@ -73,7 +73,7 @@ def judge(path: Path, *, deep: bool = False) -> Verdict:
     for array in dataset.arrays:
         findings += _missing_chunks(dataset, array)
     if deep:
-        from omezarr_proc.deep import check_pixels
+        from omezarr_proc.check.deep import check_pixels
 
         findings += check_pixels(dataset)
     total = sum(array.chunk_count for array in dataset.arrays)

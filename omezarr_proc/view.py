@@ -7,9 +7,9 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from omezarr_proc.catalogue import multiscales_format
 from omezarr_proc.errors import OutputError, SettingsError
-from omezarr_proc.serving import LOOPBACK, ViewerServer
+from omezarr_proc.viewer.catalogue import multiscales_format
+from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
 
 PROGRAM = "omezarr-proc view"
 

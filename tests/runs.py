@@ -27,7 +27,7 @@ FLAGS = ("--tile-size", "128", "--quiet")
 EAGER = """
 import sys
 from omezarr_proc.cli import main
-from omezarr_proc.record import Record
+from omezarr_proc.store.record import Record
 Record.open.__func__.__defaults__ = (0.03,)
 sys.exit(main())
 """
@@ -110,7 +110,7 @@ class Program:
             (
                 pid
                 for pid, words in processes(self.mark).items()
-                if "omezarr_proc.nursery" in words and self._parent(pid) == self.process.pid
+                if "omezarr_proc.engine.nursery" in words and self._parent(pid) == self.process.pid
             ),
             None,
         )

@@ -18,7 +18,7 @@ import zarr
 from numcodecs import Blosc
 
 from omezarr_proc import cli
-from omezarr_proc.serving import ViewerServer
+from omezarr_proc.viewer.serving import ViewerServer
 
 if os.environ.get("BROWSER_TESTS"):
     import selenium  # noqa: F401

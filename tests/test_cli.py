@@ -317,7 +317,7 @@ def test_wrong_settings_import_no_engine():
 def test_a_reader_that_has_seen_enough_is_no_error(folders):
     for number in range(3000):
         (folders[0] / f"image-with-a-long-name-{number}.tif").write_bytes(b"II*\0")
-    code = SLEEPER.replace("fake.run = run", "fake.dry_run = lambda settings, inputs: [(str(entry.relative) * 9, False) for entry in inputs]")
+    code = SLEEPER.replace("fake.run = run", "fake.dry_run = lambda settings, found: [(str(entry.relative) * 9, False) for entry in found]")
     code = code.replace("omezarr_proc.process", "omezarr_proc.dryrun")
     command = [sys.executable, "-c", code, *arguments(folders, "--dry-run")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:

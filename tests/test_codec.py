@@ -12,7 +12,7 @@ import pytest
 import zarr
 from zarr.codecs import BloscCodec
 
-from omezarr_proc.codec import Codec, codec_for
+from omezarr_proc.store.codec import Codec, codec_for
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 
@@ -78,5 +78,5 @@ def test_decode_refuses_a_chunk_that_is_not_whole() -> None:
 
 def test_blosc_starts_no_threads() -> None:
     # In a process of its own, since zarr's import sets the same switch.
-    code = "import numcodecs.blosc, omezarr_proc.codec, sys; sys.exit(numcodecs.blosc.use_threads is not False)"
+    code = "import numcodecs.blosc, omezarr_proc.store.codec, sys; sys.exit(numcodecs.blosc.use_threads is not False)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

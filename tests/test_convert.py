@@ -103,7 +103,7 @@ def test_the_same_bytes_whatever_the_plan(tmp_path: Path, name: str, monkeypatch
     tifffile.imwrite(tmp_path / "a.ome.tif", random_pixels(shape, dtype), ome=True, metadata={"axes": axes}, **options)
     flags = ("--tile-size", "64", "--min-dimension", "32")
     assert convert(tmp_path / "a.ome.tif", tmp_path / "1", *flags) == 0
-    from omezarr_proc import sizing
+    from omezarr_proc.plan import sizing
 
     monkeypatch.setattr(sizing, "SLOT_TARGETS", (0,))  # the lowest bands, the most passes
     assert convert(tmp_path / "a.ome.tif", tmp_path / "2", *flags, "--max-workers", "1") == 0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc import publish
-from omezarr_proc.faults import PASSING, describe, retry
+from omezarr_proc.store import publish
+from omezarr_proc.store.faults import PASSING, describe, retry
 
 
 @pytest.mark.parametrize("code", sorted(PASSING))

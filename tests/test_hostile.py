@@ -14,10 +14,10 @@ import tifffile
 from test_tiff import ome
 from tiffs import build, grey
 
-from omezarr_proc import tiff
 from omezarr_proc.errors import InputError
 from omezarr_proc.image import Rect
-from omezarr_proc.reader import Reader
+from omezarr_proc.tiff import images as tiff
+from omezarr_proc.tiff.reader import Reader
 
 SECONDS = float(os.environ.get("OMEZARR_FUZZ_SECONDS", "6"))
 EXTREMES = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\1\0\0\0", b"\0\0\0\1", b"\xff\xff", b"\0\0"]

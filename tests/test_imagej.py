@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from omezarr_proc import imagej, shaped
 from omezarr_proc.image import AxisSize
+from omezarr_proc.tiff import imagej, shaped
 
 
 def test_a_hyperstack():

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc import lock as module
 from omezarr_proc.errors import OutputError
-from omezarr_proc.hidden import lock_path, owner_path
-from omezarr_proc.lock import Lock
+from omezarr_proc.store import lock as module
+from omezarr_proc.store.hidden import lock_path, owner_path
+from omezarr_proc.store.lock import Lock
 
 NO_FLOCK = """
 import errno, fcntl
@@ -29,7 +29,7 @@ fcntl.flock = flock
 HOLD = """
 import sys, time
 from pathlib import Path
-from omezarr_proc.lock import Lock
+from omezarr_proc.store.lock import Lock
 with Lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -39,7 +39,7 @@ with Lock(Path(sys.argv[1])):
 COUNT = """
 import sys, time
 from pathlib import Path
-from omezarr_proc.lock import Lock
+from omezarr_proc.store.lock import Lock
 number = Path(sys.argv[1]).with_name("number")
 for _ in range(10):
     with Lock(Path(sys.argv[1]), patience=50):

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 
 from omezarr_proc import memprofile
-from omezarr_proc.sampling import Sampler
+from omezarr_proc.profiling.sampling import Sampler
 
 MB = 1 << 20
 # How far the projected peak may be above the measured one; the processes themselves differ between versions of Python and the libraries.

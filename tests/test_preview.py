@@ -12,7 +12,7 @@ import zarr
 from datasets import change, copied, pixels
 
 from omezarr_proc import cli
-from omezarr_proc.dataset import open_dataset
+from omezarr_proc.check.dataset import open_dataset
 from omezarr_proc.errors import InputError
 from omezarr_proc.preview import compose, preview_path, write_preview
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc import publish as module
 from omezarr_proc.errors import OutputError
-from omezarr_proc.hidden import MAGIC, aside_path, lock_path, record_path, staging_path
-from omezarr_proc.history import Unit
-from omezarr_proc.lock import Lock
-from omezarr_proc.publish import dataset_key, discard, publish, recover
-from omezarr_proc.record import Record
-from omezarr_proc.remove import remove_tree
+from omezarr_proc.store import publish as module
+from omezarr_proc.store.hidden import MAGIC, aside_path, lock_path, record_path, staging_path
+from omezarr_proc.store.history import Unit
+from omezarr_proc.store.lock import Lock
+from omezarr_proc.store.publish import dataset_key, discard, publish, recover
+from omezarr_proc.store.record import Record
+from omezarr_proc.store.remove import remove_tree
 
 Tree = dict[str, bytes]
 
@@ -242,8 +242,9 @@ def test_file_that_somebody_has_open_stays_with_its_folders_only(tmp_path: Path,
 RUN = """
 import sys
 from pathlib import Path
-from omezarr_proc import publish, remove
-from omezarr_proc.lock import Lock
+from omezarr_proc.store import publish
+from omezarr_proc.store import remove
+from omezarr_proc.store.lock import Lock
 target = Path(sys.argv[1])
 if sys.argv[2] == "two renames":
     publish._libc = object()
@@ -256,8 +257,8 @@ with Lock(target):
 BEGIN_ANEW = """
 import sys
 from pathlib import Path
-from omezarr_proc import remove
-from omezarr_proc.record import Record
+from omezarr_proc.store import remove
+from omezarr_proc.store.record import Record
 remove._THREADS = 0
 Record.open(Path(sys.argv[1]), "other")
 """

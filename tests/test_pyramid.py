@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omezarr_proc.image import Rect
-from omezarr_proc.pyramid import Frames, Pass, bands, ceil_div, chunk_count, make_levels, slot_levels
+from omezarr_proc.plan.pyramid import Frames, Pass, bands, ceil_div, chunk_count, make_levels, slot_levels
 
 sides = st.integers(1, 5000)
 

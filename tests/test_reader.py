@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiffs import build, coordinates, grey, save
 
-from omezarr_proc import tiff
 from omezarr_proc.errors import InputError
 from omezarr_proc.image import Rect
-from omezarr_proc.reader import Reader
+from omezarr_proc.tiff import images as tiff
+from omezarr_proc.tiff.reader import Reader
 
 
 def opened(path):

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc import record as module
-from omezarr_proc.completed import Completed
 from omezarr_proc.errors import OutputError
-from omezarr_proc.hidden import MAGIC, record_path, staging_path
-from omezarr_proc.history import Unit, header, line, read, unit_line
 from omezarr_proc.image import Rect
-from omezarr_proc.pyramid import Frames, Pass, bands, make_levels
-from omezarr_proc.record import Record
+from omezarr_proc.plan.pyramid import Frames, Pass, bands, make_levels
+from omezarr_proc.store import record as module
+from omezarr_proc.store.completed import Completed
+from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
+from omezarr_proc.store.history import Unit, header, line, read, unit_line
+from omezarr_proc.store.record import Record
 
 HEADER = MAGIC + header("k")
 

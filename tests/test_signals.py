@@ -155,7 +155,7 @@ def test_storage_that_hangs_delays_the_exit_by_no_more_than_that(stack_run: Refe
         def named(text: str) -> list[int]:
             return [pid for pid, words in processes(program.mark).items() if text in words]
 
-        assert program.wait_for(lambda: len(named("omezarr_proc.nursery")) > 2)
+        assert program.wait_for(lambda: len(named("omezarr_proc.engine.nursery")) > 2)
         time.sleep(0.3)
         mains = [pid for pid in named("-m omezarr_proc") if "slow_fs" not in processes(program.mark).get(pid, "")]
         daemons = named("slowfs_fuse")

@@ -1,6 +1,7 @@
 """Plans: within the limit, monotonous in it, and never reading much twice."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 
 from omezarr_proc.errors import LimitError
 from omezarr_proc.image import Channel, Image, Layout, Plane
-from omezarr_proc.limits import Limits
-from omezarr_proc.pyramid import bands, ceil_div, make_frames, make_levels
-from omezarr_proc.sizing import MAX_AMPLIFICATION, MB, RESERVE_BYTES, Geometry, Plan, cut_lines, make_plan
+from omezarr_proc.plan.limits import Limits
+from omezarr_proc.plan.pyramid import bands, ceil_div, make_frames, make_levels
+from omezarr_proc.plan.sizing import MAX_AMPLIFICATION, MB, RESERVE_BYTES, Geometry, Plan, cut_lines, make_plan
 
 
 def limits(megabytes: int, cpus: float = 2) -> Limits:
@@ -100,7 +101,7 @@ def test_each_step_down_takes_less_until_the_smallest() -> None:
     plans = [make_plan(SLIDE, limits(4096, 4), smaller) for smaller in range(40)]
     sizes = [plan.projected_bytes for plan in plans]
     floor = sizes.index(sizes[-1])
-    assert floor > 2 and all(b <= a * 6 / 7 for a, b in zip(sizes[: floor + 1], sizes[1 : floor + 1], strict=False))
+    assert floor > 2 and all(b <= a * 6 / 7 for a, b in pairwise(sizes[: floor + 1]))
     assert plans[floor].workers == 1 and set(sizes[floor:]) == {sizes[-1]}
 
 

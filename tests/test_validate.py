@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image
 
 from omezarr_proc import cli, info, validate
-from omezarr_proc.codec import Codec
-from omezarr_proc.conformance import check
-from omezarr_proc.dataset import open_dataset
+from omezarr_proc.check.conformance import check
+from omezarr_proc.check.dataset import open_dataset
 from omezarr_proc.errors import OutputError
+from omezarr_proc.store.codec import Codec
 from omezarr_proc.validate import judge, refuse_wrong
 
 Edit = Callable[[dict[str, Any]], object]
@@ -339,7 +339,7 @@ def test_shards_are_opened_and_damage_in_them_is_found(tmp_path: Path, capsys: p
 
 
 def test_a_wrong_dataset_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from omezarr_proc import ngff
+    from omezarr_proc.ngff import attributes as ngff
 
     whole = ngff.omero
 

@@ -17,7 +17,7 @@ import pytest
 
 from omezarr_proc import view
 from omezarr_proc.errors import OutputError, SettingsError
-from omezarr_proc.serving import ViewerServer, byte_range
+from omezarr_proc.viewer.serving import ViewerServer, byte_range
 
 CONTENT = bytes(range(256)) * 5
 V3 = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"version": "0.5", "multiscales": [{}]}}}

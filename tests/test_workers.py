@@ -18,15 +18,15 @@ import pytest
 import tifffile
 from runs import ROOT, Program, sandbox, sandboxed, slide
 
-from omezarr_proc.chunks import ChunkStore
-from omezarr_proc.codec import codec_for
+from omezarr_proc.engine.nursery import Nursery, NurseryError
+from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, Written
+from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError
 from omezarr_proc.errors import OutOfTimeError
 from omezarr_proc.image import Rect
-from omezarr_proc.nursery import Nursery, NurseryError
-from omezarr_proc.pyramid import Band, Pass, make_frames, make_levels
-from omezarr_proc.tasks import Job, Load, Stored, Whole, Written
-from omezarr_proc.tiff import open_images
-from omezarr_proc.workers import Pool, Worker, WorkerDiedError
+from omezarr_proc.plan.pyramid import Band, Pass, make_frames, make_levels
+from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.codec import codec_for
+from omezarr_proc.tiff.images import open_images
 
 
 @pytest.fixture
@@ -263,8 +263,8 @@ def test_started_by_a_caller_with_many_threads_without_warnings(job) -> None:
 
 BUSY = """
 import sys, time, os
-from omezarr_proc.nursery import Nursery
-from omezarr_proc.workers import Pool
+from omezarr_proc.engine.nursery import Nursery
+from omezarr_proc.engine.workers import Pool
 pool = Pool(Nursery())
 pool.resize(2)
 print(*pool.pids(), flush=True)

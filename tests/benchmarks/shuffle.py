@@ -18,7 +18,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from omezarr_proc.codec import Codec, Shuffle
+from omezarr_proc.store.codec import Codec, Shuffle
 
 Pixels = NDArray[Any]  # (c, y, x)
 

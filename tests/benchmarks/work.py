@@ -21,8 +21,8 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from omezarr_proc.codec import Codec
-from omezarr_proc.downsample import box_mean
+from omezarr_proc.engine.downsample import box_mean
+from omezarr_proc.store.codec import Codec
 
 BATCH = 16
 ROWS = 128

@@ -1,0 +1,1 @@
+"""Whether a dataset is what the specification and the viewers want."""

@@ -1,0 +1,1 @@
+"""Bands through shared memory: order of tasks, processes, loading, writing."""

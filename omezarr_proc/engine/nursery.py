@@ -1,0 +1,193 @@
+"""The nursery: a small clean process that forks the workers.
+
+The main process starts it by exec at the beginning of a run, so it is single-threaded whatever the caller has running (OpenBLAS, zarr's
+event loop, an earlier Lambda invocation), and it imports what workers need while the main process reads settings and metadata. Workers
+forked from it start in milliseconds, share its memory, and replacements come from the same state as the first ones.
+
+Nobody outlives the main process, even one killed by SIGKILL while everybody is busy: each worker's socket has its only other end there,
+and a thread in the worker waits for its hang-up; the nursery itself ends when its own socket does.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+
+from omezarr_proc.errors import ProcError
+
+_RECORD = struct.Struct("<ci")  # request or answer, process id or exit status
+_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from omezarr_proc.engine.nursery import serve; serve(int(sys.argv[1]))"
+CANNOT_START = 71  # a worker's exit status where the system denies it what it needs (EX_OSERR of sysexits.h)
+_SECRETS = ("SESSION_TOKEN", "REFRESH_TOKEN")
+
+
+class NurseryError(ProcError):
+    """The nursery is gone or cannot fork: no process or memory left for it."""
+
+
+class NurseryGoneError(NurseryError):
+    """The nursery has died; a new one can be started."""
+
+
+class Nursery:
+    """The main process's side."""
+
+    def __init__(self) -> None:
+        """Start the nursery; it answers when its imports are done, requests may be sent before."""
+        self._socket, child = socket.socketpair()
+        # One BLAS thread: the nursery must stay single-threaded to be forked.
+        env = {k: v for k, v in os.environ.items() if k not in _SECRETS} | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        try:
+            with child:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", _BOOT, str(child.fileno()), *sys.path],
+                    env=env,
+                    pass_fds=(child.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C goes to the main process alone, which decides
+                )
+        except OSError as error:
+            self._socket.close()
+            raise NurseryError(f"cannot start a process: {error.strerror}") from error
+
+    @property
+    def pid(self) -> int:
+        """The nursery's process id."""
+        return self._process.pid
+
+    def fork(self, memory: int) -> tuple[int, Connection]:
+        """A new worker that maps the memory behind the descriptor `memory`: its process id and our end of its socket."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self._socket, [_RECORD.pack(b"f", 0)], [theirs.fileno(), memory])
+                pid = self._answer()
+            except OSError as error:
+                ours.close()
+                raise NurseryGoneError(f"the process that starts workers is gone ({error.strerror})") from error
+        if pid < 0:
+            ours.close()
+            raise NurseryError(f"cannot start a worker process: {os.strerror(-pid)} (allow this user more processes or memory)")
+        return pid, Connection(ours.detach())
+
+    def status(self, pid: int) -> int:
+        """How a worker whose socket has closed ended, as `os.waitstatus_to_exitcode` says it (-9: SIGKILL)."""
+        try:
+            self._socket.sendall(_RECORD.pack(b"w", pid))
+            return self._answer()
+        except OSError:
+            return -signal.SIGKILL
+
+    def _answer(self) -> int:
+        data = self._socket.recv(_RECORD.size, socket.MSG_WAITALL)
+        if len(data) < _RECORD.size:
+            raise ConnectionResetError(104, "connection closed")
+        return int(_RECORD.unpack(data)[1])
+
+    def close(self, patience: float = 1.0) -> None:
+        """End the nursery and whatever worker is left, within `patience` seconds, then by force."""
+        self._socket.close()
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.2)
+
+
+def serve(fd: int) -> None:
+    """The nursery process: fork a worker for each request until the main process closes the socket `fd`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import omezarr_proc.engine.worker  # noqa: F401  what every worker needs, once for all
+
+    gc.collect()
+    gc.freeze()  # the workers share these pages as long as no collector touches them
+    children = _Children()
+    with contextlib.suppress(OSError), socket.socket(fileno=fd) as requests:
+        while True:
+            data, fds, _, _ = socket.recv_fds(requests, _RECORD.size, 2)
+            if not data:
+                break
+            kind, number = _RECORD.unpack(data)
+            children.reap()
+            requests.sendall(_RECORD.pack(kind, children.status(number) if kind == b"w" else children.fork(requests, fds)))
+    children.end()
+    os._exit(0)
+
+
+class _Children:
+    """The workers, reaped by the nursery alone, so that none stays a zombie and none is left to process 1 of a container."""
+
+    def __init__(self) -> None:
+        self._alive: set[int] = set()
+        self._ended: dict[int, int] = {}
+
+    def fork(self, requests: socket.socket, fds: list[int]) -> int:
+        """A new worker with the descriptors `fds`: its process id, or the error number below zero."""
+        try:
+            pid = os.fork()
+        except OSError as error:
+            pid = -(error.errno or 1)
+        if pid == 0:
+            requests.close()
+            _be_worker(*fds)
+        for inherited in fds:
+            os.close(inherited)
+        if pid > 0:
+            self._alive.add(pid)
+        return pid
+
+    def status(self, pid: int) -> int:
+        """How a worker that has let go of its socket has ended."""
+        if pid in self._alive:
+            self._note(*os.waitpid(pid, 0))
+        return self._ended.pop(pid, 0)
+
+    def reap(self) -> None:
+        """Take note of all that have ended."""
+        while self._alive and (found := os.waitpid(-1, os.WNOHANG))[0]:
+            self._note(*found)
+
+    def end(self, patience: float = 0.5) -> None:
+        """Kill all; one that is stuck in storage dies when it gets out of there."""
+        for pid in self._alive:
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + patience
+        while self._alive and time.monotonic() < deadline:
+            self.reap()
+            time.sleep(0.005)
+
+    def _note(self, pid: int, status: int) -> None:
+        self._alive.discard(pid)
+        self._ended[pid] = os.waitstatus_to_exitcode(status)
+
+
+def _be_worker(connection_fd: int, memory_fd: int) -> None:
+    from omezarr_proc.engine import worker
+
+    status = CANNOT_START
+    try:
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+            score.write("1000")  # the OOM killer should take a worker, never the main process
+        threading.Thread(target=_die_with_main, args=(connection_fd,), daemon=True).start()
+        status = 1
+        worker.serve(Connection(connection_fd), memory_fd)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _die_with_main(connection_fd: int) -> None:
+    poll = select.poll()
+    poll.register(connection_fd, 0)  # a hang-up is always reported
+    while not poll.poll():
+        pass
+    os._exit(0)

@@ -1,0 +1,58 @@
+"""Bands through slots with the pool at work: hands out what is ready, takes the answers, never lets a worker run dry."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from omezarr_proc.engine.schedule import Schedule
+from omezarr_proc.engine.tasks import Count, Counted, Load, Reply, Spool, Stored, Task, Whole, Write, Written
+from omezarr_proc.engine.workers import Pool, Worker
+from omezarr_proc.plan.pyramid import Band
+
+# Tasks that a worker holds: one that it works on, and the next, so that it never waits for the main process.
+_AHEAD = 2
+
+
+def run_pass(pool: Pool, schedule: Schedule, on_task: Callable[[Write | Whole, Written], None], on_band: Callable[[Band], None]) -> None:
+    """Work all bands of a pass; calls `on_task` for what was encoded and `on_band` when all files of a band are written.
+
+    Raises what a task failed with, or WorkerDiedError; then no worker is left that could touch a slot or a file.
+    """
+
+    def note(task: Task, reply: Reply) -> None:
+        assert isinstance(task, Load | Write | Whole)  # what a schedule hands out
+        if isinstance(reply, Stored):
+            if band := schedule.stored(reply.task):
+                on_band(band)
+            return
+        if isinstance(reply, Written) and not isinstance(task, Load):
+            on_task(task, reply)
+        schedule.done(task)
+
+    _run(pool, schedule.next, note, lambda: schedule.finished)
+
+
+def run_tasks(pool: Pool, tasks: Iterable[Spool | Count], on_task: Callable[[Task, Counted], None]) -> None:
+    """Work tasks that do not depend on each other, in any order; calls `on_task` for what was counted. Raises as `run_pass` does."""
+    waiting = deque(tasks)
+
+    def note(task: Task, reply: Reply) -> None:
+        if isinstance(reply, Counted):
+            on_task(task, reply)
+
+    _run(pool, lambda _: waiting.popleft() if waiting else None, note, lambda: not waiting)
+
+
+def _run(pool: Pool, take: Callable[[Worker], Task | None], note: Callable[[Task, Reply], None], finished: Callable[[], bool]) -> None:
+    try:
+        while True:
+            for depth in range(1, _AHEAD + 1):
+                for worker in pool.workers:
+                    if len(worker.tasks) < depth and (task := take(worker)):
+                        pool.submit(worker, task)
+            if not any(worker.tasks for worker in pool.workers) and finished():
+                return
+            for task, reply in pool.wait():
+                note(task, reply)
+    except BaseException:
+        pool.resize(0)  # at once: what is half done does not count, and new workers are quick to have
+        raise

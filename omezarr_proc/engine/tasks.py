@@ -1,0 +1,118 @@
+"""The messages between the main process and its workers, as plain values."""
+
+from dataclasses import dataclass
+
+from omezarr_proc.errors import ProcError
+from omezarr_proc.image import Image, Rect
+from omezarr_proc.ngff.windows import Counts, Extremes, Place
+from omezarr_proc.plan.pyramid import Band, Pass
+from omezarr_proc.store.chunks import ChunkStore
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all tasks of one image have in common.
+
+    nearest  take the first pixel of each box instead of the mean (label images)
+    access   for each layout of the image how its pixels are read: "rows", "segment", "stream" or "spool" (see `reader`)
+    """
+
+    image: Image
+    store: ChunkStore
+    nearest: bool
+    access: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Load:
+    """Fill the part `rect` (in pixels of the pass's first level) of a band's slot, which begins at byte `slot`, from the pass's source."""
+
+    stage: Pass
+    slot: int
+    band: Band
+    rect: Rect
+
+
+@dataclass(frozen=True)
+class Write:
+    """Encode and store the tiles `tiles` (tile rows and columns within the band) of level `stage.first + step`; fold them into the next."""
+
+    stage: Pass
+    slot: int
+    band: Band
+    step: int
+    tiles: Rect
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A band small enough for one worker: load it, then store all its levels."""
+
+    stage: Pass
+    slot: int
+    band: Band
+
+
+@dataclass(frozen=True)
+class Spool:
+    """Decode the planes of a frame into the spool file, whence its bands are loaded."""
+
+    frame: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """Add up a histogram over the finished chunks of one channel on one level (see `windows`).
+
+    channel  within each of `frames`
+    places   None: the first histogram; else the second one, within these bins
+    """
+
+    level: int
+    frames: tuple[int, ...]
+    channel: int
+    places: tuple[Place, ...] | None = None
+
+
+Task = Load | Write | Whole | Spool | Count
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a task has made. Its slot is free for other use; its files may still be queued (see `Stored`).
+
+    bytes     of all chunk files
+    extremes  the finite extremes of each of the frame's channels on level 0; empty for other levels
+    """
+
+    bytes: int = 0
+    extremes: tuple[Extremes | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All files of a `Write` or `Whole` are written; comes at some time after its `Written`."""
+
+    task: "Write | Whole"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The histogram that a `Count` asked for."""
+
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task that could not be done, or one whose files could not be written.
+
+    error  what the main process raises
+    trace  the traceback, for the debug log
+    """
+
+    error: ProcError
+    trace: str
+
+
+Reply = Written | Counted | Failed | Stored

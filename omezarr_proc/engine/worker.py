@@ -1,0 +1,153 @@
+"""A worker process: answers tasks until the main process closes the connection.
+
+It opens what a task names, touches the part of the slot that the task owns, and waits for nobody but the main process. It logs nothing;
+what goes wrong travels back as the answer.
+"""
+
+import contextlib
+import os
+import threading
+import traceback
+from collections.abc import Callable
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.engine.filing import Filing, Ticket
+from omezarr_proc.engine.loading import Loader
+from omezarr_proc.engine.shm import ArenaMap
+from omezarr_proc.engine.tasks import Count, Counted, Failed, Job, Load, Reply, Spool, Stored, Task, Whole, Write, Written
+from omezarr_proc.engine.writing import Writer
+from omezarr_proc.errors import ProcError
+from omezarr_proc.image import Rect
+from omezarr_proc.ngff import windows
+from omezarr_proc.plan.pyramid import Pass, SlotLevel, ceil_div, slot_levels
+from omezarr_proc.store.chunks import ChunkStore
+
+
+def serve(connection: Connection, memory_fd: int) -> None:
+    """Answer every task: `Written`, `Counted` or `Failed`; then, when the files of a task are on disk, `Stored` or `Failed`.
+
+    A `Job` says what the next tasks are about; it is followed by the spool file's descriptor where it spools.
+    """
+    arena, filing = ArenaMap(memory_fd), Filing()
+    sending = threading.Lock()  # filing's threads answer too
+    bench: _Bench | None = None
+
+    def send(reply: Reply) -> None:
+        with sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.send(reply)
+
+    while True:
+        try:
+            message = connection.recv()
+            if isinstance(message, Job):
+                if bench:
+                    bench.close()
+                spool = recv_handle(connection) if "spool" in message.access else None
+                bench = _Bench(message, arena, filing, spool, send)
+                continue
+        except (EOFError, ConnectionResetError):
+            return
+        assert bench is not None  # the pool sends the job before any task
+        bench.answer(message)
+
+
+class _Bench:
+    """A worker's tools for one image."""
+
+    def __init__(self, job: Job, arena: ArenaMap, filing: Filing, spool: int | None, send: Callable[[Reply], None]) -> None:
+        self.job = job
+        self._arena = arena
+        self._spool = spool
+        self._send = send
+        self._loader = Loader(job, spool)
+        self._writer = Writer(job, filing)
+
+    def close(self) -> None:
+        self._loader.close()
+        if self._spool is not None:
+            os.close(self._spool)
+
+    def answer(self, task: Task) -> None:
+        """Do the task and send what there is to say of it."""
+        ticket = Ticket(lambda error: self._send(self._failed(error) if error else Stored(task)))  # type: ignore[arg-type]
+        try:
+            reply = self._do(task, ticket)
+        except Exception as error:  # whatever a codec raises on a broken file must reach the main process, and the worker go on
+            self._send(self._failed(error))
+            return
+        self._send(reply)
+        if isinstance(task, Write | Whole):
+            ticket.seal()
+
+    def _failed(self, error: Exception) -> Failed:
+        source = self.job.image.source
+        trace = "".join(traceback.format_exception(error))
+        if isinstance(error, MemoryError):
+            error = ProcError(f"{source}: a worker ran out of memory: give it more, or set MAX_WORKERS lower")
+        if not isinstance(error, ProcError):
+            error = ProcError(f"{source}: {type(error).__name__}: {error}".replace("\n", " "))
+        return Failed(error, trace)
+
+    def _do(self, task: Task, ticket: Ticket) -> Written | Counted:
+        match task:
+            case Load():
+                self._load(task)
+                return Written()
+            case Write():
+                return self._write(task, ticket)
+            case Whole(stage, slot, band):
+                self._load(Load(stage, slot, band, band.rect))
+                steps = range(stage.last - stage.first + 1)
+                done = [self._write(Write(stage, slot, band, step, self._all_tiles(band.at(step))), ticket) for step in steps]
+                return Written(sum(w.bytes for w in done), done[0].extremes)
+            case Spool(frame):
+                self._loader.spool(frame)
+                return Written()
+            case Count():
+                return Counted(self._count(task))
+
+    def _load(self, task: Load) -> None:
+        self._loader.load(task.stage, task.band, task.rect, self._tiles(task.stage, task.slot, 0))
+
+    def _write(self, task: Write, ticket: Ticket) -> Written:
+        last = task.stage.first + task.step == task.stage.last
+        above = None if last else self._tiles(task.stage, task.slot, task.step + 1)
+        return self._writer.write(task, self._tiles(task.stage, task.slot, task.step), above, ticket)
+
+    def _count(self, task: Count) -> windows.Counts:
+        store = self.job.store
+        level = store.levels[task.level]
+        plane = Rect(0, level.height, 0, level.width)
+        total = np.zeros(windows.BINS, np.int64) if task.places is None else np.zeros((len(task.places), windows.BINS), np.int64)
+        for frame in task.frames:
+            for channel, _, _, pixels in store.read(task.level, frame, plane):
+                if channel != task.channel:
+                    continue
+                if task.places is None:
+                    windows.count(pixels, total)
+                else:
+                    total += windows.count_within(pixels, task.places)
+        return total
+
+    def _all_tiles(self, rect: Rect) -> Rect:
+        tile = self.job.store.tile
+        return Rect(0, ceil_div(rect.height, tile), 0, ceil_div(rect.width, tile))
+
+    def _tiles(self, stage: Pass, slot: int, step: int) -> NDArray[Any]:
+        """The slot's array of one level: [tile rows, tile columns, channels, tile, tile]."""
+        store = self.job.store
+        parts, size = _slot(stage, self.job.store)
+        part = parts[step]
+        shape = (part.rows, part.columns, store.frames.channels, store.tile, store.tile)
+        return np.ndarray(shape, store.dtype, self._arena.buffer(slot + size), slot + part.offset)
+
+
+@lru_cache(maxsize=8)
+def _slot(stage: Pass, store: ChunkStore) -> tuple[tuple[SlotLevel, ...], int]:
+    return slot_levels(stage, store.levels, store.tile, store.frames.channels, np.dtype(store.dtype).itemsize)

@@ -1,0 +1,172 @@
+"""The pool: workers that each talk over one socket, started from the nursery, watched, replaced.
+
+Built on pipes and `multiprocessing.connection.wait` alone: the standard pools need semaphores, which AWS Lambda lacks, and hang or break
+as a whole when a worker is killed.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import send_handle
+
+from loguru import logger
+
+from omezarr_proc.engine.nursery import CANNOT_START, Nursery, NurseryError, NurseryGoneError
+from omezarr_proc.engine.shm import Arena
+from omezarr_proc.engine.tasks import Failed, Job, Reply, Stored, Task
+from omezarr_proc.errors import OutOfTimeError, ProcError
+
+
+class WorkerDiedError(ProcError):
+    """A worker process ended by itself; SIGKILL mostly means that memory ran out."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        """`status`: negative for a signal, as `os.waitstatus_to_exitcode` has it."""
+        self.pid, self.status = pid, status
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        hints = {
+            -signal.SIGKILL: " (out of memory? give it more, or set MAX_WORKERS lower)",
+            CANNOT_START: " (no thread is allowed for it? allow this user more processes, or set MAX_WORKERS lower)",
+        }
+        super().__init__(f"worker process {pid} {'was ' if status < 0 else ''}{how}{hints.get(status, '')}")
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker process and the tasks it has been sent and not yet answered, oldest first."""
+
+    pid: int
+    connection: Connection
+    tasks: deque[Task] = field(default_factory=deque)
+
+
+class Pool:
+    """All workers of a run. Only the thread that made it may use it."""
+
+    def __init__(self, nursery: Nursery, deadline: float | None = None) -> None:
+        """Take over the nursery; workers come with `resize`.
+
+        deadline  when `wait` gives up, as time.monotonic() counts
+        """
+        self.workers: list[Worker] = []
+        self._deadline = deadline
+        self._nursery = nursery
+        self.arena = Arena()
+        self._job: Job | None = None
+        self._spool: int | None = None
+
+    def resize(self, count: int) -> None:
+        """Have `count` workers, all of them idle; fewer where the system allows no more. Raises NurseryError where it allows none."""
+        surplus = self.workers[count:]
+        del self.workers[count:]
+        self._end(surplus)
+        while len(self.workers) < count:
+            try:
+                worker = Worker(*self._fork())
+            except NurseryError as error:
+                if not self.workers:
+                    raise
+                logger.warning(f"{error}; going on with {len(self.workers)} instead of {count} workers")
+                return
+            self.workers.append(worker)
+            self._brief(worker)
+
+    def _fork(self) -> tuple[int, Connection]:
+        try:
+            return self._nursery.fork(self.arena.fd)
+        except NurseryGoneError as error:
+            logger.debug(f"{error}; starting another one")
+            self._nursery.close()
+            self._nursery = Nursery()
+            return self._nursery.fork(self.arena.fd)
+
+    def pids(self) -> list[int]:
+        """The nursery and the workers."""
+        return [self._nursery.pid, *(worker.pid for worker in self.workers)]
+
+    def begin(self, job: Job, spool: int | None = None) -> None:
+        """Tell every worker, also those to come, what the next tasks are about.
+
+        spool  descriptor of the spool file, where the job uses one
+        """
+        self._job, self._spool = job, spool
+        for worker in self.workers:
+            self._brief(worker)
+
+    def _brief(self, worker: Worker) -> None:
+        if self._job:
+            self._send(worker, self._job)
+            if self._spool is not None:
+                with contextlib.suppress(OSError):
+                    send_handle(worker.connection, self._spool, worker.pid)
+
+    def submit(self, worker: Worker, task: Task) -> None:
+        """Queue a task with a worker."""
+        worker.tasks.append(task)
+        self._send(worker, task)
+
+    def _send(self, worker: Worker, message: Job | Task) -> None:
+        # A dead worker's closed socket is noticed by `wait`, which knows how it ended.
+        with contextlib.suppress(OSError):
+            worker.connection.send(message)
+
+    def wait(self) -> list[tuple[Task, Reply]]:
+        """Answers that have come, each with its task; waits for the first.
+
+        Raises what a task failed with, WorkerDiedError when a worker has ended (it is removed from the pool), and OutOfTimeError.
+        """
+        left = None if self._deadline is None else self._deadline - time.monotonic()
+        by_connection = {worker.connection: worker for worker in self.workers}
+        answers: list[tuple[Task, Reply]] = []
+        ready = wait(list(by_connection), left) if left is None or left > 0 else []
+        if not ready:
+            raise OutOfTimeError("out of time")
+        for connection in ready:
+            worker = by_connection[connection]  # type: ignore[index]
+            try:
+                reply = worker.connection.recv()
+            except (EOFError, OSError):  # killed while idle, or in the middle of an answer
+                self.workers.remove(worker)
+                worker.connection.close()
+                raise WorkerDiedError(worker.pid, self._nursery.status(worker.pid)) from None
+            if isinstance(reply, Failed):
+                logger.debug(f"task failed: {reply.trace}")
+                raise reply.error
+            if isinstance(reply, Stored):
+                answers.append((reply.task, reply))
+            else:
+                answers.append((worker.tasks.popleft(), reply))
+        return answers
+
+    def close(self, patience: float = 1.0) -> None:
+        """End all workers (within `patience` seconds, then by force) and the nursery, and let go of the memory."""
+        deadline = time.monotonic() + patience
+        workers, self.workers = self.workers, []
+        self._end(workers, patience)
+        self._nursery.close(max(0.2, deadline - time.monotonic()))
+        self.arena.close()
+
+    def _end(self, workers: list[Worker], patience: float = 1.0) -> None:
+        """Closing its socket is how a worker is told to end; one that is busy ends at once, since nothing half done counts."""
+        for worker in workers:
+            worker.connection.close()
+        deadline = time.monotonic() + patience
+        for worker in workers:
+            while _alive(worker.pid) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            if _alive(worker.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
+
+
+def _alive(pid: int) -> bool:
+    """Whether a worker still runs; a zombie that the nursery has not reaped does not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False

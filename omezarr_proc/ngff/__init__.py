@@ -1,0 +1,1 @@
+"""NGFF metadata as plain data: axes, scales, colours, display windows."""

@@ -1,0 +1,131 @@
+"""The metadata of a dataset as plain data: NGFF `multiscales` and `omero`, and the root attributes that hold both of their forms.
+
+Rules: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/. Newer readers look for version 0.5 inside the
+attribute `ome`, Neuroglancer and the Pennsieve viewers for version 0.4 beside it; the two here are identical but for the version.
+Everything is a function of the image, the settings and the finished pixels.
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Literal, Protocol
+
+from omezarr_proc import __version__
+from omezarr_proc.image import Image
+from omezarr_proc.ngff.colors import RGB, channel_colors, is_rgb_picture
+from omezarr_proc.ngff.windows import Window
+
+Json = dict[str, Any]
+
+# Viv and Vizarr draw at most six channels at once, and more on top of each other tell nobody anything. The others are one click away.
+MAX_ACTIVE = 6
+
+
+class Scaled(Protocol):
+    """What is needed of a level: how many full-resolution pixels one of its pixels spans in y and in x."""
+
+    @property
+    def factor(self) -> int:
+        """Full-resolution pixels per pixel."""
+
+
+def axis_names(image: Image, axes: Literal["auto", "czyx"]) -> tuple[str, ...]:
+    """The stored axes: t and z only where there is more than one, since an axis of size 1 changes what viewers do; "czyx" always has z."""
+    t = ("t",) if image.size_t > 1 else ()
+    z = ("z",) if image.size_z > 1 or axes == "czyx" else ()
+    return (*t, "c", *z, "y", "x")
+
+
+def multiscales(image: Image, levels: Sequence[Scaled], axes: Sequence[str], method: Literal["mean", "nearest"]) -> Json:
+    """The one entry of `multiscales`, without its version.
+
+    axes  as `axis_names` gives them
+
+    Each level has first a scale, then the translation to the middle of the box of full-resolution pixels that its first pixel stands for.
+    Where the file states no extent of an axis, the unit is left out and the scale counts full-resolution pixels, planes or time points.
+    """
+    return {
+        "name": image.name,
+        "type": method,
+        "metadata": {"description": _description(image, levels[0].factor, method), "method": "omezarr_proc", "version": __version__},
+        "axes": [_axis(image, name) for name in axes],
+        "datasets": [_dataset(image, index, level.factor, axes) for index, level in enumerate(levels)],
+    }
+
+
+def omero(image: Image, windows: Sequence[Window], bundled: bool) -> Json:
+    """The rendering block, without its version: every channel's label, colour and window.
+
+    windows  one per channel
+    bundled  whether a stored chunk holds all channels: only then does an RGB picture get the model "color", which viewers draw as one layer
+    """
+    labels, colors = channel_labels(image), channel_colors(image)
+    active = range(len(RGB) if is_rgb_picture(image) else MAX_ACTIVE)
+    channels = [
+        {
+            "label": label,
+            "color": color,
+            "active": index in active,
+            "coefficient": 1,
+            "family": "linear",
+            "inverted": False,
+            "window": {"min": window.min, "max": window.max, "start": window.start, "end": window.end},
+        }
+        for index, (label, color, window) in enumerate(zip(labels, colors, windows, strict=True))
+    ]
+    rdefs: Json = {"defaultT": 0, "defaultZ": image.size_z // 2}
+    if image.rgb and bundled:
+        rdefs["model"] = "color"
+    return {"id": 1, "name": image.name, "channels": channels, "rdefs": rdefs}
+
+
+def root_attributes(multiscale: Json, rendering: Json, own: Mapping[str, Any], zarr_format: Literal[2, 3] = 3) -> Json:
+    """The root group's attributes: the metadata, and our own block `own` (the dataset's key) under `omezarr_proc`.
+
+    Zarr v3 has both forms of the metadata; NGFF 0.5 is not defined for Zarr v2, so that has the form of 0.4 alone.
+    """
+    both: Json = {"ome": {"version": "0.5", "multiscales": [multiscale], "omero": rendering}} if zarr_format == 3 else {}
+    return {
+        "multiscales": [{"version": "0.4", **multiscale}],
+        "omero": {"version": "0.4", **rendering},
+        **both,
+        "omezarr_proc": dict(own),
+    }
+
+
+def channel_labels(image: Image) -> tuple[str, ...]:
+    """The name of each channel from the file, else R, G, B, else "Channel 0" and so on.
+
+    One OME channel of three samples names each of them, as Bio-Formats has it.
+    """
+    names = [(c.name or "").strip() for c in image.channels[: image.size_c]]
+    names += [""] * (image.size_c - len(names))
+    rgb = is_rgb_picture(image)
+    return tuple(name or ("RGB"[index] if rgb and index < len(RGB) else f"Channel {index}") for index, name in enumerate(names))
+
+
+def fixed_windows(image: Image) -> tuple[Window, ...] | None:
+    """The windows that are known without looking at pixels: the whole range for 8-bit RGB; None where they must be measured."""
+    return (Window(0.0, 255.0, 0.0, 255.0),) * image.size_c if image.rgb and image.stored_dtype == "uint8" else None
+
+
+def _description(image: Image, downsample: int, method: str) -> str:
+    base = f"base level {downsample}x{downsample} {method} of full resolution, then " if downsample > 1 else ""
+    converted = f"; {image.dtype} stored as {image.stored_dtype}" if image.dtype != image.stored_dtype else ""
+    return f"{base}2x2 {method}{converted}"
+
+
+def _axis(image: Image, name: str) -> Json:
+    kind = {"t": "time", "c": "channel"}.get(name, "space")
+    size = image.sizes.get(name)
+    return {"name": name, "type": kind} | ({"unit": size.unit} if size else {})
+
+
+def _dataset(image: Image, index: int, factor: int, axes: Sequence[str]) -> Json:
+    # Fractions of the number as it is written: 1.5 steps of 0.325 are 0.4875, not 0.48750000000000004.
+    steps = {name: Fraction(str(image.sizes[name].value)) if name in image.sizes else Fraction(1) for name in axes}
+    scale = [float(steps[name] * (factor if name in ("y", "x") else 1)) for name in axes]
+    translation = [float(steps[name] * Fraction(factor - 1, 2)) if name in ("y", "x") else 0.0 for name in axes]
+    return {
+        "path": str(index),
+        "coordinateTransformations": [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}],
+    }

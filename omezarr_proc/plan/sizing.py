@@ -1,0 +1,247 @@
+"""From what the container has to a plan: workers, slots, bands and how the source is read.
+
+A pure function, so a plan can be shown before any work.
+The projected peak counts what the memory cgroup counts: every process's own pages, pages shared between nursery and workers once, the
+slots, and what decoding and encoding take at their worst. `tests/test_memory.py` holds measured peaks against it. What is planned here
+never shows in the output.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from omezarr_proc.errors import LimitError
+from omezarr_proc.image import Image, Layout
+from omezarr_proc.plan.limits import Limits
+from omezarr_proc.plan.pyramid import Frames, Level, Pass, ceil_div, slot_levels
+
+MB = 1 << 20
+
+# Measured on Linux with Python 3.11 to 3.13: private memory of the main process with zarr imported, of the nursery, and of an idle worker.
+MAIN_BYTES = 48 * MB
+NURSERY_BYTES = 30 * MB
+WORKER_BYTES = 13 * MB
+# Kept free beside the projection: kernel memory, page tables, what the allocators do not give back.
+RESERVE_BYTES = 24 * MB
+
+# Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
+# decoding.
+SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
+# A segment above this size is decoded as a stream where its codec can do that.
+STREAM_ABOVE = 8 * MB
+# A band up to this size is one task; larger ones are shared between the workers.
+WHOLE_BAND_BYTES = 3 * MB // 2
+# Most of the source that may be decoded twice because segments straddle bands.
+MAX_AMPLIFICATION = 1.1
+# The next smaller plan takes at most so much of the memory of the one that has died.
+STEP = 6 / 7
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What sizing needs to know of an image and the settings.
+
+    itemsize  bytes of a stored pixel
+    bundled   whether a chunk holds all channels of its frame
+    """
+
+    image: Image
+    levels: tuple[Level, ...]
+    frames: Frames
+    tile: int
+    itemsize: int
+    bundled: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one image is converted.
+
+    access           for each layout of the image: "rows", "segment", "stream" or "spool" (see `reader`)
+    whole            whether each band is one task
+    amplification    segments decoded, over segments there are
+    projected_bytes  peak memory of all processes together
+    spool_bytes      disk space for decoded planes, beside the dataset
+    """
+
+    workers: int
+    slots: int
+    slot_bytes: int
+    passes: tuple[Pass, ...]
+    access: tuple[str, ...]
+    whole: bool
+    amplification: float
+    projected_bytes: int
+    spool_bytes: int
+
+
+def make_plan(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
+    """The plan with the most workers, then the largest bands, that fits into what is left of the limit.
+
+    smaller  steps down from there, each by a seventh of the memory at least, for a run whose plans have died; the smallest plan ends them
+
+    Raises LimitError with the memory that would be enough.
+    """
+    budget = limits.headroom_bytes - RESERVE_BYTES
+    chosen: Plan | None = None
+    least = 0
+    for plan in _plans(geometry, max(1, math.ceil(limits.cpus))):
+        least = min(least or plan.projected_bytes, plan.projected_bytes)
+        if plan.projected_bytes <= (budget if chosen is None else chosen.projected_bytes * STEP):
+            smaller -= chosen is not None
+            chosen = plan
+            if smaller <= 0:
+                return chosen
+    if chosen:
+        return chosen
+    needed = least + RESERVE_BYTES + limits.memory_bytes - limits.headroom_bytes
+    raise LimitError(
+        f"{geometry.image.source}: needs a memory limit of {ceil_div(needed, MB)} MB at least, there are {limits.memory_bytes // MB} MB"
+        f" ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used"
+    )
+
+
+def cut_lines(geometry: Geometry, plan: Plan, stage: Pass) -> tuple[int, int]:
+    """Where a band may be cut into loads so that nothing is decoded twice: each so many rows and columns of its level; 0: nowhere."""
+    layout, access, d = geometry.image.layouts[0], plan.access[0], stage.factor
+    if stage.source is not None:
+        return geometry.tile // d, geometry.tile // d
+    if access == "stream":
+        return 0, 0
+    if access in ("rows", "spool"):
+        return 16, 0
+    columns = math.lcm(layout.segment_width, d) // d if layout.tiled else 0
+    return math.lcm(layout.segment_height, d) // d, columns
+
+
+def _plans(geometry: Geometry, cpus: int) -> Iterator[Plan]:
+    """All plans worth trying, the best first."""
+    accesses = tuple(dict.fromkeys((_access(geometry, spool=False), _access(geometry, spool=True))))
+    staged: dict[tuple[tuple[str, ...], int], _Stages] = {}
+    for workers in range(cpus, 0, -1):
+        for access in accesses:
+            for target in SLOT_TARGETS:
+                if (access, target) not in staged:
+                    staged[access, target] = _stages(geometry, access, target)
+                for spare in (1, 0):
+                    yield _plan(geometry, workers, access, staged[access, target], spare)
+
+
+def _access(geometry: Geometry, *, spool: bool) -> tuple[str, ...]:
+    def one(layout: Layout) -> str:
+        if layout.raw:
+            return "rows"
+        large = layout.segment_bytes > STREAM_ABOVE
+        if large and layout.stream and layout.segment_width == layout.width:
+            return "stream"
+        return "spool" if large and spool and layout.spool and layout.segment_width == layout.width else "segment"
+
+    return tuple(one(layout) for layout in geometry.image.layouts)
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The passes for one size of slots, the slot that the largest of them takes, and the first one's read amplification."""
+
+    passes: tuple[Pass, ...]
+    slot_bytes: int
+    amplification: float
+
+
+def _stages(g: Geometry, access: tuple[str, ...], target: int) -> _Stages:
+    passes: list[Pass] = []
+    amplification, slot_bytes = 1.0, 0
+    while not passes or passes[-1].last < len(g.levels) - 1:
+        stage, size, read = _pass(g, passes[-1].last if passes else None, access, target)
+        if not passes:
+            amplification = read
+        passes.append(stage)
+        slot_bytes = max(slot_bytes, size)
+    return _Stages(tuple(passes), slot_bytes, amplification)
+
+
+def _plan(g: Geometry, workers: int, access: tuple[str, ...], stages: _Stages, spare: int) -> Plan:
+    first, slot_bytes = stages.passes[0], stages.slot_bytes
+    bands = ceil_div(g.levels[0].height, first.band_height) * ceil_div(g.levels[0].width, first.band_width) * g.frames.count
+    whole = slot_bytes <= WHOLE_BAND_BYTES and bands >= 2 * workers and "stream" not in access
+    slots = min((2 * workers if whole else workers) + spare, max(bands, 1))
+    layouts = zip(g.image.layouts, access, strict=True)
+    load = max(_load_bytes(layout, how, first, g) for layout, how in layouts)
+    chunk = g.tile**2 * g.itemsize * (g.frames.channels if g.bundled else 1)
+    per_worker = WORKER_BYTES + max(load, 3 * chunk)
+    return Plan(
+        workers,
+        slots,
+        slot_bytes,
+        stages.passes,
+        access,
+        whole,
+        stages.amplification,
+        MAIN_BYTES + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
+        _spool_bytes(g) if "spool" in access else 0,
+    )
+
+
+def _load_bytes(layout: Layout, access: str, stage: Pass, g: Geometry) -> int:
+    """Memory that reading takes in one worker, beside the slot."""
+    piece = 4 * MB
+    if access == "segment":
+        piece += int(layout.segment_bytes * layout.decode_factor) + layout.encoded_bytes
+    d = stage.factor
+    if layout.segment_height % d or layout.segment_width % d:
+        # Partial sums: 8 bytes a pixel, and for floats 4 for the count, over the open box rows of the widest task.
+        rows = 2 if access in ("rows", "stream", "spool") else layout.segment_height // d + 2
+        piece += rows * min(stage.band_width * d, layout.width) * layout.samples * 12 * 2
+    return piece
+
+
+def _spool_bytes(g: Geometry) -> int:
+    per_frame = g.frames.channels // g.image.layouts[0].samples
+    return per_frame * max(layout.height * layout.width * layout.samples for layout in g.image.layouts) * max(8, g.itemsize)
+
+
+def _pass(g: Geometry, source: int | None, access: tuple[str, ...], target: int) -> tuple[Pass, int, float]:
+    """The pass after level `source`, with as many levels as a slot of `target` bytes takes, its slot's bytes and its read amplification."""
+    first = 0 if source is None else source + 1
+    level = g.levels[first]
+    factor = level.factor // g.image.reduced_by if source is None else 2
+    candidates = []
+    for last in range(len(g.levels) - 1, first - 1, -1):
+        unit = g.tile << (last - first)
+        for width in _widths(level.width, unit):
+            stage = Pass(source, factor, first, last, unit, width)
+            size = slot_levels(stage, g.levels, g.tile, g.frames.channels, g.itemsize)[1]
+            read = _amplification(g, stage, access) if source is None else 1.0
+            candidates.append((stage, size, read))
+    usable = [c for c in candidates if c[2] <= MAX_AMPLIFICATION] or [min(candidates, key=lambda c: c[2])]
+    fitting = [c for c in usable if c[1] <= target]
+    if fitting:
+        return fitting[0]
+    return min(usable, key=lambda c: c[1])
+
+
+def _widths(width: int, unit: int) -> Iterator[int]:
+    """Band widths to try: the whole plane, then halves of it down to `unit`."""
+    units = ceil_div(width, unit)
+    while True:
+        yield units * unit
+        if units == 1:
+            return
+        units = ceil_div(units, 2)
+
+
+def _amplification(g: Geometry, stage: Pass, access: tuple[str, ...]) -> float:
+    worst = 1.0
+    for layout, how in zip(g.image.layouts, access, strict=True):
+        if how in ("rows", "spool"):
+            continue
+        across = _decoded(layout.width, layout.segment_width, stage.band_width * stage.factor)
+        down = 1.0 if how == "stream" else _decoded(layout.height, layout.segment_height, stage.band_height * stage.factor)
+        worst = max(worst, across * down)
+    return worst
+
+
+def _decoded(length: int, segment: int, band: int) -> float:
+    """How often a segment is decoded on average when bands of `band` pixels cut an axis of `length` pixels."""
+    touched = sum(ceil_div(min(start + band, length), segment) - start // segment for start in range(0, length, band))
+    return touched / ceil_div(length, segment)

@@ -1,0 +1,1 @@
+"""Samples and plots for `memprofile`."""

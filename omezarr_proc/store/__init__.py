@@ -1,0 +1,1 @@
+"""A dataset on disk: chunks and their codec, array metadata, lock, record, publishing."""

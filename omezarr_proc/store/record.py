@@ -1,0 +1,189 @@
+"""The record of a conversion on disk, so that a killed one goes on; what its lines say is in `history`.
+
+It is only appended to. A unit is noted after its chunks are on disk: every INTERVAL seconds a thread takes the units that were added by
+then, flushes the file system, appends their lines and flushes those.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omezarr_proc.errors import OutputError
+from omezarr_proc.store.faults import describe
+from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
+from omezarr_proc.store.history import History, Unit, header, line, read, unit_line
+from omezarr_proc.store.remove import remove_tree
+from omezarr_proc.store.sync import sync_filesystem, sync_folder
+
+INTERVAL = 2.0
+
+
+class Record:
+    """The record and the staging folder of a dataset in the making. Methods raise OutputError, also for what went wrong in the thread.
+
+    units     what earlier attempts finished
+    attempts  the earlier attempts, oldest first
+    staging   the folder of the dataset in the making; it holds no root metadata
+    """
+
+    def __init__(self, target: Path, fd: int, history: History, interval: float) -> None:
+        """Use `open`."""
+        self.path, self.staging = record_path(target), staging_path(target)
+        self.units, self.attempts = tuple(history.units), tuple(history.attempts)
+        self._fd, self._end, self._interval = fd, history.end, interval
+        self._changed = threading.Condition()
+        self._waiting: list[bytes] = []
+        self._units = self._urgent = self._busy = self._closed = False
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._write_by_time, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise OutputError(f"{self.path}: cannot start a thread: allow this user more processes") from error
+
+    @classmethod
+    def open(cls, target: Path, key: str, interval: float = INTERVAL) -> "Record":
+        """Go on with what is staged for `target` if it is `key`'s, else remove that and begin anew. The caller holds the dataset's lock.
+
+        Raises OutputError, also where hidden files are in the way that are not certainly ours.
+        """
+        path, staging = record_path(target), staging_path(target)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            try:
+                return cls(target, fd, _prepare(fd, path, staging, key), interval)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            raise OutputError(f"{staging}: cannot make the output: {describe(error)}") from error
+
+    @property
+    def resumed(self) -> bool:
+        """Whether something was finished before."""
+        return bool(self.units)
+
+    @property
+    def unfinished(self) -> int:
+        """How many of the latest attempts in a row were killed: each should make the next plan a step smaller."""
+        ended = [attempt.how is not None for attempt in reversed(self.attempts)]
+        return ended.index(True) if True in ended else len(ended)
+
+    @property
+    def stalled(self) -> int:
+        """How many of the latest attempts in a row were killed before they had finished anything."""
+        moved = [attempt.how is not None or attempt.units > 0 for attempt in reversed(self.attempts)]
+        return moved.index(True) if True in moved else len(moved)
+
+    def begin(self, plan: dict[str, Any]) -> None:
+        """Note an attempt; when this returns, it is on disk."""
+        self._append([line(["begin", plan])])
+        self.flush()
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Note units whose chunk files are written and closed. Does not wait for the disk."""
+        self._append([unit_line(unit) for unit in units], units=True)
+
+    def end(self, how: str, timeout: float | None = None) -> bool:
+        """Note the orderly end of the attempt; returns whether it is on disk within `timeout` seconds."""
+        self._append([line(["end", how])])
+        return self.flush(timeout)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Get everything onto the disk; returns whether it is there within `timeout` seconds."""
+        with self._changed:
+            self._urgent = True
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: self._error or not (self._waiting or self._busy), timeout)
+        self._check()
+        return bool(done)
+
+    def close(self) -> None:
+        """Stop; what was not flushed is not noted. Waits at most a second for a disk that is stuck."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        self._thread.join(1.0)
+
+    def _append(self, lines: list[bytes], units: bool = False) -> None:
+        self._check()
+        with self._changed:
+            self._waiting += lines
+            self._units |= units
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise OutputError(f"{self.path}: cannot note what is finished: {describe(self._error)}") from self._error
+
+    def _write_by_time(self) -> None:
+        while not self._closed and self._error is None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._urgent, self._interval)
+                data, units = b"".join(self._waiting), self._units
+                self._waiting, self._units, self._urgent = [], False, False
+                self._busy = bool(data)
+            error = self._write(data, units) if data else None
+            with self._changed:
+                self._busy, self._error = False, error
+                self._changed.notify_all()
+        os.close(self._fd)
+
+    def _write(self, data: bytes, units: bool) -> OSError | None:
+        try:
+            if units:
+                sync_filesystem(self.staging)
+            _write_all(self._fd, data)
+            os.fsync(self._fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._end)
+            return error
+        self._end += len(data)
+        return None
+
+
+def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
+    """Bring record and staging into step; what the record says of `key` is true of `staging` afterwards."""
+    with open(fd, "rb", closefd=False) as file:
+        data = file.read()
+    if MAGIC.startswith(data) and data != MAGIC:  # new, or its maker was killed
+        if os.path.lexists(staging):
+            path.unlink()
+            raise OutputError(f"{staging}: is in the way and not known to be of omezarr_proc: remove it, then run again")
+        os.ftruncate(fd, 0)
+        _write_all(fd, MAGIC)
+        os.fsync(fd)
+        sync_folder(path.parent)
+    elif not data.startswith(MAGIC):
+        raise OutputError(f"{path}: is in the way and not of omezarr_proc: remove it, then run again")
+    history = read(data, key)
+    if history is not None and staging.is_dir():
+        os.ftruncate(fd, history.end)
+        _forget_metadata(staging)
+        return history
+    os.ftruncate(fd, len(MAGIC))
+    os.fsync(fd)  # before anything of the staging folder goes: half of it must not be taken for the whole
+    if not remove_tree(staging):
+        raise OutputError(f"{staging}: cannot remove what an earlier run has left: remove it, then run again")
+    first = header(key)
+    _write_all(fd, first)
+    os.fsync(fd)
+    staging.mkdir()
+    return History(end=len(MAGIC) + len(first))
+
+
+def _forget_metadata(staging: Path) -> None:
+    """Remove what zarr writes anew in each attempt, whole or torn."""
+    for pattern in ("zarr.*", ".z*"):  # also zarr's temporary names: zarr.<hex>.partial, .zattrs.<hex>.partial
+        for path in (*staging.glob(pattern), *staging.glob(f"*/{pattern}")):
+            path.unlink()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

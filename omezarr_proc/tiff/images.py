@@ -1,0 +1,81 @@
+"""Opens a TIFF or OME-TIFF in the main process: which images it holds, where their planes are, what its metadata say. No pixels are read.
+
+ome.py       OME-XML: planes by TiffData (`planes`), from all files of the set (`members`)
+plain.py     ImageJ, tifffile's axes, vendors' slides, plain pages
+pages.py     every page looked at, and like ones told from unlike ones
+"""
+
+import os
+import re
+from dataclasses import replace
+
+from omezarr_proc.errors import InputError
+from omezarr_proc.image import Image
+from omezarr_proc.tiff import imagej, ome, omexml, plain
+from omezarr_proc.tiff import members as sets
+from omezarr_proc.tiff.pages import Pages
+from omezarr_proc.tiff.reduced import take_reduced
+
+_ASIDE = re.compile(r"(?<![a-z])(label|macro|thumbnail|overview)(?![a-z])", re.IGNORECASE)
+
+
+def open_images(path: str, *, images: str = "auto", on_missing: str = "error", reduced_by: int = 1) -> list[Image]:
+    """The images of a file, with all members of its set.
+
+    images      "auto": all but label, macro, thumbnail and overview; "all"; or numbers like "0,2"
+    on_missing  "error", or "fill": planes that are not there become None
+    reduced_by  take planes from a stored level that is exactly so many times smaller, where there is one
+
+    Raises InputError, in one line, for whatever cannot be converted faithfully.
+    """
+    path = os.path.abspath(path)
+    text = sets.description(path)
+    is_ome = omexml.is_ome(text)
+    pages = Pages(lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome)
+    try:
+        found = ome.images(path, text, pages, on_missing == "fill") if is_ome else plain.images(path, text, pages)
+        return [_finished(take_reduced(image, pages, reduced_by), pages) for image in _chosen(path, found, images)]
+    except omexml.OmeXmlError as error:
+        raise InputError(
+            f"{path}: its OME-XML contradicts itself or the pages: {error}; repair its ImageDescription or write the file anew"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and its folder") from error
+    finally:
+        pages.close()
+
+
+def members(path: str) -> tuple[str, ...]:
+    """The TIFF files of the set that `path` belongs to, in natural order: a set is converted once, under the name of the first.
+
+    Just the file itself where it stands alone. Raises InputError as `open_images` does.
+    """
+    path = os.path.abspath(path)
+    text = sets.description(path)
+    if not omexml.is_ome(text):
+        return (path,)
+    _, _, document = sets.metadata(path, text)
+    found = {there for there in sets.resolve(path, document).values() if there} | {path}
+    return tuple(sorted((there for there in found if not there.lower().endswith(".ome")), key=sets.natural))
+
+
+def _finished(image: Image, pages: Pages) -> Image:
+    """The image with its files, its fingerprint, and of all layouts its own, in the order in which its planes use them."""
+    layouts = pages.finished_layouts()
+    own = list(dict.fromkeys(plane.layout for plane in image.planes if plane is not None))
+    planes = tuple(None if plane is None else replace(plane, layout=own.index(plane.layout)) for plane in image.planes)
+    return replace(
+        image, files=tuple(pages.paths), planes=planes, layouts=tuple(layouts[number] for number in own), fingerprint=pages.fingerprint
+    )
+
+
+def _chosen(path: str, found: list[Image], images: str) -> list[Image]:
+    if images == "all":
+        return found
+    if images == "auto":
+        return [image for image in found if not _ASIDE.search(image.name)] or found[:1]
+    wanted = [int(number) for number in images.split(",") if number.strip().isdigit()]
+    absent = [number for number in wanted if number >= len(found)]
+    if absent or not wanted:
+        raise InputError(f"{path}: IMAGES asks for image {absent or images}, but the file has {len(found)}, counted from 0")
+    return [found[number] for number in wanted]

@@ -1,0 +1,181 @@
+"""The pages of the files of one set: every directory seen, like pages told from unlike ones, planes made of them.
+
+Two pages share a Layout only where all tags are equal on which decoding depends; tifffile interprets the first of each kind. Segments
+that point outside their file, or are missing, are found here, before any work.
+"""
+
+import hashlib
+import os
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+
+from omezarr_proc.errors import InputError
+from omezarr_proc.image import Layout, Plane
+from omezarr_proc.tiff import decode
+from omezarr_proc.tiff.ifd import Directory, Ifd
+
+OPEN_FILES = 32
+# sizes, bits, codec, colours, segments
+_DECIDING = (256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 317, 320, 322, 323, 338, 339, 530, 32997, 32998)
+
+
+class Pages:
+    """Files by number in the order in which they were named; layouts as planes are made.
+
+    lookup_tables   palettes only show intensities (OME-TIFF, ImageJ): pixels are the indices. Else each palette is looked at.
+    sparse_allowed  segments of offset and byte count 0 are empty (plain TIFF, as GDAL writes it), else missing (OME-TIFF)
+    sparse          (file, IFD offset) of pages with such segments
+    """
+
+    def __init__(self, lookup_tables: bool, sparse_allowed: bool) -> None:
+        self.lookup_tables = lookup_tables
+        self.sparse_allowed = sparse_allowed
+        self.sparse: set[tuple[int, int]] = set()
+        self.paths: list[str] = []
+        self.chains: list[list[Ifd]] = []
+        self.layouts: list[Layout] = []
+        self._numbers: dict[str, int] = {}
+        self._open: OrderedDict[int, Directory] = OrderedDict()
+        self._kinds: dict[bytes, tuple[int, decode.Pixels]] = {}
+        self._kind_of: dict[tuple[int, int], tuple[int, decode.Pixels]] = {}
+        self._encoded: dict[int, int] = {}
+        self._digest = hashlib.sha256()
+
+    def close(self) -> None:
+        """Close all files."""
+        for directory in self._open.values():
+            os.close(directory.fd)
+        self._open.clear()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of each file's size, time of change, header and directories."""
+        return self._digest.hexdigest()
+
+    def file(self, path: str) -> int:
+        """The number of a file; it is opened when it is new. Raises InputError when it is no readable TIFF."""
+        if path in self._numbers:
+            return self._numbers[path]
+        number = self._numbers[path] = len(self.paths)
+        self.paths.append(path)
+        directory = self.directory(number)
+        self.chains.append(directory.chain())
+        status = os.fstat(directory.fd)
+        self._digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode() + os.pread(directory.fd, 16, 0))
+        for ifd in self.chains[number]:
+            self._digest.update(ifd.entries)
+        return number
+
+    def directory(self, number: int) -> Directory:
+        """An open file by its number."""
+        if number not in self._open:
+            path = self.paths[number]
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
+            try:
+                self._open[number] = Directory(path, fd)
+            except BaseException:
+                os.close(fd)
+                raise
+            if len(self._open) > OPEN_FILES:
+                os.close(self._open.popitem(last=False)[1].fd)
+        self._open.move_to_end(number)
+        return self._open[number]
+
+    def kind(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
+        """The layout's number and the pixels of a page. Raises InputError for a page that cannot be decoded faithfully."""
+        place = number, ifd.offset
+        if place in self._kind_of:
+            return self._kind_of[place]
+        directory = self.directory(number)
+        parts = [directory.order.encode()]
+        tags = ifd.tags
+        for code in _DECIDING:
+            tag = tags.get(code)
+            if tag is not None:
+                parts.append(b"%d %d %d " % (code, tag.kind, tag.number) + (directory.raw(tag) if tag.size <= 1 << 20 else tag.field))
+        signature = b"|".join(parts)
+        known = self._kinds.get(signature)
+        if known is None:
+            known = self._kinds[signature] = self._interpret(number, ifd)
+        self._kind_of[place] = known
+        return known
+
+    def plane(self, number: int, ifd: Ifd, sample: int = 0) -> Plane:
+        """The plane of one page, or of one of its samples; its segments are checked. Raises InputError."""
+        layout, shown = self.kind(number, ifd)
+        if sample == 0:
+            self._check(number, ifd, layout, shown)
+        return Plane(number, ifd.offset, layout, sample)
+
+    def finished_layouts(self) -> tuple[Layout, ...]:
+        """The layouts, with the largest encoded segment that was seen of each."""
+        return tuple(replace(layout, encoded_bytes=self._encoded.get(number, 0)) for number, layout in enumerate(self.layouts))
+
+    def _interpret(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
+        path = self.paths[number]
+        try:
+            with decode.open_file(path) as file:
+                page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
+                shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
+                layout = decode.layout(page, shown)
+        except decode.UnsupportedError as error:
+            raise InputError(f"{path}: page {self._page(number, ifd)} cannot be read: {error}") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            raise InputError(
+                f"{path}: page {self._page(number, ifd)} is unreadable ({reason}); the file is corrupt or not supported"
+            ) from error
+        if layout not in self.layouts:
+            self.layouts.append(layout)
+        return self.layouts.index(layout), shown
+
+    def _check(self, number: int, ifd: Ifd, kind: int, shown: decode.Pixels) -> None:
+        directory, layout = self.directory(number), self.layouts[kind]
+        tiled = 324 in ifd.tags
+        offsets = directory.integers(ifd, 324 if tiled else 273)
+        counts = directory.integers(ifd, 325 if tiled else 279)
+        path = directory.path
+        across, down = -(-layout.width // layout.segment_width), -(-layout.height // layout.segment_height)
+        needed = across * down * shown.planes
+        if layout.compression == "ojpeg" or not len(counts):
+            return
+        if min(len(offsets), len(counts)) < needed:
+            least = min(len(offsets), len(counts))
+            raise InputError(f"{path}: page {self._page(number, ifd)} has {least} of {needed} segments; the file is cut off or corrupt")
+        offsets, counts = offsets[:needed], counts[:needed]
+        if layout.compression.startswith("ccitt") and needed == 1 and not counts[0]:
+            return
+        values = layout.height * layout.width * shown.stored_samples * shown.planes
+        if layout.raw:  # how much is needed is known, and some writers state nonsense
+            most = layout.segment_height * layout.segment_width * shown.stored_samples * shown.stored.itemsize
+            counts = np.minimum(counts, min(most, directory.size + 1))
+            whole = most * needed if tiled else values * shown.stored.itemsize
+        else:  # a byte gives no more than so many pixels, of one bit in the extreme
+            whole = values // 8 // decode.MAX_RATIO.get(layout.compression, 1 << 62)
+        there = (offsets != 0) | (counts != 0) | (not self.sparse_allowed)
+        if not there.all():
+            self.sparse.add((number, ifd.offset))
+        bad = there & ((offsets <= 0) | (counts <= 0) | (offsets + counts > directory.size))
+        if bad.any():
+            index = int(np.argmax(bad))
+            raise InputError(
+                f"{path}: page {self._page(number, ifd)}, segment {index}: {counts[index]} bytes at byte {offsets[index]} "
+                f"are not in the file of {directory.size} bytes; it is cut off or corrupt"
+            )
+        if there.all() and int(counts.sum()) < whole:
+            raise InputError(
+                f"{path}: page {self._page(number, ifd)} claims {layout.width} x {layout.height} pixels, but has {counts.sum()} bytes; "
+                "the file is cut off or corrupt"
+            )
+        self._encoded[kind] = max(self._encoded.get(kind, 0), int(counts.max()))
+
+    def _page(self, number: int, ifd: Ifd) -> int:
+        offsets = [other.offset for other in self.chains[number]] if number < len(self.chains) else []
+        return offsets.index(ifd.offset) if ifd.offset in offsets else -1

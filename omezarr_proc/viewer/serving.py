@@ -1,0 +1,198 @@
+"""The viewer's server: one folder and the page, on loopback.
+
+`/` and `/viewer.js` are the page, `/datasets.json` lists what is below the folder, `/data/...` are its files, with byte ranges (RFC 9110)
+and with CORS so that other viewers in the same browser can open them. No folder is listed otherwise, and nothing outside the folder is
+given out: a link that leads outside is as absent as a file that is not there.
+"""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, unquote, urlsplit
+
+from omezarr_proc.viewer.catalogue import find_datasets
+
+LOOPBACK = "127.0.0.1"
+PAGE = {"/": ("index.html", "text/html; charset=utf-8"), "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8")}
+JSON = "application/json"
+TYPES = {
+    ".json": JSON,
+    ".zattrs": JSON,
+    ".zgroup": JSON,
+    ".zarray": JSON,
+    ".zmetadata": JSON,
+    ".xml": "application/xml",
+    ".png": "image/png",
+}
+# The page loads nothing from anywhere else. eval is for Blosc: WebAssembly in the script, whose glue (embind) writes functions that way.
+PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' data:"
+)
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": "Range",
+    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
+    "Content-Security-Policy": "sandbox",  # a file is data, never a page
+}
+
+
+class ViewerServer(ThreadingHTTPServer):
+    """Serves `folder` at /data/, or at /data/`name`/ when it is itself a dataset of that name."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path, *, name: str = "", port: int = 0) -> None:
+        """Listen on loopback; port 0 takes a free one. Raises OSError when the port is taken."""
+        self.folder = folder.resolve(strict=True)
+        self.title = name or folder.name or str(folder)
+        self.mount = f"/data/{quote(os.fsencode(name))}/" if name else "/data/"
+        super().__init__((LOOPBACK, port), _Handler)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://{LOOPBACK}:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay silent about a browser that has gone away in the middle of an answer."""
+
+    def locate(self, path: str) -> Path | None:
+        """Return the file that a request's path names; None when it is absent, no file, or outside the folder."""
+        if not path.startswith(self.mount):
+            return None
+        parts = unquote(path.removeprefix(self.mount), errors="surrogateescape").split("/")
+        if any(part in ("", ".", "..") or "\0" in part for part in parts):
+            return None
+        try:
+            place = self.folder.joinpath(*parts).resolve(strict=True)
+            inside = place.is_relative_to(self.folder) and stat.S_ISREG(place.stat().st_mode)
+        except (OSError, RuntimeError):  # RuntimeError: links that go in circles, up to Python 3.12
+            return None
+        return place if inside else None
+
+    def listing(self) -> dict[str, Any]:
+        """Return the datasets as the page wants them: names to show, addresses relative to the page."""
+        return {
+            "folder": _printable(self.title),
+            "datasets": [
+                {
+                    "name": _printable(found.path or self.title),
+                    "url": (self.mount + quote(os.fsencode(found.path))).strip("/"),
+                    "zarr_format": found.zarr_format,
+                }
+                for found in find_datasets(self.folder)
+            ],
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ViewerServer
+    protocol_version = "HTTP/1.1"
+    server_version = "omezarr-proc"
+    sys_version = ""
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Answer with the page, the list or a file."""
+        path = urlsplit(self.path).path
+        if not self._host_is_loopback():
+            self._answer(HTTPStatus.FORBIDDEN)
+        elif path in PAGE:
+            name, kind = PAGE[path]
+            page = {"Content-Security-Policy": PAGE_POLICY, "Content-Type": kind}
+            self._answer(HTTPStatus.OK, page, (files("omezarr_proc") / "viewer" / name).read_bytes())
+        elif path == "/datasets.json":
+            self._answer(HTTPStatus.OK, {"Content-Type": JSON}, json.dumps(self.server.listing()).encode())
+        elif place := self.server.locate(path):
+            self._send_file(place)
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, CORS)
+
+    def do_HEAD(self) -> None:
+        """Answer as GET would, without the body."""
+        self.do_GET()
+
+    def do_OPTIONS(self) -> None:
+        """Answer a browser that asks whether another page may read the data (CORS preflight)."""
+        allowed = self._host_is_loopback() and self.path.startswith("/data/")
+        self._answer(HTTPStatus.NO_CONTENT if allowed else HTTPStatus.FORBIDDEN, CORS if allowed else {})
+
+    def _host_is_loopback(self) -> bool:
+        # a name that somebody's web page made point here must not read the list of datasets (DNS rebinding)
+        return re.sub(r":\d*$", "", self.headers.get("Host", "")) in (LOOPBACK, "localhost")
+
+    def _send_file(self, place: Path) -> None:
+        kind = TYPES.get(place.suffix or place.name, "application/octet-stream")
+        with _opened(place) as file:
+            if file is None:
+                return self._answer(HTTPStatus.NOT_FOUND, CORS)
+            size = os.fstat(file.fileno()).st_size
+            span = byte_range(self.headers.get("Range"), size)
+            headers = {**CORS, "Accept-Ranges": "bytes", "Content-Type": kind}
+            if span is None:
+                return self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, "Content-Range": f"bytes */{size}"})
+            first, length, partial = span
+            headers["Content-Length"] = str(length)
+            if partial:
+                headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{size}"
+            self._answer(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK, headers)
+            if self.command == "GET" and length:
+                self.connection.sendfile(file, first, length)
+        return None
+
+    def _answer(self, status: HTTPStatus, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+        self.send_response(status)
+        all_headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", **(headers or {})}
+        if status is not HTTPStatus.NO_CONTENT:
+            all_headers.setdefault("Content-Length", str(len(body)))
+        for name, value in all_headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Keep the terminal free: a picture is hundreds of requests."""
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int, bool] | None:
+    """Return (first byte, length, whether it is a part) of what a Range header asks for; None when no byte of it is there.
+
+    As RFC 9110 allows, a header that is malformed, or asks for several ranges, is ignored: the answer is the whole file.
+    """
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip(), re.ASCII)
+    if not match or not any(match.groups()):
+        return 0, size, False
+    first, last = (int(text) if text else None for text in match.groups())
+    if first is None:
+        length = min(last or 0, size)
+        return (size - length, length, True) if length else None
+    if last is not None and last < first:
+        return 0, size, False
+    if first >= size:
+        return None
+    return first, min(size - 1 if last is None else last, size - 1) - first + 1, True
+
+
+@contextmanager
+def _opened(place: Path) -> Iterator[BinaryIO | None]:
+    try:
+        file = place.open("rb")
+    except OSError:  # gone since it was looked up, or not readable
+        yield None
+        return
+    with file:
+        yield file
+
+
+def _printable(name: str) -> str:
+    return os.fsencode(name).decode(errors="replace")
