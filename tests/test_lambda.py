@@ -13,7 +13,10 @@ import psutil
 import pytest
 from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, slide, slide_run, stack
 
+from omezarr_proc import process
+from omezarr_proc.convert import Conversion
 from omezarr_proc.handler import ConversionError, handler
+from omezarr_proc.progress import Summary
 
 __all__ = ["slide_run"]  # fixtures
 
@@ -26,30 +29,31 @@ def context(seconds: float) -> SimpleNamespace:
     return SimpleNamespace(get_remaining_time_in_millis=lambda: int((end - time.monotonic()) * 1000))
 
 
-def test_ten_images_under_a_deadline_are_done_after_some_calls_and_none_twice(tmp_path: Path) -> None:
+def test_ten_images_are_done_after_four_calls_that_have_time_for_three_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(10):
         stack(tmp_path / f"{number}.ome.tif", 4, 256)
     out = tmp_path / "out"
     event = {"inputDir": str(tmp_path), "outputDir": str(out)}
-    made: dict[str, int] = {}
-    calls, remaining = 0, 2.4
-    while True:
-        calls += 1
-        assert calls < 30
-        try:
-            handler(event, context(remaining))
-        except ConversionError as error:
-            message = str(error)
-            assert "not begun, since time is up; run it again to go on" in message or "run it again to go on from there" in message
-            remaining *= 1.1  # a slow machine gets there too
-        else:
-            message = ""
-        now = {path.name: path.stat().st_ino for path in out.glob("*.ome.zarr")}
-        assert made.items() <= now.items()  # none was converted twice
-        made = now
-        if not message:
-            break
-    assert calls > 1
+    late = [0.0]  # seconds by which the clock is ahead
+    converted: list[Path] = []
+    convert_one = Conversion.run
+
+    def run_and_wait(conversion: Conversion) -> Summary:
+        summary = convert_one(conversion)
+        converted.append(conversion.target)
+        late[0] += 300  # each takes five of the fifteen minutes
+        return summary
+
+    monkeypatch.setattr(Conversion, "run", run_and_wait)
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late[0]))
+    for done in (3, 6, 9):
+        late[0] = 0
+        with pytest.raises(ConversionError, match="not begun, since time is up; run it again to go on"):
+            handler(event, context(900))
+        assert len(converted) == done and len(list(out.glob("*.ome.zarr"))) == done
+    late[0] = 0
+    assert handler(event, context(900))["status"]
+    assert len(converted) == len(set(converted)) == 10
     assert sorted(os.listdir(out)) == [f"{number}.ome.zarr" for number in range(10)]
     run("--input-dir", tmp_path, "--output-dir", tmp_path / "undisturbed", "--quiet")
     assert digest(out) == digest(tmp_path / "undisturbed")
