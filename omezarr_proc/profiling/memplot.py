@@ -1,20 +1,15 @@
 """The plot of a memory profile. Needs matplotlib (extra `plot`)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from omezarr_proc.profiling.profile import MB, Profile
 from omezarr_proc.profiling.sampling import Sampler
 
-if TYPE_CHECKING:
-    from omezarr_proc.memprofile import Profile
 
-MB = 1 << 20
-
-
-def plot(found: "Sequence[tuple[Profile, Sampler]]", path: str) -> None:
+def plot(found: Sequence[tuple[Profile, Sampler]], path: str) -> None:
     """One profile: memory over time. Several: limit, projected and measured peak over the limit."""
     figure = Figure(figsize=(10, 6), layout="constrained")
     FigureCanvasAgg(figure)
