@@ -167,3 +167,26 @@ def test_dry_run_tells_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytes
     shown = capsys.readouterr().out
     assert "300 x 350, 4 chunks" in shown and "projected peak" in shown and "workers" in shown
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("access", "compression"), [("stream", "deflate"), ("spool", "lzw"), ("spool", "deflate")])
+def test_huge_strips_are_streamed_or_spooled_to_the_same_bytes(
+    tmp_path: Path, access: str, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = random_pixels((2, 700, 500), "uint16")
+    for name in ("a", "b"):  # the second image takes over the pool of the first
+        options = {"compression": compression, "predictor": True, "rowsperstrip": 700, "photometric": "minisblack"}
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", pixels, ome=True, metadata={"axes": "CYX"}, **options)
+    flags = ("--output-dir", str(tmp_path / "segment"), "--quiet", "--tile-size", "64", "--min-dimension", "64")
+    files = [str(tmp_path / "a.ome.tif"), str(tmp_path / "b.ome.tif")]
+    assert cli.main([*files, *flags]) == 0
+    from omezarr_proc.plan import sizing
+
+    monkeypatch.setattr(sizing, "_access", lambda geometry, *, spool: (access,) * len(geometry.image.layouts))
+    monkeypatch.setattr(sizing, "SLOT_TARGETS", (1 << 19,))
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    assert cli.main([*files, *flags[2:], "--output-dir", str(tmp_path / access)]) == 0
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+    for name in ("a", "b"):
+        assert digest(tmp_path / access / f"{name}.ome.zarr") == digest(tmp_path / "segment" / f"{name}.ome.zarr")
+    assert sorted(path.name for path in (tmp_path / access).iterdir()) == ["a.ome.zarr", "b.ome.zarr"]

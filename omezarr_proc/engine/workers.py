@@ -91,11 +91,18 @@ class Pool:
     def begin(self, job: Job, spool: int | None = None) -> None:
         """Tell every worker, also those to come, what the next tasks are about.
 
-        spool  descriptor of the spool file, where the job uses one
+        spool  descriptor of the spool file, where the job uses one; the pool closes it
         """
+        self._close_spool()
         self._job, self._spool = job, spool
         for worker in self.workers:
             self._brief(worker)
+
+    def _close_spool(self) -> None:
+        """Let go of the last image's spool file; the workers do when they are told of the next one."""
+        if self._spool is not None:
+            os.close(self._spool)
+            self._spool = None
 
     def _brief(self, worker: Worker) -> None:
         if self._job:
@@ -149,6 +156,7 @@ class Pool:
         self._end(workers, patience)
         self._nursery.close(max(0.2, deadline - time.monotonic()))
         self.arena.close()
+        self._close_spool()
 
     def _end(self, workers: list[Worker], patience: float = 1.0) -> None:
         """Closing its socket is how a worker is told to end; one that is busy ends at once, since nothing half done counts."""
