@@ -1,5 +1,6 @@
 """Box means against tensorstore's, and floats against numpy's float64 mean: by the compiled kernels and by numpy alone, the same bits."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -170,3 +171,12 @@ def test_blocks_of_any_strides_and_byte_order_are_averaged() -> None:
     into = np.zeros((4, 32, 64), "uint16")
     box_mean(plane, 2, into[:, :, ::2])
     np.testing.assert_array_equal(np.moveaxis(into[:, :, ::2], 0, 2), mean(plane, 2))
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_a_stated_byte_order_that_is_the_native_one_takes_the_kernels(dtype: str) -> None:
+    named = np.dtype(dtype).newbyteorder("<" if sys.byteorder == "little" else ">")
+    block, out = pixels(dtype, 40, 50, 1, 7).astype(dtype).view(named), np.empty((1, 20, 25), dtype)
+    assert _kernels.box_mean(block, 2, out)
+    np.testing.assert_array_equal(out[0], ts.downsample(ts.array(block.view(dtype)), [2, 2, 1], "mean").read().result()[..., 0])

@@ -196,8 +196,11 @@ static Kernel choose(char from, char to, Py_ssize_t d) {
     }
 }
 
+/* numpy names the byte order of some arrays though it is the native one; the types that have kernels are as large either way. */
 static char format_of(const Py_buffer *view) {
-    return view->format && view->format[0] && !view->format[1] ? view->format[0] : 0;
+    const char *format = view->format ? view->format : "";
+    if (*format == (PY_LITTLE_ENDIAN ? '<' : '>')) format++;
+    return format[0] && !format[1] ? format[0] : 0;
 }
 
 static int aligned(const Py_buffer *view, Py_ssize_t outer, Py_ssize_t inner) {

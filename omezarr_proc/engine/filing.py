@@ -55,62 +55,66 @@ class Filing:
 
     def __init__(self) -> None:
         """Threads are started when there is work for them."""
-        self._change = threading.Condition()
+        lock = threading.Lock()
+        self._work_there, self._room_there = threading.Condition(lock), threading.Condition(lock)
         self._queues: dict[str, deque[_File]] = {}
         self._idle_folders: deque[str] = deque()  # with files, and no thread working on them
         self._bytes = 0
-        self._threads = self._waiting = 0
+        self._threads = self._free = 0  # all, and those that have nothing to do
 
     def put(self, folder: str, size: int, write: Callable[[], None], ticket: Ticket) -> None:
         """Let `write`, which makes a file of `size` bytes in `folder`, be called by a thread. Waits while too many bytes are queued."""
         ticket.add()
-        with self._change:
+        file = _File(write, size, ticket)
+        with self._room_there:
             while self._bytes and self._bytes + size > QUEUE_BYTES:
-                self._change.wait()
-            self._bytes += size
-            queue = self._queues.get(folder)
-            if queue is None:
-                self._queues[folder] = queue = deque()
+                self._room_there.wait()
+            if folder in self._queues:
+                self._bytes += size
+                self._queues[folder].append(file)
+                return
+            if len(self._idle_folders) >= self._free and self._threads < MAX_THREADS:
+                self._start_thread()
+            if self._threads:
+                self._bytes += size
+                self._queues[folder] = deque([file])
                 self._idle_folders.append(folder)
-                if self._waiting:
-                    self._change.notify_all()
-                elif self._threads < MAX_THREADS:
-                    self._start_thread()
-            queue.append(_File(write, size, ticket))
-            alone = not self._threads
-        if alone:
-            self._idle_folders.popleft()
-            self._empty(folder)
+                self._work_there.notify()
+                return
+        self._write(file)
 
     def _start_thread(self) -> None:
         with contextlib.suppress(RuntimeError):  # no more allowed: those that there are will do, or the caller itself
             threading.Thread(target=self._work, daemon=True).start()
             self._threads += 1
+            self._free += 1
 
     def _work(self) -> None:
         while True:
-            with self._change:
+            with self._work_there:
                 while not self._idle_folders:
-                    self._waiting += 1
-                    self._change.wait()
-                    self._waiting -= 1
+                    self._work_there.wait()
+                self._free -= 1
                 folder = self._idle_folders.popleft()
-            self._empty(folder)
+            while file := self._next(folder):
+                self._write(file)
+                with self._room_there:
+                    self._bytes -= file.size
+                    self._room_there.notify()
 
-    def _empty(self, folder: str) -> None:
-        while True:
-            with self._change:
-                queue = self._queues[folder]
-                if not queue:
-                    del self._queues[folder]
-                    return
-                file = queue.popleft()
-            error = None
-            try:
-                file.write()
-            except Exception as raised:  # goes to the main process with the task's ticket
-                error = raised
-            with self._change:
-                self._bytes -= file.size
-                self._change.notify_all()
-            file.ticket.settle(error)
+    def _next(self, folder: str) -> _File | None:
+        """The next file of a folder; without one the folder is given up, and the thread is free."""
+        with self._work_there:
+            if queue := self._queues[folder]:
+                return queue.popleft()
+            del self._queues[folder]
+            self._free += 1
+            return None
+
+    def _write(self, file: _File) -> None:
+        error = None
+        try:
+            file.write()
+        except Exception as raised:  # goes to the main process with the task's ticket
+            error = raised
+        file.ticket.settle(error)
