@@ -161,7 +161,7 @@ class _Parser(argparse.ArgumentParser):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Within, SIGTERM raises Terminated and SIGINT KeyboardInterrupt in the main thread, once.
+    """Within, SIGTERM raises Terminated and SIGINT KeyboardInterrupt in the main thread, once; from then on both are ignored.
 
     Without a handler process 1 would ignore SIGTERM. A way out that is stuck (in storage, in a callback that swallowed the exception) is
     cut short after STOP_SECONDS: what is finished is on record at any time, and no worker outlives this process.
@@ -187,7 +187,7 @@ def signals_raise() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if forced else handler)  # what is left is the interpreter's own end
         for timer in forced:
             timer.cancel()
 

@@ -23,15 +23,36 @@ SANDBOX = TOOLS / "in_cgroup.sh"
 MARK = "OMEZARR_PROC_TEST_RUN"
 # Many small chunks, so that there are many moments.
 FLAGS = ("--tile-size", "128", "--quiet")
-# The program with a record that is written every 30 ms instead of every 2 s, so that a run of a second has something to go on from.
+# The program with a record that is written every 30 ms instead of every 2 s, so that a run of a second has something to go on from,
+# and paced, so that a moment in the middle is still there when a busy machine has noticed it.
 EAGER = """
-import sys
+import sys, time
 from omezarr_proc.cli import main
 from omezarr_proc.store.record import Record
+add = Record.add
+def paced(record, units):
+    time.sleep(0.01)
+    add(record, units)
+Record.add = paced
 Record.open.__func__.__defaults__ = (0.03,)
 sys.exit(main())
 """
 EAGER_COMMAND = (sys.executable, "-c", EAGER)
+# The program that dies as soon as it has noted ten times on disk what is finished.
+DYING = """
+import itertools, os, signal, sys
+from omezarr_proc.cli import main
+from omezarr_proc.store.record import Record
+add, times = Record.add, itertools.count(1)
+def last(record, units):
+    add(record, units)
+    if next(times) == 10:
+        record.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+Record.add = last
+sys.exit(main())
+"""
+DYING_COMMAND = (sys.executable, "-c", DYING)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 needs_shared = pytest.mark.skipif(not SANDBOX.exists(), reason="needs the shared tools beside the repository")

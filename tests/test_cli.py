@@ -223,11 +223,15 @@ def test_sigterm_unwinds_and_is_143_and_a_second_one_cannot_break_the_way_out(fo
             os.kill(os.getpid(), signal.SIGTERM)
             unwound.append(True)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     engine.action = action
-    assert cli.main(arguments(folders)) == 143
+    try:
+        assert cli.main(arguments(folders)) == 143
+        os.kill(os.getpid(), signal.SIGTERM)  # while the interpreter ends
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert unwound == [True]
-    assert signal.getsignal(signal.SIGTERM) == before
     assert capsys.readouterr().err == "omezarr-proc: stopped by SIGTERM\n"
 
 

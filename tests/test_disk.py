@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from runs import (
+    EAGER_COMMAND,
     FLAGS,
     ROOT,
     TOOLS,
@@ -81,7 +82,7 @@ def test_read_only_output(stack_run: Reference, tmp_path: Path) -> None:
 
 def test_output_that_vanishes_is_an_error_and_does_not_come_back_half_filled(stack_run: Reference, tmp_path: Path) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
-    with Program([stack_run.source, "--output-dir", out, *FLAGS]) as program:
+    with Program([stack_run.source, "--output-dir", out, *FLAGS], EAGER_COMMAND) as program:
         assert program.wait_for(lambda: files_in(out) > 30)
         out.rename(elsewhere)
         status, text = program.finish()

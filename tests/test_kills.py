@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from runs import (
+    DYING_COMMAND,
     EAGER_COMMAND,
     FLAGS,
     Program,
@@ -68,7 +69,8 @@ def test_workers_killed_one_after_another_end_in_a_clear_error(slide_run: Refere
             if not program.wait_for(program.workers):
                 break
             for pid in program.workers():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         status, text = program.finish()
         assert program.left() == {}
     last = text.splitlines()[-1]
@@ -81,7 +83,7 @@ def test_workers_killed_one_after_another_end_in_a_clear_error(slide_run: Refere
 
 
 def test_the_process_that_forks_the_workers_killed(slide_run: Reference, tmp_path: Path) -> None:
-    with Program([slide_run.source, "--output-dir", tmp_path, *FLAGS]) as program:
+    with Program([slide_run.source, "--output-dir", tmp_path, *FLAGS], EAGER_COMMAND) as program:
         assert program.wait_for(lambda: files_in(tmp_path) > 20)
         nursery, workers = program.nursery(), program.workers()
         assert nursery is not None
@@ -94,8 +96,8 @@ def test_the_process_that_forks_the_workers_killed(slide_run: Reference, tmp_pat
 
 
 def test_everything_killed_at_once(stack_run: Reference, tmp_path: Path) -> None:
-    with Program([stack_run.source, "--output-dir", tmp_path, *FLAGS]) as program:
-        program.wait_for(lambda: files_in(tmp_path) > 10)
+    with Program([stack_run.source, "--output-dir", tmp_path, *FLAGS], EAGER_COMMAND) as program:
+        assert program.wait_for(lambda: files_in(tmp_path) > 10)
         for pid in [program.process.pid, *program.workers()]:
             os.kill(pid, signal.SIGKILL)
         program.finish()
@@ -107,11 +109,11 @@ def test_everything_killed_at_once(stack_run: Reference, tmp_path: Path) -> None
 @pytest.mark.parametrize(("first", "second"), [(("1024", "2"), ("150", "1")), (("150", "1"), ("1024", "2"))], ids=["less", "more"])
 def test_finished_with_another_plan(stack_run: Reference, tmp_path: Path, first: tuple[str, str], second: tuple[str, str]) -> None:
     flags = ("--memory-limit-mb", first[0], "--max-workers", first[1])
-    with Program([stack_run.source, "--output-dir", tmp_path, *FLAGS, *flags], EAGER_COMMAND) as program:
-        assert program.wait_for(lambda: files_in(tmp_path) > 60)
-        program.process.kill()
-        program.finish()
-    stack_run.check_nothing_published(tmp_path)
+    with Program([stack_run.source, "--output-dir", tmp_path, *FLAGS, *flags], DYING_COMMAND) as program:
+        status, text = program.finish()
+        assert status == -signal.SIGKILL, text
+        assert program.left() == {}
+    assert not (tmp_path / "stack.ome.zarr").exists()
     status, text = run(stack_run.source, "--output-dir", tmp_path, *FLAGS[:2], "--memory-limit-mb", second[0], "--max-workers", second[1])
     assert status == 0
     assert "goes on with what an earlier run has finished" in text
@@ -123,7 +125,7 @@ def test_a_finished_dataset_is_replaced_whole_or_not_at_all(slide_run: Reference
     old = run(slide_run.source, "--output-dir", tmp_path, "--tile-size", "512")
     assert old[0] == 0
     before = (tmp_path / "slide.ome.zarr/zarr.json").read_bytes()
-    with Program([slide_run.source, "--output-dir", tmp_path, *FLAGS]) as program:
+    with Program([slide_run.source, "--output-dir", tmp_path, *FLAGS], EAGER_COMMAND) as program:
         assert program.wait_for(lambda: files_in(tmp_path / ".slide.ome.zarr.partial") > 30)
         program.process.kill()
         program.finish()

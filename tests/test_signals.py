@@ -88,7 +88,7 @@ def test_ctrl_c_on_a_terminal_goes_to_all_processes_and_shows_one_line(stack_run
 
 
 def test_a_second_signal_on_the_way_out_changes_nothing(stack_run: Reference, tmp_path: Path) -> None:
-    with Program([stack_run.source, "--output-dir", tmp_path, *FLAGS]) as program:
+    with Program([stack_run.source, "--output-dir", tmp_path, *FLAGS], EAGER_COMMAND) as program:
         assert program.wait_for(lambda: files_in(tmp_path) > 40)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             program.process.send_signal(number)
