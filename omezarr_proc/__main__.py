@@ -1,13 +1,19 @@
-"""`python -m omezarr_proc`."""
+"""`python -m omezarr_proc` and the command `omezarr-proc`."""
 
 import os
 import sys
+from typing import NoReturn
 
 from omezarr_proc.cli import main
 
-if __name__ == "__main__":
+
+def run() -> NoReturn:
+    """Run the command line and end the process."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # nothing here needs more, and where no thread is allowed it sends SIGINT
     status = main()
-    if status:
-        sys.stdout.flush()
-        os._exit(status)  # python would wait for threads of libraries, which may be stuck in storage
+    sys.stdout.flush()
+    os._exit(status)  # python would tear down every module, and wait for threads of libraries, which may be stuck in storage
+
+
+if __name__ == "__main__":
+    run()

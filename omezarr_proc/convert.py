@@ -36,7 +36,7 @@ from omezarr_proc.store.record import Record
 from omezarr_proc.validate import refuse_wrong
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
-OUTPUT_VERSION = 1
+OUTPUT_VERSION = 2
 
 # Kills in a row before anything was finished, and deaths of workers with one plan, after which the smallest plan is given up.
 _MOST_STALLED = 3

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,12 +40,14 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
 
     deadline  when to stop in good order, as time.monotonic() counts
     """
-    from omezarr_proc.engine.nursery import Nursery
+    from omezarr_proc.engine.nursery import EXECUTED_BYTES, Nursery
 
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)  # before our own processes are part of what is in use
     if deadline is not None:
         deadline -= min(STOP_SECONDS / min(1.0, limits.cpus), (deadline - time.monotonic()) / 2)
-    nursery = Nursery()  # its imports go on while ours do
+    nursery = Nursery()  # before zarr's threads are there; one that is started by exec imports while we do
+    if not nursery.forked:
+        limits = replace(limits, memory_bytes=limits.memory_bytes - EXECUTED_BYTES)
     from omezarr_proc.engine.workers import Pool
 
     pool = Pool(nursery, deadline)

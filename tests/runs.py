@@ -127,14 +127,7 @@ class Program:
 
     def nursery(self) -> int | None:
         """The nursery's process id."""
-        return next(
-            (
-                pid
-                for pid, words in processes(self.mark).items()
-                if "omezarr_proc.engine.nursery" in words and self._parent(pid) == self.process.pid
-            ),
-            None,
-        )
+        return next((pid for pid in processes(self.mark) if self._parent(pid) == self.process.pid), None)
 
     def workers(self) -> list[int]:
         """The workers' process ids."""

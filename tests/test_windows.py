@@ -152,7 +152,7 @@ def test_sampled_planes_are_an_even_choice_within_the_bound(size_t: int, size_z:
 def test_sampled_planes_see_every_z_of_a_time_series() -> None:
     planes = sampled_planes(64, 8, 1000, 1000)
     assert {z for _, z in planes} == set(range(8))
-    assert sampled_planes(1, 60, 2000, 2000) == tuple((0, z) for z in range(4, 60, 8))
+    assert sampled_planes(1, 60, 2000, 2000) == ((0, 15), (0, 45))
 
 
 @pytest.mark.parametrize("dtype", DTYPES[:4])

@@ -18,6 +18,7 @@ import pytest
 import tifffile
 from runs import ROOT, Program, sandbox, sandboxed, slide
 
+from omezarr_proc.engine import nursery
 from omezarr_proc.engine.nursery import Nursery, NurseryError
 from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, Written
 from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError
@@ -27,6 +28,12 @@ from omezarr_proc.plan.pyramid import Band, Pass, make_frames, make_levels
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.tiff.images import open_images
+
+
+@pytest.fixture(autouse=True)
+def no_fork_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever threads there are, the nursery is started by exec; runs of the program itself fork it."""
+    monkeypatch.setattr(nursery, "_single_threaded", lambda: False)
 
 
 @pytest.fixture
@@ -228,10 +235,10 @@ def test_what_a_worker_inherits_and_what_it_is(pool: Pool, tmp_path: Path) -> No
             os.kill(worker.pid, signal.SIGINT)
         time.sleep(0.1)
         assert all(not gone(worker.pid) for worker in pool.workers)
-        nursery = psutil.Process(pool.pids()[0])
-        assert nursery.num_threads() == 1
-        assert str(tmp_path / "held") not in {file.path for file in nursery.open_files()}
-        assert os.getpgid(nursery.pid) != os.getpgid(0)
+        parent = psutil.Process(pool.pids()[0])
+        assert parent.num_threads() == 1
+        assert str(tmp_path / "held") not in {file.path for file in parent.open_files()}
+        assert os.getpgid(parent.pid) != os.getpgid(0)
 
 
 def test_tokens_do_not_reach_the_nursery(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,9 +360,49 @@ def test_nursery_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*args: object, **more: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(os, "posix_spawn", refuse)
     with pytest.raises(NurseryError, match="cannot start a process: Resource temporarily unavailable"):
         Nursery()
+
+
+HOLDING = """
+import os, socket, sys, threading
+hold, (_, _) = open(sys.argv[1], "w"), socket.socketpair()
+os.set_inheritable(hold.fileno(), True)
+if sys.argv[2] == "threads":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+from omezarr_proc.engine.nursery import Nursery
+from omezarr_proc.engine.workers import Pool
+pool = Pool(Nursery())
+pool.resize(1)
+print(*pool.pids(), flush=True)
+sys.stdin.readline()
+pool.close()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("blas", ["1", "2"])
+@pytest.mark.parametrize("threads", ["threads", "none"])
+def test_forked_where_there_is_one_thread_and_nothing_is_inherited_either_way(tmp_path: Path, threads: str, blas: str) -> None:
+    command = [sys.executable, "-c", HOLDING, str(tmp_path / "held"), threads]
+    environ = os.environ | {"OPENBLAS_NUM_THREADS": blas}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ, cwd=ROOT) as program:
+        assert program.stdout is not None
+        pids = [int(word) for word in program.stdout.readline().split()]
+        forked = Path(f"/proc/{pids[0]}/cmdline").read_bytes() == Path(f"/proc/{program.pid}/cmdline").read_bytes()
+        assert forked == (threads == "none" and (blas == "1" or os.cpu_count() == 1))
+        assert os.readlink(f"/proc/{pids[0]}/fd/0") == os.devnull
+        assert soon(lambda: Path(f"/proc/{pids[1]}/oom_score_adj").read_text() == "1000\n")
+        time.sleep(0.1)
+        for pid in pids:
+            assert os.getpgid(pid) == pids[0]
+            files = {os.readlink(link).partition(":")[0] for link in Path(f"/proc/{pid}/fd").iterdir() if int(link.name) > 2}
+            assert files == ({"socket"} if pid == pids[0] else {"socket", "/memfd"})
+            assert len([link for link in Path(f"/proc/{pid}/fd").iterdir() if os.readlink(link).startswith("socket:")]) == 1
+        assert psutil.Process(pids[0]).num_threads() == 1
+        program.communicate("\n", timeout=10)
+    assert all(gone(pid) for pid in pids)
 
 
 def test_a_fork_that_fails_is_an_error_for_the_first_worker_and_a_warning_for_others(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

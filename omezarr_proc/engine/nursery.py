@@ -1,8 +1,9 @@
 """The nursery: a small clean process that forks the workers.
 
-The main process starts it by exec at the beginning of a run, so it is single-threaded whatever the caller has running (OpenBLAS, zarr's
-event loop, an earlier Lambda invocation), and it imports what workers need while the main process reads settings and metadata. Workers
-forked from it start in milliseconds, share its memory, and replacements come from the same state as the first ones.
+The main process starts it at the beginning of a run: by fork while it has no thread beside its first, which saves the imports a second
+time; else by exec, since a fork could deadlock (the caller has threads, or zarr's event loop is there since an earlier Lambda invocation).
+So the nursery is single-threaded either way. Workers forked from it start in milliseconds, share its memory, and replacements come from the
+same state as the first ones.
 
 Nobody outlives the main process, even one killed by SIGKILL while everybody is busy: each worker's socket has its only other end there,
 and a thread in the worker waits for its hang-up; the nursery itself ends when its own socket does.
@@ -15,16 +16,17 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 from omezarr_proc.errors import ProcError
 
 _RECORD = struct.Struct("<ci")  # request or answer, process id or exit status
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from omezarr_proc.engine.nursery import serve; serve(int(sys.argv[1]))"
+EXECUTED_BYTES = 9 << 20  # what a nursery started by exec needs more than a forked one, which shares it with the main process
 CANNOT_START = 71  # a worker's exit status where the system denies it what it needs (EX_OSERR of sysexits.h)
 _SECRETS = ("SESSION_TOKEN", "REFRESH_TOKEN")
 
@@ -38,30 +40,22 @@ class NurseryGoneError(NurseryError):
 
 
 class Nursery:
-    """The main process's side."""
+    """The main process's side.
+
+    pid     the nursery's process id
+    forked  whether it shares the main process's pages
+    """
 
     def __init__(self) -> None:
-        """Start the nursery; it answers when its imports are done, requests may be sent before."""
+        """Start the nursery; requests may be sent before it has finished its imports. Raises NurseryError."""
         self._socket, child = socket.socketpair()
-        # One BLAS thread: the nursery must stay single-threaded to be forked.
-        env = {k: v for k, v in os.environ.items() if k not in _SECRETS} | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         try:
             with child:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-c", _BOOT, str(child.fileno()), *sys.path],
-                    env=env,
-                    pass_fds=(child.fileno(),),
-                    stdin=subprocess.DEVNULL,
-                    process_group=0,  # Ctrl-C goes to the main process alone, which decides
-                )
+                self.forked = _may_fork()
+                self.pid = _forked(child.fileno()) if self.forked else _executed(child.fileno())
         except OSError as error:
             self._socket.close()
             raise NurseryError(f"cannot start a process: {error.strerror}") from error
-
-    @property
-    def pid(self) -> int:
-        """The nursery's process id."""
-        return self._process.pid
 
     def fork(self, memory: int) -> tuple[int, Connection]:
         """A new worker that maps the memory behind the descriptor `memory`: its process id and our end of its socket."""
@@ -95,21 +89,66 @@ class Nursery:
     def close(self, patience: float = 1.0) -> None:
         """End the nursery and whatever worker is left, within `patience` seconds, then by force."""
         self._socket.close()
+        if not self._ended(patience):
+            os.kill(self.pid, signal.SIGKILL)
+            self._ended(0.2)
+
+    def _ended(self, patience: float) -> bool:
+        deadline = time.monotonic() + patience
+        with contextlib.suppress(ChildProcessError):  # seen before
+            while not os.waitpid(self.pid, os.WNOHANG)[0]:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.002)
+        return True
+
+
+def _may_fork() -> bool:
+    """Whether this process has one thread, counting those that Python does not know, also with all imported that workers need."""
+    if not _single_threaded():
+        return False
+    import omezarr_proc.engine.worker  # noqa: F401
+
+    return _single_threaded()  # numpy's BLAS may have started some
+
+
+def _single_threaded() -> bool:
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:  # not told here
+        return False
+
+
+def _forked(fd: int) -> int:
+    gc.freeze()  # the children share these pages as long as no collector touches them
+    pid = os.fork()
+    if pid == 0:
         try:
-            self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.2)
+            os.setpgid(0, 0)  # Ctrl-C goes to the main process alone, which decides
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            serve(fd)
+        finally:
+            os._exit(1)
+    return pid
 
 
-def serve(fd: int) -> None:
-    """The nursery process: fork a worker for each request until the main process closes the socket `fd`."""
+def _executed(fd: int) -> int:
+    os.set_inheritable(fd, True)
+    # One BLAS thread: the nursery must stay single-threaded to be forked.
+    env = {k: v for k, v in os.environ.items() if k not in _SECRETS} | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    return os.posix_spawn(sys.executable, [sys.executable, "-c", _BOOT, str(fd), *sys.path], env, file_actions=actions, setpgroup=0)
+
+
+def serve(fd: int) -> NoReturn:
+    """The nursery process: fork a worker for each request until the main process closes the socket `fd`. Nothing else is left open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import omezarr_proc.engine.worker  # noqa: F401  what every worker needs, once for all
+    os.closerange(3, fd)
+    os.closerange(fd + 1, os.sysconf("SC_OPEN_MAX"))
+    import omezarr_proc.engine.worker  # noqa: F401
 
-    gc.collect()
-    gc.freeze()  # the workers share these pages as long as no collector touches them
+    gc.freeze()
     children = _Children()
     with contextlib.suppress(OSError), socket.socket(fileno=fd) as requests:
         while True:

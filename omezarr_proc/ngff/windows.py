@@ -28,7 +28,7 @@ Extremes = tuple[float, float]
 BINS = 1 << 16
 PERMILLE = (1, 999)  # the 0.1 and the 99.9 percentile
 LEVEL_PIXELS = 4_000_000  # windows are read from the first level with at most so many pixels a plane
-SAMPLED_PIXELS = 32_000_000  # of a channel, as far as whole planes allow: a fraction of a second to decode and count
+SAMPLED_PIXELS = 8_000_000  # of a channel, as far as whole planes allow: tens of milliseconds to decode and count
 _STRIP = 1 << 18  # values counted at once: numpy's bincount makes 8 bytes of each
 
 
@@ -80,7 +80,7 @@ def window_level(levels: Sequence[Sized]) -> int:
 def sampled_planes(size_t: int, size_z: int, height: int, width: int) -> tuple[tuple[int, int], ...]:
     """The (t, z) of the planes of `height` x `width` pixels that make the percentiles: every n-th of all, from the middle of the first n.
 
-    n is the least that keeps a channel's pixels to 32 million, and shares no factor with `size_z` where there are several t: else each t
+    n is the least that keeps a channel's pixels to 8 million, and shares no factor with `size_z` where there are several t: else each t
     would be seen at the same few z.
     """
     n = max(1, -(-size_t * size_z * height * width // SAMPLED_PIXELS))

@@ -17,9 +17,10 @@ from omezarr_proc.plan.pyramid import Frames, Level, Pass, ceil_div, slot_levels
 
 MB = 1 << 20
 
-# Measured on Linux with Python 3.11 to 3.13: private memory of the main process with zarr imported, of the nursery, and of an idle worker.
+# Measured on Linux with Python 3.11 to 3.13: private memory of the main process with zarr imported, of a nursery that was forked from it,
+# and of an idle worker.
 MAIN_BYTES = 48 * MB
-NURSERY_BYTES = 30 * MB
+NURSERY_BYTES = 22 * MB
 WORKER_BYTES = 13 * MB
 # Kept free beside the projection: kernel memory, page tables, what the allocators do not give back.
 RESERVE_BYTES = 24 * MB

@@ -8,6 +8,7 @@ and tell more than wall time where the machine does other things too.
 """
 
 import argparse
+import compileall
 import contextlib
 import ctypes
 import json
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import omezarr_proc
 from omezarr_proc.profiling.sampling import Sampler
 from tests.benchmarks import inputs, peers
 from tests.benchmarks.inputs import CASES, Case
@@ -165,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scratch", type=Path, default=Path("/dev/shm"), help="a tmpfs")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
+    compileall.compile_dir(Path(omezarr_proc.__file__).parent, quiet=1)  # as an installed package is
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     results = []
     with tempfile.TemporaryDirectory(dir=chosen.scratch, prefix="omezarr_proc-") as scratch:
