@@ -32,15 +32,21 @@ def play(schedule: Schedule, workers: int, seed: int) -> Iterator[tuple[str, Tas
         schedule.done(task)
         unstored += [] if isinstance(task, Load) else [task]
         while unstored and (rng.random() < 0.5 or not busy):
-            if band := schedule.stored(unstored.pop(rng.randrange(len(unstored)))):
-                yield "stored", Whole(schedule.stage, 0, band)
+            if complete := schedule.stored(unstored.pop(rng.randrange(len(unstored)))):
+                yield "stored", Whole(schedule.stage, 0, complete)
 
 
 @given(
-    st.integers(1, 700), st.integers(1, 700), st.integers(0, 2), st.integers(1, 3), st.integers(1, 4), st.booleans(), st.integers(0, 999)
+    st.integers(1, 700),
+    st.integers(1, 700),
+    st.integers(0, 2),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.integers(0, 999),
 )
 def test_every_tile_is_loaded_then_written_once(
-    height: int, width: int, steps: int, slots: int, workers: int, whole: bool, seed: int
+    height: int, width: int, steps: int, slots: int, workers: int, whole: int, seed: int
 ) -> None:
     levels = make_levels(height, width, 1, steps + 1, 1)
     stage = Pass(None, 1, 0, len(levels) - 1, TILE << (len(levels) - 1), 2 * TILE << (len(levels) - 1))
@@ -52,16 +58,20 @@ def test_every_tile_is_loaded_then_written_once(
     stored: list[Band] = []
     for event, task in play(schedule, workers, seed):
         if event == "stored":
-            assert task.band in loaded and task.band not in open_slots.values()
-            stored.append(task.band)
+            assert isinstance(task, Whole)
+            assert all(band in loaded and band not in open_slots.values() for band in task.bands)
+            stored += task.bands
             continue
         assert isinstance(task, (Load, Write, Whole))
         if event == "start":
-            assert open_slots.setdefault(task.slot, task.band) == task.band, "two bands in one slot"
+            first = task.band if isinstance(task, Load) else task.bands[0]
+            assert open_slots.setdefault(task.slot, first) == first, "two bands in one slot"
         if isinstance(task, Whole):
+            assert 1 <= len(task.bands) <= whole
             if event == "end":
-                assert task.band not in loaded
-                loaded[task.band] = [task.band.rect]
+                for band in task.bands:
+                    assert band not in loaded
+                    loaded[band] = [band.rect]
                 del open_slots[task.slot]
         elif isinstance(task, Load):
             assert (task.band, 0) not in ended

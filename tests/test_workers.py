@@ -60,7 +60,7 @@ def begin(pool: Pool, job: tuple[Job, Pass, Band], workers: int = 1) -> Whole:
     pool.arena.resize(4 << 20)
     pool.resize(workers)
     pool.begin(job[0])
-    return Whole(job[1], 0, job[2])
+    return Whole(job[1], 0, (job[2],))
 
 
 def answers(pool: Pool, count: int) -> list[object]:
@@ -90,7 +90,7 @@ def soon(ready: Callable[[], object], seconds: float = 1.0) -> bool:
 def test_a_task_is_answered_when_it_is_encoded_and_when_it_is_stored(pool: Pool, job, tmp_path: Path) -> None:
     pool.submit(*first(pool, begin(pool, job)))
     written, stored = answers(pool, 2)
-    assert isinstance(written, Written)
+    assert isinstance(written, WholeWritten)
     assert isinstance(stored, Stored)
     assert sum(path.stat().st_size for path in (tmp_path / "staging").rglob("*") if path.is_file()) == written.bytes
 

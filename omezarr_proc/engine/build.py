@@ -1,6 +1,6 @@
 """The levels of one dataset out of bands, pass by pass; what is finished is recorded and not done again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from loguru import logger
@@ -83,7 +83,7 @@ class Build:
             run_tasks(self.pool, [Spool(frame)], lambda task, counted: None)
             self._run_bands(plan, stage, of_frame)
 
-    def _run_bands(self, plan: Plan, stage: Pass, todo: Iterable[Band]) -> None:
+    def _run_bands(self, plan: Plan, stage: Pass, todo: Sequence[Band]) -> None:
         g, channels = self.geometry, self.geometry.frames.channels
         lines = cut_lines(g, plan, stage)
 
@@ -97,18 +97,19 @@ class Build:
             g.tile,
             parts,
             batch=max(1, _WRITE_BYTES // (g.tile**2 * g.itemsize * channels)),
-            whole=plan.whole,
+            whole=max(1, min(_WRITE_BYTES // plan.slot_bytes, len(todo) // (8 * plan.workers))) if plan.whole else 0,
             sticky=stage.source is None and "stream" in plan.access,
         )
         self._open.clear()
-        run_pass(self.pool, schedule, self._encoded, lambda band: self._stored(stage, band))
+        run_pass(self.pool, schedule, self._encoded, lambda bands: self._stored(stage, bands))
 
-    def _encoded(self, task: Write | Whole, written: Written) -> None:
-        self._open.setdefault(task.band, []).append(written)
+    def _encoded(self, task: Write | Whole, written: Sequence[Written]) -> None:
+        for band, part in zip(task.bands, written, strict=True):
+            self._open.setdefault(band, []).append(part)
         self.report.advance(sum(rect.height * rect.width for rect in _written(task, self.geometry.tile)) * self.geometry.frames.channels)
 
-    def _stored(self, stage: Pass, band: Band) -> None:
-        units = list(self._units(stage, band, self._open.pop(band)))
+    def _stored(self, stage: Pass, bands: Sequence[Band]) -> None:
+        units = [unit for band in bands for unit in self._units(stage, band, self._open.pop(band))]
         self.record.add(units)
         for unit in units:
             self._finish(unit)
@@ -132,7 +133,7 @@ class Build:
 def _written(task: Write | Whole, tile: int) -> Iterator[Rect]:
     """The pixels that a task has stored, as rectangles of its levels."""
     if isinstance(task, Whole):
-        yield from (task.band.at(step) for step in range(task.stage.last - task.stage.first + 1))
+        yield from (band.at(step) for band in task.bands for step in range(task.stage.last - task.stage.first + 1))
         return
     band, tiles = task.band.at(task.step), task.tiles
     yield Rect(tiles.y0 * tile, min(tiles.y1 * tile, band.height), tiles.x0 * tile, min(tiles.x1 * tile, band.width))

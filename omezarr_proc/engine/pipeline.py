@@ -1,10 +1,10 @@
 """Bands through slots with the pool at work: hands out what is ready, takes the answers, never lets a worker run dry."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from omezarr_proc.engine.schedule import Schedule
-from omezarr_proc.engine.tasks import Count, Counted, Load, Reply, Spool, Stored, Task, Whole, Write, Written
+from omezarr_proc.engine.tasks import Count, Counted, Load, Reply, Spool, Stored, Task, Whole, WholeWritten, Write, Written
 from omezarr_proc.engine.workers import Pool, Worker
 from omezarr_proc.plan.pyramid import Band
 
@@ -12,8 +12,13 @@ from omezarr_proc.plan.pyramid import Band
 _AHEAD = 2
 
 
-def run_pass(pool: Pool, schedule: Schedule, on_task: Callable[[Write | Whole, Written], None], on_band: Callable[[Band], None]) -> None:
-    """Work all bands of a pass; calls `on_task` for what was encoded and `on_band` when all files of a band are written.
+def run_pass(
+    pool: Pool,
+    schedule: Schedule,
+    on_task: Callable[[Write | Whole, Sequence[Written]], None],
+    on_bands: Callable[[Sequence[Band]], None],
+) -> None:
+    """Work all bands of a pass; calls `on_task` for what was encoded of each band of a task, `on_bands` when all files of some are written.
 
     Raises what a task failed with, or WorkerDiedError; then no worker is left that could touch a slot or a file.
     """
@@ -21,11 +26,11 @@ def run_pass(pool: Pool, schedule: Schedule, on_task: Callable[[Write | Whole, W
     def note(task: Task, reply: Reply) -> None:
         assert isinstance(task, Load | Write | Whole)  # what a schedule hands out
         if isinstance(reply, Stored):
-            if band := schedule.stored(reply.task):
-                on_band(band)
+            on_bands(schedule.stored(reply.task))
             return
-        if isinstance(reply, Written) and not isinstance(task, Load):
-            on_task(task, reply)
+        if not isinstance(task, Load):
+            assert isinstance(reply, Written | WholeWritten)  # what a worker says of a task that writes
+            on_task(task, reply.bands if isinstance(reply, WholeWritten) else (reply,))
         schedule.done(task)
 
     _run(pool, schedule.next, note, lambda: schedule.finished)

@@ -6,6 +6,7 @@ is free again. Tasks of older bands come first, so slots are returned soon and t
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from omezarr_proc.engine.tasks import Load, Task, Whole, Write
 from omezarr_proc.image import Rect
@@ -14,7 +15,7 @@ from omezarr_proc.plan.pyramid import Band, Pass, ceil_div
 
 @dataclass
 class _Open:
-    """A band that has a slot: what of the present step is still to be handed out and to be answered."""
+    """A band (of a `Whole`, the first) that has a slot: what of the present step is still to be handed out and to be answered."""
 
     band: Band
     slot: int
@@ -29,6 +30,7 @@ class Schedule:
 
     parts   the loads that a band is cut into
     batch   tiles per write task
+    whole   bands that one worker is given as one task; 0: the workers share each band
     sticky  the band's load must go to the worker that has loaded the frame's bands above (a decoder that works as a stream)
     """
 
@@ -38,7 +40,7 @@ class Schedule:
     tile: int
     parts: Callable[[Band], list[Rect]]
     batch: int
-    whole: bool = False
+    whole: int = 0
     sticky: bool = False
     _open: list[_Open] = field(default_factory=list)
     _unstored: dict[Band, int] = field(default_factory=dict)
@@ -51,13 +53,13 @@ class Schedule:
             if entry.ready and self._suits(entry, worker):
                 return self._take(entry)
         if self.slots and not self._exhausted:
-            band = next(self.bands, None)
-            if band is None:
+            taken = tuple(islice(self.bands, self.whole or 1))
+            if not taken:
                 self._exhausted = True
                 return None
-            slot = self.slots.pop()
+            slot, band = self.slots.pop(), taken[0]
             if self.whole:
-                tasks: list[Task] = [Whole(self.stage, slot, band)]
+                tasks: list[Task] = [Whole(self.stage, slot, taken)]
             else:
                 tasks = [Load(self.stage, slot, band, rect) for rect in self.parts(band)]
             entry = _Open(band, slot, self._last_step if self.whole else -1, tasks, len(tasks))
@@ -82,13 +84,14 @@ class Schedule:
         self._open.remove(entry)
         self.slots.append(entry.slot)
 
-    def stored(self, task: Write | Whole) -> Band | None:
-        """Note that the files of `task`, which is done, are written; returns its band when those were the band's last ones."""
-        self._unstored[task.band] -= 1
-        if self._unstored[task.band] or any(entry.band == task.band for entry in self._open):
-            return None
-        del self._unstored[task.band]
-        return task.band
+    def stored(self, task: Write | Whole) -> tuple[Band, ...]:
+        """Note that the files of `task`, which is done, are written; returns the bands that are complete by that."""
+        first = task.bands[0]
+        self._unstored[first] -= 1
+        if self._unstored[first] or any(entry.band == first for entry in self._open):
+            return ()
+        del self._unstored[first]
+        return task.bands
 
     @property
     def finished(self) -> bool:

@@ -43,14 +43,19 @@ class Write:
     step: int
     tiles: Rect
 
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The band, as a `Whole` has them."""
+        return (self.band,)
+
 
 @dataclass(frozen=True)
 class Whole:
-    """A band small enough for one worker: load it, then store all its levels."""
+    """Bands small enough for one worker, one after another in the same slot: load each, then store all its levels."""
 
     stage: Pass
     slot: int
-    band: Band
+    bands: tuple[Band, ...]
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,15 @@ class Written:
 
 
 @dataclass(frozen=True)
+class WholeWritten:
+    """What a `Whole` has made of each of its bands."""
+
+    bands: tuple[Written, ...]
+
+
+@dataclass(frozen=True)
 class Stored:
-    """All files of a `Write` or `Whole` are written; comes at some time after its `Written`."""
+    """All files of a `Write` or `Whole` are written; comes at some time after the first answer."""
 
     task: "Write | Whole"
 
@@ -115,4 +127,4 @@ class Failed:
     trace: str
 
 
-Reply = Written | Counted | Failed | Stored
+Reply = Written | WholeWritten | Counted | Failed | Stored
