@@ -38,7 +38,7 @@ Record.open.__func__.__defaults__ = (0.03,)
 sys.exit(main())
 """
 EAGER_COMMAND = (sys.executable, "-c", EAGER)
-# The program that dies as soon as it has noted ten times on disk what is finished.
+# The program that dies as soon as it has noted three times on disk what is finished.
 DYING = """
 import itertools, os, signal, sys
 from omezarr_proc.cli import main
@@ -46,7 +46,7 @@ from omezarr_proc.store.record import Record
 add, times = Record.add, itertools.count(1)
 def last(record, units):
     add(record, units)
-    if next(times) == 10:
+    if next(times) == 3:
         record.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 Record.add = last

@@ -20,7 +20,7 @@ from runs import ROOT, Program, sandbox, sandboxed, slide
 
 from omezarr_proc.engine import nursery
 from omezarr_proc.engine.nursery import Nursery, NurseryError
-from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, Written
+from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, WholeWritten, Written
 from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError
 from omezarr_proc.errors import OutOfTimeError
 from omezarr_proc.image import Rect
@@ -92,7 +92,7 @@ def test_a_task_is_answered_when_it_is_encoded_and_when_it_is_stored(pool: Pool,
     written, stored = answers(pool, 2)
     assert isinstance(written, WholeWritten)
     assert isinstance(stored, Stored)
-    assert sum(path.stat().st_size for path in (tmp_path / "staging").rglob("*") if path.is_file()) == written.bytes
+    assert sum(path.stat().st_size for path in (tmp_path / "staging").rglob("*") if path.is_file()) == written.bands[0].bytes
 
 
 def first(pool: Pool, task: Whole | Load) -> tuple[Worker, Whole | Load]:
@@ -124,7 +124,7 @@ def test_a_worker_that_dies_idle_is_noticed_and_its_replacement_knows_the_job(po
     pool.resize(2)
     assert gone(dead.pid)  # reaped
     pool.submit(pool.workers[1], task)
-    assert isinstance(answers(pool, 2)[0], Written)
+    assert isinstance(answers(pool, 2)[0], WholeWritten)
 
 
 def test_death_in_the_middle_of_an_answer_is_a_death(pool: Pool) -> None:
@@ -196,11 +196,11 @@ def test_the_nursery_killed_is_replaced(pool: Pool, job) -> None:
     task = begin(pool, job, 1)
     os.kill(pool.pids()[0], signal.SIGKILL)
     pool.submit(*first(pool, task))
-    assert isinstance(answers(pool, 2)[0], Written)  # its worker goes on
+    assert isinstance(answers(pool, 2)[0], WholeWritten)  # its worker goes on
     pool.resize(2)
     assert len(pool.workers) == 2
     pool.submit(pool.workers[1], task)
-    assert isinstance(answers(pool, 2)[0], Written)
+    assert isinstance(answers(pool, 2)[0], WholeWritten)
 
 
 def test_the_deadline_ends_the_waiting(job) -> None:
@@ -262,7 +262,7 @@ def test_started_by_a_caller_with_many_threads_without_warnings(job) -> None:
         pool = Pool(Nursery())
         try:
             pool.submit(*first(pool, begin(pool, job, 2)))
-            assert isinstance(answers(pool, 2)[0], Written)
+            assert isinstance(answers(pool, 2)[0], WholeWritten)
         finally:
             pool.close()
             hold.set()
