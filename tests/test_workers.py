@@ -20,7 +20,7 @@ from runs import ROOT, Program, sandbox, sandboxed, slide
 
 from omezarr_proc.engine import nursery
 from omezarr_proc.engine.nursery import Nursery, NurseryError
-from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, WholeWritten, Written
+from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, WholeWritten
 from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError
 from omezarr_proc.errors import OutOfTimeError
 from omezarr_proc.image import Rect
@@ -149,7 +149,7 @@ def test_resizing_over_dead_workers(pool: Pool, job) -> None:
     pool.resize(0)
     pool.resize(1)
     pool.submit(*first(pool, task))
-    assert isinstance(answers(pool, 1)[0], Written)
+    assert isinstance(answers(pool, 1)[0], WholeWritten)
 
 
 def test_close_leaves_no_process_no_zombie_and_no_descriptor(job) -> None:
