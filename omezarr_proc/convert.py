@@ -94,8 +94,9 @@ class Conversion:
         try:
             chunks = self._chunk_store(geometry, record.staging)
             build = Build(geometry, chunks, self.pool, record, self.report)
+            before = build.percent
             if record.resumed:
-                logger.info(f"{self.image.source}: goes on with what an earlier run has finished ({build.percent} %)")
+                logger.info(f"{self.image.source}: goes on with what an earlier run has finished ({before} %)")
             metadata = _Background(lambda: self._write_metadata(chunks))  # importing zarr takes long beside a small image
             found = self._build(geometry, build, record)
             metadata.result()
@@ -112,7 +113,9 @@ class Conversion:
             self._leave(record, how)
         self.lock.check()
         publish(self.target, self.deadline)
-        return self._summary(geometry, chunks, build, time.monotonic() - began)
+        planes = self.image.size_t * self.image.size_c * self.image.size_z
+        pixels = planes * self.image.height * self.image.width * (100 - before) // 100
+        return self._summary(geometry, chunks, build, time.monotonic() - began, pixels)
 
     def _leave(self, record: Record, how: str) -> None:
         """Note the orderly end, as far as the disk lets us within the time that a stopping container has."""
@@ -170,8 +173,7 @@ class Conversion:
     def _brief_workers(self, geometry: Geometry, build: Build, plan: Plan) -> None:
         planes = geometry.frames.count * geometry.frames.channels
         total = sum(level.height * level.width for level in geometry.levels) * planes
-        self.report.start(self.image.source, total)
-        self.report.advance(total * build.percent // 100)
+        self.report.start(self.image.source, total, done=total * build.percent // 100)
         self.pool.arena.resize(plan.slots * plan.slot_bytes)
         self.pool.resize(plan.workers)
         spool = store.spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
@@ -187,9 +189,8 @@ class Conversion:
         multiscale = ngff.multiscales(self.image, geometry.levels, chunks.axes, self.settings.downsample_method)
         return ngff.root_attributes(multiscale, ngff.omero(self.image, found, geometry.bundled), own, chunks.zarr_format)
 
-    def _summary(self, geometry: Geometry, chunks: ChunkStore, build: Build, seconds: float) -> Summary:
+    def _summary(self, geometry: Geometry, chunks: ChunkStore, build: Build, seconds: float, pixels: int) -> Summary:
         image, base = self.image, geometry.levels[0]
-        planes = image.size_t * image.size_c * image.size_z
         sizes = {"t": image.size_t, "c": image.size_c, "z": image.size_z, "y": base.height, "x": base.width}
         return Summary(
             str(self.target),
@@ -198,7 +199,7 @@ class Conversion:
             sum(chunk_count(level, geometry.frames, geometry.tile, geometry.bundled) for level in geometry.levels),
             build.tally.bytes,
             seconds,
-            planes * image.height * image.width,
+            pixels,
         )
 
 

@@ -20,7 +20,11 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Summary:
-    """One converted image: `shape` of the base level (axes as stored), `pixels` read at full resolution, over all planes and channels."""
+    """One converted image.
+
+    shape   of the base level, axes as stored
+    pixels  read at full resolution in `seconds`, over all planes and channels: without what an earlier run has finished
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -48,8 +52,8 @@ class Report:
         self.skipped: list[tuple[str, str]] = []
         self.failures: list[tuple[str, str]] = []
 
-    def start(self, name: str, total: int, unit: str = "px") -> None:
-        """Begin an image; `total` is in the unit ("px" or "B") of `advance`."""
+    def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
+        """Begin an image; `total`, and what an earlier run has `done` of it, are in the unit ("px" or "B") of `advance`."""
 
     def advance(self, units: int) -> None:
         """Count what is done."""
@@ -110,16 +114,17 @@ class LineReport(Report):
     def __init__(self, clock: Clock = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._name, self._unit, self._total, self._done = "", "", 0, 0
+        self._name, self._unit, self._total, self._done, self._before = "", "", 0, 0, 0
         self._begun = self._said_at = 0.0
         self._said_percent = 0
 
-    def start(self, name: str, total: int, unit: str = "px") -> None:
+    def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image."""
-        self._name, self._unit, self._total, self._done = shown(name), unit, total, 0
+        self._name, self._unit, self._total = shown(name), unit, total
+        self._done = self._before = done
         self._begun = self._said_at = self._clock()
-        self._said_percent = 0
-        logger.debug(f"{self._name}: {quantity(total, unit)} to do")
+        self._said_percent = 100 * done // total if total else 0
+        logger.debug(f"{self._name}: {quantity(total - done, unit)} to do")
 
     def advance(self, units: int) -> None:
         """Count and show what is done."""
@@ -130,7 +135,7 @@ class LineReport(Report):
         if waited < MIN_SECONDS or (percent < self._said_percent + PERCENT_STEP and waited < MAX_SECONDS):
             return
         self._said_at, self._said_percent = now, percent
-        rate = self._done / (now - self._begun)
+        rate = (self._done - self._before) / (now - self._begun)
         left = f", {duration(max(0, self._total - self._done) / rate)} left" if rate else ""
         text = f"{self._name}: {percent} % of {quantity(self._total, self._unit)}, {quantity(rate, self._unit)}/s{left}"
         logger.bind(image=self._name, percent=percent).info(text)
@@ -151,11 +156,11 @@ class BarReport(Report):
         self._stream = stream or sys.stderr
         self._bar: Any = None
 
-    def start(self, name: str, total: int, unit: str = "px") -> None:
+    def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image."""
         self.end()
         self._bar = self._tqdm(
-            total=total, desc=shown(name), unit=unit, unit_scale=True, file=self._stream, leave=False, dynamic_ncols=True
+            total=total, initial=done, desc=shown(name), unit=unit, unit_scale=True, file=self._stream, leave=False, dynamic_ncols=True
         )
 
     def advance(self, units: int) -> None:

@@ -57,6 +57,15 @@ def test_lines_every_five_percent_with_rate_and_remaining_time(lines: list[str])
     assert lines[4] == "a.tif: 25 % of 1 Mpx, 10 kpx/s, 1:15 left"
 
 
+def test_what_an_earlier_run_has_done_counts_in_the_percents_but_not_in_the_rate(lines: list[str]):
+    clock = Clock()
+    report = LineReport(clock)
+    report.start("a.tif", 1_000_000, done=600_000)
+    clock.now += 10
+    report.advance(200_000)
+    assert lines == ["a.tif: 80 % of 1 Mpx, 20 kpx/s, 10.0 s left"]
+
+
 def test_a_line_after_thirty_seconds_at_the_latest(lines: list[str]):
     run(seconds=1000, steps=1000)
     assert len(lines) == pytest.approx(1000 / 30, abs=2)

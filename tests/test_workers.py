@@ -203,6 +203,21 @@ def test_the_nursery_killed_is_replaced(pool: Pool, job) -> None:
     assert isinstance(answers(pool, 2)[0], WholeWritten)
 
 
+def test_a_nursery_that_does_not_answer_is_replaced(job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nursery, "ANSWER_SECONDS", 2.0)
+    pool = Pool(Nursery())
+    try:
+        pool.resize(1)
+        silent = pool.pids()[0]
+        os.kill(silent, signal.SIGSTOP)
+        pool.resize(2)
+        assert len(pool.workers) == 2
+        assert pool.pids()[0] != silent
+        assert soon(lambda: ended(silent))
+    finally:
+        pool.close()
+
+
 def test_the_deadline_ends_the_waiting(job) -> None:
     pool = Pool(Nursery(), time.monotonic() + 1.0)
     try:

@@ -27,6 +27,8 @@ from omezarr_proc.errors import ProcError
 _RECORD = struct.Struct("<ci")  # request or answer, process id or exit status
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from omezarr_proc.engine.nursery import serve; serve(int(sys.argv[1]))"
 EXECUTED_BYTES = 9 << 20  # what a nursery started by exec needs more than a forked one, which shares it with the main process
+# For an answer; one that imports with a quarter of a CPU takes 3.
+ANSWER_SECONDS = 60.0
 CANNOT_START = 71  # a worker's exit status where the system denies it what it needs (EX_OSERR of sysexits.h)
 _SECRETS = ("SESSION_TOKEN", "REFRESH_TOKEN")
 
@@ -49,6 +51,7 @@ class Nursery:
     def __init__(self) -> None:
         """Start the nursery; requests may be sent before it has finished its imports. Raises NurseryError."""
         self._socket, child = socket.socketpair()
+        self._socket.settimeout(ANSWER_SECONDS)
         try:
             with child:
                 self.forked = _may_fork()
@@ -66,7 +69,7 @@ class Nursery:
                 pid = self._answer()
             except OSError as error:
                 ours.close()
-                raise NurseryGoneError(f"the process that starts workers is gone ({error.strerror})") from error
+                raise NurseryGoneError(f"the process that starts workers is gone ({error.strerror or error})") from error
         if pid < 0:
             ours.close()
             raise NurseryError(f"cannot start a worker process: {os.strerror(-pid)} (allow this user more processes or memory)")
