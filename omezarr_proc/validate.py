@@ -1,7 +1,8 @@
 """`validate DATASET...`: whether datasets are whole and right, in Zarr v3 or v2, ours or others'.
 
-Metadata (see `conformance`), every chunk there; with --deep also every chunk decodable and every level made of the one before: a sample of
-its chunks against the exact box mean, or nearest pixel, of that. Exit status: 0 all are right, 1 something is wrong, 2 wrong usage.
+Metadata (see `conformance`), every chunk there; with --deep also every chunk decodable, the extremes of the windows those of level 0, and
+every level made of the one before: a sample of its chunks against the exact box mean, or nearest pixel, of that. Exit status: 0 all are
+right, 1 something is wrong, 2 wrong usage.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("datasets", metavar="DATASET", nargs="+", type=Path, help="folder of an OME-Zarr image")
-    parser.add_argument("--deep", action="store_true", help="decode every chunk, and hold each level against the one before")
+    parser.add_argument("--deep", action="store_true", help="decode every chunk, hold the windows and each level against the pixels")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     arguments = parser.parse_args(argv)
     verdicts = []

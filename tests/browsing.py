@@ -48,6 +48,17 @@ def channels_of(dataset: Path) -> list[Channel]:
     ]
 
 
+def stretch_of(attributes: dict[str, Any]) -> np.ndarray:
+    """A pixel's sides in x and y, in widths of a pixel, by the physical sizes."""
+    image = attributes.get("ome", attributes)["multiscales"][0]
+    meters = {"nanometer": 1e-9, "micrometer": 1e-6}
+    y, x = (
+        scale * meters.get(axis.get("unit"), 1)
+        for scale, axis in zip(image["datasets"][0]["coordinateTransformations"][0]["scale"][-2:], image["axes"][-2:], strict=True)
+    )
+    return np.array([1, y / x])
+
+
 class Page:
     """One browser window with the page in it."""
 
@@ -86,7 +97,7 @@ class Page:
 
     @property
     def stage(self) -> dict[str, str]:
-        """Its own account: state, level, zoom, and x, y of the centre in pixels of level 0."""
+        """Its own account: state, level, zoom, and x, y of the centre in pixels of level 0, in y too as large as they are wide."""
         return dict(self.driver.execute_script("return {...document.getElementById('stage').dataset}"))
 
     @property
@@ -154,16 +165,18 @@ class Page:
             )
         )
         centre, places = places[0], places[1:].astype(int)
-        array: Any = zarr.open_group(dataset, mode="r")[str(level)]
+        group: Any = zarr.open_group(dataset, mode="r")
+        array = group[str(level)]
         # where on the level's grid each screen pixel's centre lies
-        at = (np.array([x, y]) + (places + 0.5 - centre) / 2**zoom) / 2**level
+        stretch = stretch_of(dict(group.attrs))
+        at = (np.array([x, y]) + (places + 0.5 - centre) / 2**zoom) / 2**level / stretch
         height, width = array.shape[-2:]
         tile = array.chunks[-1]
-        inside = ((at > 1) & (at < (width - 1, height - 1))).all(axis=1)
-        screen = 1 / 2**zoom / 2**level  # a screen pixel in pixels of the level
+        screen = 1 / 2**zoom / 2**level / stretch  # a screen pixel in pixels of the level, in x and in y
         snap = SNAP * screen
         # nothing is interpolated across tiles, and their borders are smoothed
-        border = max(screen, 1)
+        border = np.maximum(screen, 1)
+        inside = ((at > border) & (at < (width, height) - border)).all(axis=1)
         inside &= ((at % tile > border) & (at % tile < tile - border)).all(axis=1)
         if not level:  # each pixel is a square; which of two a border belongs to is open
             inside &= (np.abs(at % 1 - 0.5) < 0.49 - snap).all(axis=1)
@@ -175,9 +188,9 @@ class Page:
             *outer, _, _ = array.shape
             selected = {1: (index,), 2: (index, *plane), 3: (*plane[:1], index, *plane[1:])}[len(outer)]
             pixels = array[selected].astype(float)
-            for shift, part in zip([(0, 0), (snap, snap), (snap, -snap), (-snap, snap), (-snap, -snap)], total, strict=True):
+            for corner, part in zip([(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)], total, strict=True):
                 x, y = np.floor(at).astype(int).T
-                values = bilinear(pixels, at - 0.5 + shift) if level else pixels[y, x]
+                values = bilinear(pixels, at - 0.5 + snap * corner) if level else pixels[y, x]
                 part += np.clip((values - channel.start) / (channel.end - channel.start), 0, 1)[:, None] * channel.color
         return places, np.rint(np.minimum(total, 255)).astype(int)
 

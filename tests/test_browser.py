@@ -7,7 +7,7 @@ SCREENSHOTS=FOLDER keeps what was seen.
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,16 +37,25 @@ KEY = {"left": "\ue012", "right": "\ue014", "up": "\ue013", "tab": "\ue004", "sp
 BRIGHTFIELD, FLUORESCENCE = "brightfield.ome.zarr", "fluorescence.ome.zarr"
 
 
-def write(folder: Path, name: str, pixels: np.ndarray, axes: str, windows: list[tuple[float, float]], zarr_format: Any = 3) -> None:
-    """A dataset of two levels (the second by leaving out pixels), made by zarr-python alone."""
+def write(
+    folder: Path,
+    name: str,
+    pixels: np.ndarray,
+    axes: str,
+    windows: list[tuple[float, float]],
+    zarr_format: Any = 3,
+    sizes: Sequence[tuple[float, str | None]] = ((1.0, None), (1.0, None)),
+) -> None:
+    """A dataset of two levels (the second by leaving out pixels), made by zarr-python alone; `sizes`: of a pixel in y and x."""
     colors = ["FF0000", "00FF00", "0000FF", "FFFF00", "FF00FF", "00FFFF"]
     channels = [
         {"label": f"C{i}", "color": colors[i % 6], "active": i < 10, "window": {"min": a, "max": b, "start": a, "end": b}}
         for i, (a, b) in enumerate(windows)
     ]
-    scales = [[1.0] * (len(axes) - 2) + [2.0**k] * 2 for k in (0, 1)]
+    scales = [[1.0] * (len(axes) - 2) + [2.0**k * size for size, _ in sizes] for k in (0, 1)]
     datasets = [{"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": scale}]} for k, scale in enumerate(scales)]
-    image = {"axes": [{"name": axis} for axis in axes], "datasets": datasets, "version": "0.4"}
+    units = [{}] * (len(axes) - 2) + [{"unit": unit} if unit else {} for _, unit in sizes]
+    image = {"axes": [{"name": axis} | unit for axis, unit in zip(axes, units, strict=True)], "datasets": datasets, "version": "0.4"}
     group = zarr.open_group(folder / name, mode="w", zarr_format=zarr_format)
     group.attrs.update({"multiscales": [image], "omero": {"channels": channels}})
     chunks = (1,) * (len(axes) - 2) + (64, 64)
@@ -73,6 +82,10 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder, "negative.ome.zarr", (ramp[:2].astype(np.int16) - 100), "cyx", [(-100, 100), (-100, 50)])
     write(folder, "many.ome.zarr", np.stack([ramp[0] + i for i in range(12)]), "cyx", [(i, 200 + i) for i in range(12)])
     write(folder, "time.ome.zarr", np.stack([(ramp[:2, None] + 40 * t) % 200 for t in range(3)]), "tczyx", [(0, 200), (0, 200)])
+    write(folder, "uneven.ome.zarr", ramp[:, :149, :199], "cyx", [(0, 200), (0, 150), (0, 250)])
+    large = ramp.repeat(3, axis=1).repeat(3, axis=2)
+    write(folder, "high.ome.zarr", large, "cyx", [(0, 200), (0, 150), (0, 250)], sizes=[(1.25, "micrometer"), (500.0, "nanometer")])
+    write(folder, "low.ome.zarr", large, "cyx", [(0, 200), (0, 150), (0, 250)], sizes=[(0.4, "micrometer"), (1.0, "micrometer")])
     write(folder, "damaged.ome.zarr", ramp[:1], "cyx", [(0, 200)])
     (folder / "damaged.ome.zarr" / "0" / "zarr.json").unlink()
     write(folder, "wide.ome.zarr", ramp[:1].astype(np.int64), "cyx", [(0, 200)])
@@ -240,6 +253,34 @@ def test_contrast_and_colour_are_as_set_and_reset(laptop: Page, address: str, ou
 def test_other_datasets_are_shown_in_their_colours(laptop: Page, address: str, output: Path, name: str, colors: int) -> None:
     laptop.open(address, name)
     laptop.expect(output / name, channels_of(output / name), colors=colors)
+
+
+@pytest.mark.parametrize(("name", "side", "unit"), [("high.ome.zarr", 0.5, "µm"), ("low.ome.zarr", 1.0, "µm")])
+def test_pixels_that_are_not_square_are_shown_in_their_form(
+    laptop: Page, address: str, output: Path, name: str, side: float, unit: str
+) -> None:
+    laptop.open(address, name)
+    for level, keys in ((0, ""), (1, "----")):
+        laptop.keys("#stage", *keys)
+        laptop.expect(output / name, channels_of(output / name))
+        length, shown = laptop.text("#length").split()
+        width = laptop.driver.execute_script("return document.getElementById('bar').getBoundingClientRect().width")
+        assert (int(laptop.stage["level"]), shown) == (level, unit)
+        assert width == pytest.approx(float(length) / side * 2 ** float(laptop.stage["zoom"]), abs=0.1)
+
+
+def test_the_picture_ends_where_the_image_does(laptop: Page, address: str) -> None:
+    """Not where its smallest level does, which is drawn below the others: 75 x 100 pixels of 2 x 2."""
+    laptop.open(address, "uneven.ome.zarr")
+    zoom, x, y = (float(laptop.stage[key]) for key in ("zoom", "x", "y"))
+    box = laptop.driver.execute_script("return document.getElementById('canvas').getBoundingClientRect().toJSON()")
+    column, row = int(box["left"] + box["width"] / 2), int(box["top"] + box["height"] / 2)
+    right, bottom = int(column + (199 - x) * 2**zoom), int(row + (149 - y) * 2**zoom)
+    shown = laptop.screenshot()
+    background = shown[row, right + 12]
+    for outside, inside in ((shown[row, right + 2], shown[row, right - 2]), (shown[bottom + 2, column], shown[bottom - 2, column])):
+        assert (outside == background).all()
+        assert (inside != background).any()
 
 
 def test_ten_of_many_channels_are_shown_at_once(laptop: Page, address: str, output: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numcodecs
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from datasets import IMAGES, change, copied, made
 from hypothesis import HealthCheck, given, settings
@@ -126,6 +127,7 @@ BOTH: list[tuple[str, Callable[[Path], None], str, str]] = [
     ("no window", channel(lambda c: c.pop("window")), "omero.channels[1].window", "min, max, start and end"),
     ("no window start", channel(lambda c: c["window"].pop("start")), "omero.channels[1].window", "min, max, start and end"),
     ("an infinite window", channel(lambda c: c["window"].update(end=float("inf"))), "omero.channels[1].window", "min, max, start and end"),
+    ("a huge window", channel(lambda c: c["window"].update(end=10**400)), "omero.channels[1].window", "min, max, start and end"),
     ("an empty window", channel(lambda c: c["window"].update(start=5, end=5)), "omero.channels[1].window", "start is below end"),
     ("no rdefs", flat(lambda a: a["omero"].pop("rdefs")), "omero.rdefs", "shown first"),
     ("defaultZ too high", flat(lambda a: a["omero"]["rdefs"].update(defaultZ=3)), "omero.rdefs.defaultZ", "one of the image"),
@@ -240,6 +242,51 @@ def test_a_level_of_other_pixels_is_found_by_deep(tmp_path: Path, name: str, ind
     assert "every level is the exact 2x2 mean" in finding.rule
     assert ", ".join(f"{axis}={i}" for axis, i in zip(open_dataset(dataset).axes, index, strict=True)) in finding.problem
     assert not verdict.valid
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    ("name", "channel", "flags"),
+    [("rgb", 1, ()), ("stack", 1, ()), ("stack", 0, ("--channel-chunking", "bundled")), ("time", 1, ()), ("float", 0, ())],
+)
+def test_a_window_of_other_extremes_is_found_by_deep(
+    tmp_path: Path, name: str, channel: int, flags: tuple[str, ...], version: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = copied(tmp_path, name, version, *flags)
+    pixels = zarr.open_array(dataset / "0", mode="r")[...].take(channel, axis=open_dataset(dataset).axes.index("c"))
+    low, high = float(pixels.min()), float(pixels.max())
+    where = f"{'ome.' if version == 3 else ''}omero.channels[{channel}].window"
+    for start, end in ((low + 1, high), (low, high - 1), (low - 1, high), (low, high + 1)):
+        flat(lambda a, low=start, high=end: a["omero"]["channels"][channel]["window"].update(min=low, max=high))(dataset)  # type: ignore[misc]
+        assert judge(dataset).valid
+        assert cli.main(["validate", "--deep", str(dataset)]) == 1
+        found, last = capsys.readouterr().out.splitlines()
+        assert f": error: {where}: from {start} to {end}, pixels from {low} to {high} (min and max are the finite extremes" in found
+        assert "WRONG, 1 errors" in last
+
+
+@pytest.mark.parametrize("chunk", [None, b"garbage"])
+def test_of_a_dataset_that_is_not_whole_no_pixel_may_lie_outside_its_window(tmp_path: Path, chunk: bytes | None) -> None:
+    dataset = copied(tmp_path, "stack")
+    (path := dataset / "0/c/1/2/0/1").unlink()
+    if chunk:
+        path.write_bytes(chunk)
+    set_window = lambda **window: channel(lambda c: c["window"].update(window))(dataset)  # noqa: E731
+    set_window(min=-1, max=1e6)
+    assert [finding for finding in judge(dataset, deep=True).findings if "extremes" in finding.rule] == []
+    set_window(min=30000)
+    (finding,) = [finding for finding in judge(dataset, deep=True).findings if "extremes" in finding.rule]
+    assert finding.where == "ome.omero.channels[1].window"
+
+
+def test_pixels_that_are_not_finite_count_for_no_window(tmp_path: Path) -> None:
+    pixels = np.full((1, 70, 70), np.nan, "float32")
+    pixels[0, 3, 4:8] = -np.inf, np.inf, -2.5, 7
+    for sound in (pixels, np.full_like(pixels, np.nan)):
+        source = tmp_path / "nan.tif"
+        tifffile.imwrite(source, sound[0])
+        assert cli.main([str(source), "--output-dir", str(tmp_path), "--initial-downsample", "1", "--existing", "force", "--quiet"]) == 0
+        assert judge(tmp_path / "nan.ome.zarr", deep=True).findings == ()
 
 
 def test_json_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

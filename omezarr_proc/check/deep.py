@@ -1,6 +1,6 @@
-"""The pixels of a dataset judged: every chunk decodes, and every level is made of the one before as its metadata says."""
+"""The pixels of a dataset judged: every chunk decodes, the windows state their extremes, every level is made of the one before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from omezarr_proc.check.conformance import VIEWABLE
 from omezarr_proc.check.dataset import Array, Dataset, first_multiscale
 from omezarr_proc.check.finding import Finding
+from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes
 from omezarr_proc.engine.downsample import box_mean
 from omezarr_proc.plan.limits import read_limits
 from omezarr_proc.store.codec import Codec
@@ -26,12 +27,15 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
     damaged = set()
     with ThreadPoolExecutor(max(1, round(read_limits(0, 0).cpus))) as threads:
         for array in dataset.arrays:
-            found = [finding for finding in _damaged_chunks(dataset.path, array, threads) if finding]
+            looked_at = list(_chunks(dataset, array, threads))
+            found = [chunk for chunk in looked_at if isinstance(chunk, Finding)]
             damaged |= {array.path} if found else set()
             yield from found[:_SHOWN]
             if len(found) > _SHOWN:
                 problem = f"{len(found) - _SHOWN} more of its chunks cannot be decoded"
                 yield Finding("data", array.path, problem, "every chunk can be decoded")
+            if measured := [chunk for chunk in looked_at if isinstance(chunk, dict)]:
+                yield from check_windows(dataset, measured, whole=len(measured) == array.chunk_count)
     method = first_multiscale(dataset.ome).get("type")
     if method not in ("mean", "nearest"):
         rule = "levels are compared where multiscales.type is mean or nearest"
@@ -43,44 +47,49 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
             yield from _compared(dataset, below, array, method)
 
 
-def _damaged_chunks(root: Path, array: Array, threads: ThreadPoolExecutor) -> Iterator[Finding | None]:
-    """Decode all chunks of a level, a batch at a time."""
+def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iterator[Finding | ChannelExtremes | None]:
+    """Decode all chunks of a level, a batch at a time: what is wrong with each, or else, in level 0, its extremes."""
     try:
-        decode = _decoder(root, array)
+        decode = _decoder(dataset.path, array)
     except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
         yield Finding("data", array.path, _one_line(error), "zarr opens every level")
         return
+    axes = dataset.axes
+    measured = array is dataset.arrays[0] and array.dtype in VIEWABLE and len(axes) == len(array.shape)
 
-    def attempt(index: tuple[int, ...]) -> Finding | None:
+    def attempt(index: tuple[int, ...]) -> Finding | ChannelExtremes | None:
         name = f"{array.path}/{array.chunk_name(index)}"
         try:
-            decode(index)
+            pixels = decode(index)
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever a codec says to damaged bytes
             return Finding("data", name, f"cannot be decoded: {_one_line(error)}", "every chunk can be decoded")
-        return None
+        return chunk_extremes(axes, array, index, pixels) if measured else None
 
     indices = array.chunk_indices()
     while batch := list(islice(indices, _BATCH)):
         yield from threads.map(attempt, batch)
 
 
-def _decoder(root: Path, array: Array) -> Any:
-    """What decodes the chunk of an index: Blosc alone with all its lengths checked, other codecs as zarr does it."""
+def _decoder(root: Path, array: Array) -> Callable[[tuple[int, ...]], NDArray[Any]]:
+    """What decodes the chunk of an index to its pixels: Blosc alone with all its lengths checked, other codecs as zarr does it."""
     if [codec["name"] for codec in array.codecs if codec["name"] != "bytes"] == ["blosc"] and array.dtype in VIEWABLE:
-        codec = Codec("", 0, "noshuffle", np.dtype(array.dtype).itemsize)
+        dtype = np.dtype(array.dtype).newbyteorder("<" if array.little else ">")
+        codec = Codec("", 0, "noshuffle", dtype.itemsize)
 
-        def decode_blosc(index: tuple[int, ...]) -> None:
-            codec.decode((root / array.path / array.chunk_name(index)).read_bytes(), np.empty(array.chunks, array.dtype))
+        def decode_blosc(index: tuple[int, ...]) -> NDArray[Any]:
+            pixels = np.empty(array.chunks, dtype)
+            codec.decode((root / array.path / array.chunk_name(index)).read_bytes(), pixels)
+            return pixels[tuple(slice(end - i * size) for i, size, end in zip(index, array.chunks, array.shape, strict=True))]
 
         return decode_blosc
     stored = _open(root, array)
 
-    def decode(index: tuple[int, ...]) -> None:
+    def decode(index: tuple[int, ...]) -> NDArray[Any]:
         if not (root / array.path / array.chunk_name(index)).stat().st_size:
             raise ValueError("the file is empty")
-        stored[tuple(slice(i * size, (i + 1) * size) for i, size in zip(index, array.chunks, strict=True))]
+        return np.asarray(stored[tuple(slice(i * size, (i + 1) * size) for i, size in zip(index, array.chunks, strict=True))])
 
     return decode
 

@@ -1,6 +1,6 @@
 """What is wrong with a dataset: which rule is broken, where and how, and what to do."""
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,5 +35,5 @@ class Finding:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a JSON value is a finite number, in the range of 64-bit floats."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

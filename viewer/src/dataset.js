@@ -3,6 +3,7 @@ import { ZarrPixelSource } from "@vivjs/loaders";
 import * as zarr from "zarrita";
 import { rgbOf } from "./color.js";
 import { SharedFetches } from "./fetches.js";
+import { METERS } from "./scalebar.js";
 
 const PALETTE = ["FFFFFF", "FF0000", "00FF00", "0000FF", "FFFF00", "FF00FF", "00FFFF"];
 const KINDS = ["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32"];
@@ -32,10 +33,17 @@ export async function openDataset({ name, url, zarr_format: format }) {
     levels,
     sizes,
     dtype: levels[0].dtype,
-    pixel: { x: step("x"), y: step("y"), unit: image.axes.at(-1).unit },
+    pixel: pixelOf(step, Object.fromEntries(image.axes.map((axis) => [axis.name, axis.unit]))),
     first: { z: omero?.rdefs?.defaultZ ?? 0, t: omero?.rdefs?.defaultT ?? 0 },
     channels: await channelsOf(omero?.channels ?? [], sizes.c ?? 1, levels.at(-1)),
   };
+}
+
+/** The sides of a pixel of level 0, both in the unit of x; the same where the units of y and x cannot be compared. */
+function pixelOf(step, units) {
+  const x = step("x");
+  const y = units.x === units.y ? step("y") : step("y") * (METERS[units.y] / METERS[units.x]);
+  return { x, y: y > 0 ? y : x, unit: units.x };
 }
 
 async function channelsOf(stated, count, smallest) {

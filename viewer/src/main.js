@@ -27,7 +27,7 @@ function showView({ view, level }) {
   const size = 2 ** view.zoom;
   at("level").textContent = `Level ${level} (0–${levels.length - 1}) · ${width} × ${height} px`;
   at("zoom").textContent = `${Number((size * 100).toPrecision(size < 0.1 ? 2 : 3))} %`;
-  const bar = scaleBar(Math.min(pixel.x, pixel.y) / size, pixel.unit);
+  const bar = scaleBar(pixel.x / size, pixel.unit);
   at("bar").style.width = `${bar.width}px`;
   at("length").textContent = bar.text;
   Object.assign(stage.dataset, { level, zoom: view.zoom, x: view.target[0], y: view.target[1] });

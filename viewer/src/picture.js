@@ -1,14 +1,15 @@
-// The image on the stage: Viv draws it with deck.gl; zoom 0 is one screen pixel a pixel of level 0.
+// The image on the stage: Viv draws it with deck.gl; at zoom 0 a pixel of level 0 is one screen pixel wide.
 import { Deck, OrthographicView } from "@deck.gl/core";
 import { Matrix4 } from "@math.gl/core";
 import { ColorPaletteExtension } from "@vivjs/extensions";
 import { MultiscaleImageLayer, XRLayer } from "@vivjs/layers";
+import { Clip } from "./clip.js";
 import { Contrast } from "./contrast.js";
 
 const VIEW = "detail";
 const CLOSEST = 5;
 const MARGIN = 0.94; // of the stage, when the whole image is shown
-const EXTENSIONS = [new Contrast(), new ColorPaletteExtension()];
+const EXTENSIONS = [new Contrast(), new ColorPaletteExtension(), new Clip()];
 
 export const MAX_SHOWN = 10; // channels that Viv draws at once
 
@@ -55,9 +56,8 @@ export class Picture {
   show(image) {
     this.#image = image;
     this.#count++;
-    const { x, y } = image.pixel;
-    const narrow = Math.min(x, y);
-    this.stretch = [x / narrow, y / narrow]; // pixels need not be square
+    // Pixels need not be square. Never in x: by that Viv would choose other levels.
+    this.stretch = image.pixel.y / image.pixel.x;
     this.fit();
   }
 
@@ -85,8 +85,9 @@ export class Picture {
           contrastLimits: channels.map((channel) => channel.limits),
           colors: channels.map((channel) => channel.color),
           extensions: EXTENSIONS,
+          clipBounds: [0, 0, ...this.#extent],
           renderSubLayers: drawTile,
-          modelMatrix: this.stretch.every((factor) => factor === 1) ? undefined : new Matrix4().scale([...this.stretch, 1]),
+          modelMatrix: this.stretch === 1 ? undefined : new Matrix4().scale([1, this.stretch, 1]),
           pickable: false,
           onViewportLoad: () => this.on.ready(),
           onTileError: (error) => error?.name !== "AbortError" && levels[0].onTileError.call(this, error),
@@ -97,7 +98,7 @@ export class Picture {
 
   get #extent() {
     const { x, y } = this.#image.sizes;
-    return [x * this.stretch[0], y * this.stretch[1]];
+    return [x, y * this.stretch];
   }
 
   get #whole() {
@@ -126,7 +127,7 @@ export class Picture {
     this.look([x + right * this.host.clientWidth * size, y + down * this.host.clientHeight * size, 0], this.view.zoom);
   }
 
-  /** Centre (level 0 pixels) and zoom, kept where there is something to see. */
+  /** Centre (in y, too, in widths of a level 0 pixel) and zoom, kept where there is something to see. */
   look([x, y], zoom) {
     if (!this.#image) return;
     const [width, height] = this.#extent;

@@ -1,4 +1,4 @@
-const METERS = {
+export const METERS = {
   angstrom: 1e-10, nanometer: 1e-9, micrometer: 1e-6, millimeter: 1e-3, centimeter: 1e-2, decimeter: 0.1, meter: 1, kilometer: 1e3,
   picometer: 1e-12, inch: 0.0254, foot: 0.3048,
 };

@@ -1,0 +1,55 @@
+"""Whether the extremes that the omero windows state are those of the pixels of level 0."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.check.dataset import Array, Dataset
+from omezarr_proc.check.finding import Finding, is_number
+from omezarr_proc.ngff.windows import Extremes, extremes, merge_extremes
+
+ChannelExtremes = dict[int, Extremes | None]  # by channel; None where no value is finite
+
+_BYTES = (0.0, 255.0)
+
+
+def chunk_extremes(axes: Sequence[str], array: Array, index: tuple[int, ...], pixels: NDArray[Any]) -> ChannelExtremes:
+    """The finite extremes of each channel in chunk `index`, of which `pixels` are those that belong to the image."""
+    if "c" not in axes:
+        return {0: extremes(pixels)}
+    axis = axes.index("c")
+    first = index[axis] * array.chunks[axis]
+    return {first + i: extremes(plane) for i, plane in enumerate(np.moveaxis(pixels, axis, 0))}
+
+
+def check_windows(dataset: Dataset, chunks: Sequence[ChannelExtremes], *, whole: bool) -> Iterator[Finding]:
+    """Hold what the windows state against what the chunks of level 0 hold.
+
+    whole  `chunks` are all of them: then the extremes must be equal, else none of theirs may lie outside
+    """
+    seen: ChannelExtremes = {}
+    for chunk in chunks:
+        for channel, found in chunk.items():
+            seen[channel] = merge_extremes(seen.get(channel), found)
+    may_be_rgb = dataset.arrays[0].dtype == "uint8" and len(seen) >= 3
+    form = "omero" if dataset.ome is dataset.attributes else "ome.omero"
+    for channel, found in seen.items():
+        window = _stated(dataset.ome, channel)
+        if window is None or (may_be_rgb and window == _BYTES):
+            continue  # `check_omero` has told of it; 8-bit RGB is shown as it is
+        low, high = found or (0.0, 1.0)
+        if (low, high) != window if whole else found and (low < window[0] or high > window[1]):
+            where, problem = f"{form}.channels[{channel}].window", f"from {window[0]} to {window[1]}, pixels from {low} to {high}"
+            yield Finding("viewers", where, problem, "min and max are the finite extremes of level 0")
+
+
+def _stated(ome: dict[str, Any], channel: int) -> Extremes | None:
+    """The min and max of a channel's window, None where they are not there."""
+    match ome.get("omero"):
+        case {"channels": list(channels)} if channel < len(channels):
+            match channels[channel]:
+                case {"window": {"min": low, "max": high}} if is_number(low) and is_number(high):
+                    return float(low), float(high)
+    return None
