@@ -1,103 +1,82 @@
-"""Mutated files: whatever the bytes, an image that can be read or one InputError of one line, within bounded time and memory.
+"""Hostile files: the fuzzer (fuzz_headers.py) for a few seconds with a fixed seed, and what it has found.
 
-OMEZARR_FUZZ_SECONDS runs it longer by hand.
+OMEZARR_FUZZ_SECONDS runs it longer.
 """
 
 import os
-import random
-import struct
-import time
+import re
+import subprocess
+import sys
+from pathlib import Path
 
-import numpy as np
+import fuzz_headers
+import fuzz_mutation
+import fuzz_seeds
 import pytest
-import tifffile
-from test_tiff import ome
-from tiffs import build, grey
+from test_tiff import refusal
+from tiffs import build, grey, save
 
-from omezarr_proc.errors import InputError
-from omezarr_proc.image import Rect
-from omezarr_proc.tiff import images as tiff
-from omezarr_proc.tiff.reader import Reader
-
-SECONDS = float(os.environ.get("OMEZARR_FUZZ_SECONDS", "6"))
-EXTREMES = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\1\0\0\0", b"\0\0\0\1", b"\xff\xff", b"\0\0"]
+SECONDS = os.environ.get("OMEZARR_FUZZ_SECONDS", "6")
 
 
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory):
-    """Valid files of many kinds, small enough that a change mostly hits the structure."""
-    folder = tmp_path_factory.mktemp("seeds")
-    pixels = np.random.default_rng(0).integers(0, 255, (2, 24, 20), "u1")
-    rgb = np.random.default_rng(0).integers(0, 255, (24, 20, 3), "u1")
-    found = [build([grey(bytes(12), 4, 3, t270=(2, ome(z=2)))] * 2), build([grey(bytes(12), 4, 3)] * 3, ">", True)]
-    for number, options in enumerate(
-        [{"compression": "zlib", "predictor": 2}, {"compression": "lzw"}, {"tile": (16, 16), "compression": "jpeg"},
-         {"tile": (16, 16), "byteorder": ">"}, {"imagej": True}, {"metadata": {"axes": "ZYX"}, "ome": True, "compression": "zstd"},
-         {"bigtiff": True, "compression": "packbits"}]
-    ):  # fmt: skip
-        path = folder / f"{number}.tif"
-        tifffile.imwrite(path, pixels, photometric="minisblack", **options)
-        found.append(path.read_bytes())
-    tifffile.imwrite(folder / "rgb.tif", rgb, photometric="rgb", compression="jpeg2000", metadata=None)
-    return [*found, (folder / "rgb.tif").read_bytes()]
-
-
-def mutate(random_, content):
-    data = bytearray(content)
-    big = data[2:4] in (b"+\0", b"\0+")
-    first = struct.unpack_from(("<" if data[:2] == b"II" else ">") + ("Q" if big else "I"), data, 8 if big else 4)[0]
-    for _ in range(random_.randint(1, 5)):
-        place = random_.random()
-        if place < 0.6 and first < len(data) - 1:
-            at = random_.randrange(first, min(len(data), first + 300))
-        else:
-            at = random_.randrange(len(data))
-        kind = random_.random()
-        if kind < 0.5:
-            data[at] = random_.randrange(256)
-        elif kind < 0.85:
-            extreme = random_.choice(EXTREMES)
-            data[at : at + len(extreme)] = extreme
-        elif kind < 0.95:
-            data[at] ^= 1 << random_.randrange(8)
-        elif at > 8:
-            del data[at:]
-            return bytes(data)
-    return bytes(data)
-
-
-def consume(path, fill):
-    for image in tiff.open_images(path, images="all", on_missing=fill)[:3]:
-        reader = Reader(image)
-        try:
-            for plane in [plane for plane in image.planes[:3] if plane is not None]:
-                layout = image.layouts[plane.layout]
-                if layout.segment_bytes > 1 << 26:
-                    continue
-                for access in ["segment", *(["rows"] if layout.raw else []), *(["stream"] if layout.stream else [])]:
-                    for _, _, block in reader.read(plane, Rect(0, min(image.height, 40), 0, min(image.width, 40)), access):
-                        assert block.dtype == layout.dtype
-        finally:
-            reader.close()
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_mutated_files_are_read_or_refused_in_one_line(seeds, tmp_path, seed):
-    random_ = random.Random(seed)
-    path = str(tmp_path / "mutated.ome.tif")
-    began, inputs, refused = time.monotonic(), 0, 0
-    while time.monotonic() - began < SECONDS / 2:
-        with open(path, "wb") as file:
-            file.write(mutate(random_, random_.choice(seeds)))
-        inputs += 1
-        started = time.monotonic()
-        try:
-            consume(path, random_.choice(["error", "fill"]))
-        except InputError as error:
-            refused += 1
-            assert "\n" not in str(error)
-            assert "mutated.ome.tif" in str(error)
-        assert time.monotonic() - started < 5
-    print(f"{inputs} inputs, {refused} refused")
-    assert inputs > 20
+def test_whatever_the_bytes_a_file_is_read_or_refused(tmp_path):
+    program = Path(fuzz_headers.__file__)
+    command = [sys.executable, program, "--seconds", SECONDS, "--keep", tmp_path / "findings"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(run.stdout)
+    assert run.returncode == 0, run.stdout + run.stderr[-3000:]
+    inputs, refused, _, steps, _ = map(int, re.findall(r"\d+", run.stdout)[:5])
+    assert inputs > 100
     assert 0 < refused < inputs
+    assert steps > 800
+
+
+def test_the_fuzzer_begins_with_files_that_are_read(tmp_path):
+    seeds = fuzz_seeds.seeds(tmp_path)
+    for number, content in enumerate(seeds):
+        (tmp_path / "set1.ome.tif").write_bytes(content)
+        fuzz_headers.consume(str(tmp_path / "set1.ome.tif"), "fill", 1)
+        assert fuzz_mutation.entries(content), number
+
+
+def test_the_fuzzer_finds_what_is_wrong(tmp_path, monkeypatch, capfd):
+    def wrong(path, fill, reduced_by):
+        if b"ImageJ" in Path(path).read_bytes():
+            raise KeyError("planted")
+        if b"Aperio" in Path(path).read_bytes():
+            while True:
+                pass
+
+    monkeypatch.setattr(fuzz_headers, "consume", wrong)
+    monkeypatch.setattr(fuzz_headers, "LIMIT", 0.1)
+    assert fuzz_headers.fuzz(0.1, 0, tmp_path, None) == 2
+    said = capfd.readouterr().out
+    assert "finding: KeyError-test_hostile.py" in said
+    assert "OvertimeError" in said
+    assert any(b"ImageJ" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("starts", "reason"),
+    [
+        ({"t65426": (4, [1 << 31, 0])}, "has a header of 2147483648 bytes"),
+        ({"t65426": (4, [9, 19]), "t65432": (4, [1 << 30, 0])}, "has a header of"),
+        ({"t65426": (4, [9, 19]), "t65432": (5, b"\xff" * 16)}, "no list of integers"),
+        ({"t65426": (4, [9])}, "no list of integers"),
+        ({"t65426": (11, [1e18, 0])}, "no list of integers"),
+    ],
+)
+def test_a_jpeg_header_of_gigabytes_is_not_read(tmp_path, starts, reason):
+    page = grey(bytes(12), 4, 3, t271=(2, b"Hamamatsu\0"), t65420=(4, [1]), **starts)
+    assert reason in refusal(save(tmp_path / "x.tif", build([page])))
+
+
+def test_a_page_without_segments(tmp_path):
+    page = grey(bytes(12), 4, 3, t273="absent", t279="absent")
+    assert "has 0 of 1 segments" in refusal(save(tmp_path / "x.tif", build([page])))
+
+
+@pytest.mark.parametrize("code", [256, 257])
+def test_sizes_that_are_no_integers(tmp_path, code):
+    page = grey(bytes(12), 4, 3, **{f"t{code}": (11, [3.0])})
+    assert "no integers" in refusal(save(tmp_path / "x.tif", build([page])))

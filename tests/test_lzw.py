@@ -1,5 +1,6 @@
 """What imagecodecs encodes passes; corrupt streams that would end its decoder's process do not."""
 
+import struct
 import subprocess
 import sys
 
@@ -80,7 +81,7 @@ def test_corrupt_streams_that_pass_do_not_end_the_process():
 
 
 @settings(max_examples=200)
-@given(st.binary(max_size=200), st.sampled_from(["jpeg", "jpeg2000", "png", "webp", "lerc", "lzw", "deflate"]))
+@given(st.binary(max_size=200), st.sampled_from(["jpeg", "jpeg2000", "png", "webp", "lerc", "jpegxl", "jpegxr", "lzw", "deflate"]))
 def test_claims_of_any_bytes(data, compression):
     found = claims.claim(data, compression)
     assert found is None or min(found) >= 0
@@ -98,3 +99,23 @@ def test_claims_of_encoded_images():
     lossy = imagecodecs.webp_encode(pixels, level=50, lossless=False)
     assert claims.claim(lossy, "webp") == (53, 37)
     assert claims.excessive(b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\1\1\x11\0" + bytes(9), "jpeg", 64, 64)
+
+
+@pytest.mark.parametrize("sides", [(37, 53), (8, 8), (64, 128), (200, 100), (1000, 1200), (9, 700), (3, 1), (1, 70000), (2160, 3840)])
+@pytest.mark.parametrize("boxed", [False, True])
+def test_claims_of_every_size(sides, boxed):
+    pixels = np.zeros((*sides, 3), np.uint8)
+    xl = imagecodecs.jpegxl_encode(pixels, usecontainer=boxed, effort=1)
+    assert claims.claim(xl, "jpegxl") == sides[::-1]
+    two_thousand = imagecodecs.jpeg2k_encode(pixels, codecformat="jp2" if boxed else "j2k")
+    assert claims.claim(two_thousand, "jpeg2000") == sides[::-1]
+    assert claims.claim(imagecodecs.jpegxr_encode(pixels), "jpegxr") == sides[::-1]
+
+
+@pytest.mark.parametrize(("compression", "sides"), [("jpegxl", (1 << 18, 1 << 18)), ("jpegxr", (1 << 31, 1 << 31))])
+def test_a_claim_of_gigapixels_is_excessive(compression, sides):
+    bits = 0 | 2 << 1 | (sides[0] - 1) << 3 | 1 << 21  # not small, 18 bits of height, as wide as high
+    bombs = {"jpegxl": b"\xff\x0a" + bits.to_bytes(12, "little"),
+             "jpegxr": b"WMPHOTO\0\x11\0\0\x71" + struct.pack(">2I", sides[0] - 1, sides[1] - 1)}  # fmt: skip
+    assert claims.claim(bombs[compression], compression) == sides
+    assert claims.excessive(bombs[compression], compression, 256, 256)

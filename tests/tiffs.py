@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-FORMATS = {1: "B", 2: "c", 3: "H", 4: "I", 16: "Q"}
+FORMATS = {1: "B", 2: "c", 3: "H", 4: "I", 11: "f", 16: "Q"}
 
 
 def coordinates(shape, dtype="uint16", samples=1):

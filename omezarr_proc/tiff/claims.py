@@ -2,12 +2,16 @@
 
 A segment of a few bytes can claim gigapixels, and codecs allocate what is claimed.
 
-Sources: JPEG, ITU-T T.81 B.2; JPEG 2000, ITU-T T.800 A.5.1; PNG, section 11.2.2; WebP, RFC 9649; LERC, Esri's lerc/doc and Lerc2.h.
+Sources: JPEG, ITU-T T.81 B.2; JPEG 2000, ITU-T T.800 A.5.1; PNG, section 11.2.2; WebP, RFC 9649; LERC, Esri's lerc/doc and Lerc2.h;
+JPEG XR, ITU-T T.832 8.3; JPEG XL, ISO/IEC 18181-1 annex D.2 (SizeHeader) and 18181-2 (boxes).
 """
 
+import math
+import re
 import struct
 
 SLACK = 4  # segments often hold more than their part of the image: whole tiles, full strips
+_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}  # width to height, of JPEG XL
 _JPEG = {"jpeg", "ojpeg", "jpeg_lossy", "dcsjpeg"}
 
 
@@ -22,18 +26,19 @@ def excessive(data: bytes | memoryview, compression: str, width: int, height: in
 def claim(data: bytes | memoryview, compression: str) -> tuple[int, int] | None:
     """Width and height as the encoded image states them; None where the codec is another or nothing is found."""
     data = bytes(data[: 1 << 16]) if isinstance(data, memoryview) else data
-    if compression in _JPEG:
-        return _jpeg(data)
+    if compression in _JPEG:  # a piece that stands behind a header of its page has no markers
+        return _jpeg(data) if data[:2] == b"\xff\xd8" or compression == "ojpeg" else None
     if compression == "jpeg2000":
-        at = data.find(b"\xff\x4f\xff\x51", 0, 4096)
-        if at >= 0 and len(data) >= at + 24:
-            x1, y1, x0, y0 = struct.unpack_from(">4I", data, at + 8)
-            return max(x1 - x0, 0), max(y1 - y0, 0)
+        return _jpeg2000(_codestream(data))
     if compression == "png" and len(data) >= 24:
         width, height = struct.unpack_from(">2I", data, 16)
         return width, height
     if compression == "webp" and data[8:15] == b"WEBPVP8" and len(data) >= 30:
         return _webp(data)
+    if compression in ("jpegxr", "jpegxr_ndpi"):
+        return max(map(_jpegxr, re.finditer(b"WMPHOTO\0.{12}", data, re.DOTALL)), key=math.prod, default=None)
+    if compression in ("jpegxl", "jpegxl_dng"):
+        return _jpegxl(_codestream(data))
     if compression == "lerc" and data[:6] == b"Lerc2 " and len(data) >= 22:
         version = int.from_bytes(data[6:10], "little", signed=True)
         height, width = struct.unpack_from("<2i", data, 14 if version >= 3 else 10)
@@ -48,6 +53,51 @@ def _webp(data: bytes) -> tuple[int, int]:
         bits = int.from_bytes(data[21:25], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+
+
+def _jpegxr(header: re.Match[bytes]) -> tuple[int, int]:
+    """From the header of a codestream: bit 7 of byte 10 says whether the sides have 16 or 32 bits."""
+    width, height = struct.unpack_from(">2H" if header[0][10] & 0x80 else ">2I", header[0], 12)
+    return width + 1, height + 1
+
+
+def _codestream(data: bytes) -> bytes:
+    """The begin of a JPEG 2000 or JPEG XL codestream: the data, or in a container the first box that has some of it."""
+    at = 0 if data[4:8] in (b"jP  ", b"JXL ") else len(data)
+    while at + 16 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        head = 16 if size == 1 else 8
+        if kind in (b"jp2c", b"jxlc", b"jxlp"):
+            return data[at + head + 4 * (kind == b"jxlp") :]
+        at += max(int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size or len(data), head)
+    return data
+
+
+def _jpeg2000(codestream: bytes) -> tuple[int, int] | None:
+    if codestream[:4] != b"\xff\x4f\xff\x51" or len(codestream) < 24:
+        return None
+    x1, y1, x0, y0 = struct.unpack_from(">4I", codestream, 8)
+    return max(x1 - x0, 0), max(y1 - y0, 0)
+
+
+def _jpegxl(codestream: bytes) -> tuple[int, int] | None:
+    if codestream[:2] != b"\xff\x0a":
+        return None
+    bits = int.from_bytes(codestream[2:14], "little")
+
+    def read(number: int) -> int:
+        nonlocal bits
+        value, bits = bits & ((1 << number) - 1), bits >> number
+        return value
+
+    small = read(1)
+
+    def side() -> int:
+        return 8 * (read(5) + 1) if small else read((9, 13, 18, 30)[read(2)]) + 1
+
+    height = side()
+    ratio = read(3)
+    return side() if not ratio else height * _RATIOS[ratio][0] // _RATIOS[ratio][1], height
 
 
 def _jpeg(data: bytes) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from omezarr_proc.image import Layout
+from omezarr_proc.tiff import ycc
 
 for _name in ("tifffile", "imagecodecs"):  # they log what is reported here as an error
     logging.getLogger(_name).addHandler(logging.NullHandler())
@@ -23,6 +24,7 @@ for _name in ("tifffile", "imagecodecs"):  # they log what is reported here as a
 MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, YCBCR, LINEAR_RAW = 0, 1, 2, 3, 4, 6, 34892
 _SHOWN = {5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv"}
 _JPEG = {6, 7, 34892, 33007}
+_JPEG2000 = {33003, 33004, 33005, 34712}
 _DEFLATE = {8, 32946}
 _SPOOLED = {5, 7, 8, 32773, 32946, 50000, 34925}
 _NAMES = {1: "none", 5: "lzw", 6: "ojpeg", 7: "jpeg", 8: "deflate", 32946: "deflate", 32773: "packbits",
@@ -61,15 +63,21 @@ class Pixels:
     convert: Callable[[NDArray[Any]], NDArray[Any]] | None
 
 
-def open_file(path: str) -> tifffile.TiffFile:
-    """Tifffile's view of one file; of the pages only the first is read."""
-    return tifffile.TiffFile(path, _multifile=False, is_ome=False)
+def open_file(path: str, ndpi: bool) -> tifffile.TiffFile:
+    """Tifffile's view of one file; of the pages only the first is read. `ndpi`: offsets are those of Hamamatsu's format."""
+    with np.errstate(all="ignore"):  # nonsense in tags
+        return tifffile.TiffFile(path, _multifile=False, is_ome=False, is_ndpi=ndpi)
 
 
 def page_at(file: tifffile.TiffFile, offset: int, first: bool = False) -> tifffile.TiffPage:
     """Tifffile's view of the directory at a byte offset."""
+    if file.is_ndpi:  # tifffile mends what the pages of a 16-bit slide state
+        for page in file.pages:
+            if page.offset == offset and isinstance(page, tifffile.TiffPage):
+                return page
     file.filehandle.seek(offset)
-    return tifffile.TiffPage(file, index=0 if first else 1)
+    with np.errstate(all="ignore"):
+        return tifffile.TiffPage(file, index=0 if first else 1)
 
 
 def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
@@ -80,6 +88,9 @@ def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
     photometric = (
         page.photometric if 262 in page.tags or page.compression in {2, 3, 4, 6} else (RGB if page.samplesperpixel >= 3 else MINISBLACK)
     )
+    sizes = page.imagewidth, page.imagelength, page.samplesperpixel, page.tilewidth, page.tilelength, page.rowsperstrip or 0
+    if not all(isinstance(size, int) for size in sizes):
+        raise UnsupportedError("a page whose sizes are no integers")
     spp, planar = page.samplesperpixel, page.planarconfig == 2 and page.samplesperpixel > 1
     if page.imagewidth < 1 or page.imagelength < 1 or not 1 <= spp <= 4096:
         raise UnsupportedError(f"a page of {page.imagewidth} x {page.imagelength} pixels of {spp} samples")
@@ -99,7 +110,7 @@ def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
         raise UnsupportedError(f"the unknown photometric interpretation {int(photometric)}")
     if page.imagedepth > 1:
         raise UnsupportedError(f"volumetric segments (ImageDepth {page.imagedepth}); write the slices as pages")
-    if photometric == YCBCR and page.compression not in _JPEG | {34712, 33003, 33005, 34933, 50001, 50002, 34934}:
+    if photometric == YCBCR and page.compression not in _JPEG | _JPEG2000 | {34933, 50001, 50002, 34934}:
         raise UnsupportedError("YCbCr colours without JPEG compression; convert it to RGB")
     if page.compression == 34892 and photometric == YCBCR:
         raise UnsupportedError("lossy DNG JPEG; convert it to RGB")
@@ -120,6 +131,8 @@ def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
         return Pixels(3, samples, 1, convert.table.dtype.name, True, stored, convert)
     elif dtype != page.dtype.name:
         convert = _Cast(dtype)
+    elif page.compression in _JPEG2000 and samples == 3 and dtype == f"uint{page.bitspersample}" and ycc.hidden(page):
+        convert = ycc.to_rgb
     return Pixels(samples, samples, spp if planar else 1, dtype, photometric in (RGB, YCBCR) and spp >= 3, stored, convert)
 
 

@@ -2,7 +2,8 @@
 
 tifffile interprets a page (`decode`); this module only walks, because every page of a file must be seen before planning: thousands of
 pages in a second, loops and nonsense found, and pages told apart that differ in anything that matters for decoding. Source: TIFF 6.0
-section 2; BigTIFF as in libtiff.
+section 2; BigTIFF as in libtiff; NDPI as OpenSlide describes Hamamatsu's format: a classic TIFF whose offsets of directories have 64 bits,
+with the upper halves of all entries behind each directory.
 """
 
 import os
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from omezarr_proc.errors import InputError
 
 MAX_PAGES = 200_000
+MAX_NDPI_PAGES = 500  # tifffile looks at all of them again for each
 MAX_TAGS = 4096
 MAX_VALUE = 256 << 20  # bytes of one tag's value: the offsets of 30 million tiles
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_NDPI = 65420  # Hamamatsu's mark
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
 
 
@@ -73,11 +76,25 @@ class Directory:
         if self.big and len(head) < 16:
             raise InputError(f"{path}: the BigTIFF header is cut off; copy the file again")
         self.first: int = struct.unpack(self.order + ("Q" if self.big else "I"), head[8:16] if self.big else head[4:8])[0]
+        self._inline = 8 if self.big else 4  # bytes of values that stand in an entry
+        self.ndpi = magic == 42 and self.order == "<" and self._is_ndpi(head)
+
+    def _is_ndpi(self, head: bytes) -> bool:
+        """Whether a directory with Hamamatsu's mark is where the file would have its first one as an NDPI."""
+        first = int.from_bytes(head[4:12], "little")
+        if len(head) < 12 or not 8 <= first < self.size:
+            return False
+        number = int.from_bytes(os.pread(self.fd, 2, first), "little")
+        block = os.pread(self.fd, 12 * number, first + 2) if number <= MAX_TAGS else b""
+        if not any(block[at : at + 2] == _NDPI.to_bytes(2, "little") for at in range(0, len(block), 12)):
+            return False
+        self.first = first
+        return True
 
     def ifd(self, offset: int) -> Ifd:
         """The directory at a byte offset. Raises InputError when it lies outside the file or is cut off."""
         order, big, path = self.order, self.big, self.path
-        head, width, entry = (8, 8, "HHQ8s") if big else (2, 4, "HHI4s")
+        head, width, entry = (8, 8, "HHQ8s") if big else (2, 8 if self.ndpi else 4, "HHI4s")
         block = os.pread(self.fd, 4096, offset) if 0 < offset < self.size else b""
         if len(block) < head:
             raise InputError(
@@ -92,14 +109,20 @@ class Directory:
         if len(block) < length - width:
             raise InputError(f"{path}: the IFD at byte {offset} is cut off; copy the file again")
         end = block[length - width : length]
-        following = struct.unpack(order + ("Q" if big else "I"), end)[0] if len(end) == width else 0
-        return Ifd(offset, following, block[head : length - width], order + entry)
+        following = int.from_bytes(end, "little" if order == "<" else "big") if len(end) == width else 0
+        entries = block[head : length - width]
+        if not self.ndpi:
+            return Ifd(offset, following, entries, order + entry)
+        upper = os.pread(self.fd, 4 * number, offset + length).ljust(4 * number, b"\0")
+        whole = b"".join(entries[12 * i : 12 * i + 12] + upper[4 * i : 4 * i + 4] for i in range(number))
+        return Ifd(offset, following, whole, "<HHI8s")
 
     def chain(self, first: int | None = None, limit: int = MAX_PAGES) -> list[Ifd]:
         """The directories from the first one on, in the order of the file.
 
-        Raises InputError for a chain that loops, leaves the file or is longer than `limit`.
+        Raises InputError for a chain that loops, leaves the file or is longer than `limit` (an NDPI: than MAX_NDPI_PAGES).
         """
+        limit = min(limit, MAX_NDPI_PAGES) if self.ndpi else limit
         found: list[Ifd] = []
         seen: set[int] = set()
         offset = self.first if first is None else first
@@ -118,11 +141,11 @@ class Directory:
     def raw(self, tag: Tag) -> bytes:
         """The bytes of a tag's values; shorter than stated when the file ends before."""
         size = tag.size
-        if size <= len(tag.field):
+        if size <= self._inline:
             return tag.field[:size]
         if size > MAX_VALUE:
             raise InputError(f"{self.path}: a tag of {size} bytes; the file is corrupt")
-        offset = struct.unpack(self.order + ("Q" if self.big else "I"), tag.field)[0]
+        offset = int.from_bytes(tag.field, "little" if self.order == "<" else "big")
         return os.pread(self.fd, size, offset) if offset < self.size else b""
 
     def integers(self, ifd: Ifd, code: int) -> NDArray[np.int64]:
@@ -132,6 +155,8 @@ class Directory:
             return np.empty(0, np.int64)
         dtype = np.dtype(self.order + _INTEGERS[tag.kind])
         raw = self.raw(tag)
+        if self.ndpi and tag.kind == 4 and tag.number == 1:  # with its upper half
+            return np.frombuffer(tag.field, "<u8").astype(np.int64)
         return np.frombuffer(raw, dtype, len(raw) // dtype.itemsize).astype(np.int64)
 
     def integer(self, ifd: Ifd, code: int, default: int) -> int:
@@ -139,10 +164,18 @@ class Directory:
         tag = ifd.tags.get(code)
         if tag is None or tag.kind not in _INTEGERS or not tag.number:
             return default
-        if tag.size > len(tag.field):
+        if self.ndpi or tag.size > self._inline:
             values = self.integers(ifd, code)
             return int(values[0]) if len(values) else default
         return int(np.frombuffer(tag.field, self.order + _INTEGERS[tag.kind], 1)[0])
+
+    def real(self, ifd: Ifd, code: int) -> float | None:
+        """The value of a tag of one float; None when it is absent."""
+        tag = ifd.tags.get(code)
+        if tag is None or tag.kind not in (11, 12) or tag.number != 1:
+            return None
+        raw = self.raw(tag)
+        return float(np.frombuffer(raw, f"{self.order}f{tag.size}")[0]) if len(raw) == tag.size else None
 
     def rational(self, ifd: Ifd, code: int) -> float | None:
         """The value of a rational tag; None when it is absent or not positive."""

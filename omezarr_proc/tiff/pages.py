@@ -13,12 +13,12 @@ import numpy as np
 
 from omezarr_proc.errors import InputError
 from omezarr_proc.image import Layout, Plane
-from omezarr_proc.tiff import decode
+from omezarr_proc.tiff import decode, ndpi
 from omezarr_proc.tiff.ifd import Directory, Ifd
 
 OPEN_FILES = 32
 # sizes, bits, codec, colours, segments
-_DECIDING = (256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 317, 320, 322, 323, 338, 339, 530, 32997, 32998)
+_DECIDING = (256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 317, 320, 322, 323, 338, 339, 530, 32997, 32998, ndpi.MCU_STARTS)
 
 
 class Pages:
@@ -65,6 +65,7 @@ class Pages:
         status = os.fstat(directory.fd)
         self._digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode() + os.pread(directory.fd, 16, 0))
         for ifd in self.chains[number]:
+            ndpi.check(directory, ifd)
             self._digest.update(ifd.entries)
         return number
 
@@ -119,7 +120,7 @@ class Pages:
     def _interpret(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
         path = self.paths[number]
         try:
-            with decode.open_file(path) as file:
+            with decode.open_file(path, self.directory(number).ndpi) as file:
                 page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
                 shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
                 layout = decode.layout(page, shown)
@@ -144,8 +145,10 @@ class Pages:
         path = directory.path
         across, down = -(-layout.width // layout.segment_width), -(-layout.height // layout.segment_height)
         needed = across * down * shown.planes
-        if layout.compression == "ojpeg" or not len(counts):
+        if layout.compression == "ojpeg" or (len(offsets) and not len(counts)):
             return
+        if len(offsets) == 1 < needed:
+            offsets, counts = ndpi.pieces(directory, ifd) or (offsets, counts)
         if min(len(offsets), len(counts)) < needed:
             least = min(len(offsets), len(counts))
             raise InputError(f"{path}: page {self._page(number, ifd)} has {least} of {needed} segments; the file is cut off or corrupt")

@@ -31,11 +31,11 @@ def images(path: str, text: str, pages: Pages) -> list[Image]:
         notes = list(one.notes)
         if one.channels:
             sizes, step = (1, samples * count, 1), "channels"
-        elif shown.stored_samples * shown.planes > 1:
+        elif shown.stored_samples * shown.planes > 1 and not one.focal:
             sizes, step = (count, samples, 1), "time points"
         else:
             sizes, step = (1, samples, count), "z slices"
-        if count > 1:
+        if count > 1 and not one.focal:
             notes.append(f"its {count} pages are taken as {step}, since nothing in the file says what they are")
         image = assembled(path, pages, number, one.name, sizes, _each(pages, one.pages), (file, one.pages[0]), notes)
         channels = tuple(Channel(name or None) for name in one.channels) if len(one.channels) == image.size_c else image.channels
@@ -62,7 +62,11 @@ def _stack(path: str, pages: Pages, chain: list[Ifd], stack: imagej.Stack) -> Im
     if stack.images > number:
         notes.append(f"its description states {stack.images} planes, the file has {number}: another program cut it and kept the text")
     image = assembled(path, pages, 0, "", (stack.t, stack.c * shown.samples * shown.planes, stack.z), listed, (0, chain[0]), notes)
-    return replace(image, sizes=_resolution(directory, chain[0], stack.unit) | stack.sizes)
+    tag = chain[0].tags.get(imagej.METADATA)
+    data = directory.raw(tag) if tag else b""
+    colors = imagej.colors(directory.integers(chain[0], imagej.BYTE_COUNTS).tolist(), data, directory.order)
+    channels = tuple(Channel(color=color) for color in colors) if len(colors) == image.size_c else image.channels
+    return replace(image, channels=channels, sizes=_resolution(directory, chain[0], stack.unit) | stack.sizes)
 
 
 def _shaped(path: str, pages: Pages, chain: list[Ifd], axes: shaped.Axes) -> Image | None:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from omezarr_proc.tiff import ndpi
 from omezarr_proc.tiff.ifd import Directory, Ifd
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
@@ -21,11 +22,14 @@ class Series:
     pages: list[Ifd]
     name: str = ""
     channels: list[str] = field(default_factory=list)  # pages are channels of these names
+    focal: bool = False  # pages are focal planes, as the file says
     notes: list[str] = field(default_factory=list)
 
 
 def of(directory: Directory, chain: list[Ifd], text: str) -> list[Series]:
     """The series of a file with these pages and this first description."""
+    if directory.ndpi:
+        return _ndpi(directory, chain)
     if text.startswith("Aperio"):
         return _aperio(directory, chain)
     if "<PerkinElmer-QPI-ImageDescription" in text[:2000]:
@@ -91,6 +95,14 @@ def _aperio(directory: Directory, chain: list[Ifd]) -> list[Series]:
     if levels:
         found[0].notes.append(f"{levels} pages of lower resolution are left out")
     return found
+
+
+def _ndpi(directory: Directory, chain: list[Ifd]) -> list[Series]:
+    """NDPI: pages of the largest size are the slide in its focal planes."""
+    full, smaller, aside = ndpi.levels(directory, chain)
+    notes = [f"{smaller} pages of lower resolution are left out"] if smaller else []
+    slide = [Series(full, focal=True, notes=notes)] if alike(directory, full) else [Series([ifd], notes=notes) for ifd in full]
+    return slide + [Series([ifd], name) for ifd, name in aside]
 
 
 def _qptiff(directory: Directory, chain: list[Ifd]) -> list[Series]:

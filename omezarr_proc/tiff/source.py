@@ -205,7 +205,9 @@ class Source:
             return self._files[number]
         path = self.image.files[number]
         try:
-            tiff = decode.open_file(path)
+            with open(path, "rb") as header:
+                ndpi = Directory(path, header.fileno()).ndpi
+            tiff = decode.open_file(path, ndpi)
         except Exception as error:
             raise self.error(plane, f"the file cannot be opened ({_first_line(error)})") from error
         self._files[number] = _File(tiff, Directory(path, tiff.filehandle.fileno()), {})
