@@ -45,6 +45,40 @@ def test_compiled_and_numpy_find_the_same(size, levels, seed, changes, cut):
     assert lzw._compiled(data) == lzw.numpy_wrong_code(data)
 
 
+@pytest.mark.skipif(lzw._decode is None, reason="installed without a compiler")
+@given(st.integers(0, 60000), st.sampled_from((1, 2, 16, 256)), st.integers(0, 2**32 - 1), st.integers(0, 70000))
+def test_decoded_as_imagecodecs_does(size, levels, seed, room):
+    rng = np.random.default_rng(seed)
+    data = np.repeat(rng.integers(0, levels, size, dtype="u1"), int(rng.integers(1, 9)))[:size].tobytes()  # with runs, too
+    encoded = imagecodecs.lzw_encode(data)
+    assert lzw.decode(encoded, room) == data[:room]
+    cut = encoded[: int(rng.integers(0, len(encoded) + 1))]
+    begin = lzw.decode(cut, size)
+    assert begin == data[: len(begin)]
+    assert len(begin) >= len(data) - 1 if len(cut) == len(encoded) else 8 * len(cut) < 12 * (len(begin) + 3)
+
+
+@pytest.mark.skipif(lzw._decode is None, reason="installed without a compiler")
+@given(st.integers(1, 40000), st.sampled_from((2, 16, 256)), st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_the_decoder_refuses_what_the_check_refuses(size, levels, seed, changes):
+    rng = np.random.default_rng(seed)
+    data = bytearray(imagecodecs.lzw_encode(rng.integers(0, levels, size, dtype="u1").tobytes()))
+    for at in rng.integers(0, len(data), changes):
+        data[at] = rng.integers(0, 256)
+    reason = lzw.invalid(data)
+    room = 4096 * 8 * len(data)  # for all that so many bytes could stand for
+    if data[0] == 0 and data[1] & 1:
+        assert lzw.decode(bytes(data), room) is None
+    elif reason:
+        with pytest.raises(ValueError) as raised:
+            lzw.decode(bytes(data), min(room, 1 << 26))
+        assert str(raised.value) == reason
+    elif data[0] == 128 and data[1] < 128:  # it begins by clearing the table: imagecodecs wants that
+        made = lzw.decode(bytes(data), room := min(room, 1 << 20))
+        assert abs(len(made) - len(imagecodecs.lzw_decode(bytes(data), out=room))) <= 1  # a last code that is cut off is not one for us
+        assert made[:-1] == imagecodecs.lzw_decode(bytes(data), out=room)[: len(made) - 1]
+
+
 @pytest.mark.parametrize("find", [lzw.numpy_wrong_code, lzw._compiled])
 def test_a_table_that_is_never_cleared(find):
     full = "".join([f"{256:09b}", *(f"{65:0{9 if n < 254 else 10 if n < 766 else 11 if n < 1790 else 12}b}" for n in range(3840))])

@@ -312,6 +312,85 @@ static int first_wrong(const uint8_t *data, uint64_t size, int32_t *wrong, uint6
     }
 }
 
+/* Decode an LZW stream into out, at most `room` bytes; the bytes made. Codes are held against the table as `first_wrong` does it.
+
+   What a code stands for is the string before it and one byte more, and these lie behind each other in the output: so the table has places
+   in the output instead of strings. */
+static Py_ssize_t decode_lzw(const uint8_t *data, uint64_t size, uint8_t *out, Py_ssize_t room, int32_t *wrong, uint64_t *at) {
+    struct { uint32_t from, length; } table[4096];
+    uint8_t alone[256 + 8]; /* the strings of one byte */
+    for (int i = 0; i < 256 + 8; i++) alone[i] = (uint8_t)i;
+    const uint64_t bits = 8 * size;
+    uint64_t bit = 0;
+    Py_ssize_t made = 0;
+    uint32_t from = 0, length = 0; /* of the string before */
+    for (int32_t n = 0;; n++) {
+        const int width = n < 254 ? 9 : n < 766 ? 10 : n < 1790 ? 11 : 12;
+        if (bit + width > bits || made == room) return made;
+        *at = bit;
+        if (n == 2 * 3840) {
+            *wrong = -1;
+            return made;
+        }
+        const uint64_t octet = bit >> 3;
+        uint32_t window = 0; /* the 4 bytes from the code's first bit on, as far as there are any */
+        if (octet + 4 <= size) {
+            window = (uint32_t)data[octet] << 24 | (uint32_t)data[octet + 1] << 16 | (uint32_t)data[octet + 2] << 8 | data[octet + 3];
+        } else {
+            for (uint64_t i = octet; i < size; i++) window |= (uint32_t)data[i] << (24 - 8 * (i - octet));
+        }
+        const int32_t code = (int32_t)(window << (bit & 7) >> (32 - width));
+        bit += width;
+        if (code == 257) return made;
+        if (code == 256) {
+            n = -1;
+            continue;
+        }
+        if (code > (n == 0 ? 255 : n < 3840 ? 257 + n : 4095)) {
+            *wrong = code;
+            return made;
+        }
+        if (n > 0 && 257 + n < 4096) {
+            table[257 + n].from = from;
+            table[257 + n].length = length + 1;
+        }
+        from = (uint32_t)made;
+        length = code < 256 ? 1 : table[code].length;
+        const uint8_t *string = code < 256 ? alone + code : out + table[code].from;
+        uint8_t *to = out + made;
+        if ((uintptr_t)to - (uintptr_t)string >= 8 && room - made >= (Py_ssize_t)length + 8) { /* nothing that is made here is read here */
+            memcpy(to, string, 8);
+            for (uint32_t i = 8; i < length; i += 8) memcpy(to + i, string + i, 8);
+            made += length;
+            continue;
+        }
+        const Py_ssize_t count = length < room - made ? (Py_ssize_t)length : room - made;
+        for (Py_ssize_t i = 0; i < count; i++) to[i] = string[i];
+        made += count;
+    }
+}
+
+static PyObject *lzw_decode(PyObject *module, PyObject *args) {
+    Py_buffer data, out;
+    if (!PyArg_ParseTuple(args, "y*w*", &data, &out)) return NULL;
+    int32_t code = 0;
+    uint64_t bit = 0;
+    Py_ssize_t made;
+    if (out.len > UINT32_MAX) {
+        PyBuffer_Release(&data);
+        PyBuffer_Release(&out);
+        PyErr_SetString(PyExc_ValueError, "more than 4 GB to decode");
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    made = decode_lzw(data.buf, (uint64_t)data.len, out.buf, out.len, &code, &bit);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&out);
+    if (code) return Py_BuildValue("n(iK)", made, (int)code, (unsigned long long)bit);
+    return Py_BuildValue("nO", made, Py_None);
+}
+
 static PyObject *lzw_wrong_code(PyObject *module, PyObject *data) {
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)) return NULL;
@@ -330,6 +409,8 @@ static PyMethodDef methods[] = {
     {"count", count, METH_VARARGS,
      "count(pixels, counts): add the histogram of contiguous pixels of up to 16 bits, signed ones from the least, to counts[65536]; False,\n"
      "and nothing done, for pixels of other types."},
+    {"lzw_decode", lzw_decode, METH_VARARGS,
+     "lzw_decode(data, out): fill out as far as data reach; the bytes made, and (code, bit) of the first code that is not in the table, or None."},
     {"lzw_wrong_code", lzw_wrong_code, METH_O, "lzw_wrong_code(data): (code, bit) of the first code that is not in the table, or None."},
     {"box_mean", box_mean, METH_VARARGS,
      "box_mean(block, d, out): average block[h, w, samples] into out[samples, ceil(h/d), ceil(w/d)]; False, and nothing done, where their\n"

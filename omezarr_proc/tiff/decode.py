@@ -4,6 +4,7 @@ Every viewer inverts MinIsWhite, shows a palette's colours and sees a bit as 0 o
 page are tifffile's decoded values, converted by `Pixels`. Pages that nothing here reads faithfully are refused by `pixels`.
 """
 
+import copy
 import logging
 import math
 from collections.abc import Callable
@@ -180,12 +181,20 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
     )  # fmt: skip
 
 
-def segment(page: tifffile.TiffPage, shown: Pixels, data: bytes, index: int, jpegtables: bytes | None) -> NDArray[Any]:
+def segment(page: tifffile.TiffPage, shown: Pixels, data: bytes | bytearray, index: int, jpegtables: bytes | None) -> NDArray[Any]:
     """The pixels [h, w, samples] of one segment from its encoded bytes, cut at the image's edge for strips, as stored for tiles."""
     tables = {"jpegtables": jpegtables, "jpegheader": page.jpegheader} if page.compression in _JPEG else {}
     values: Any = page.decode(data, index, **tables)[0]
     block: NDArray[Any] = values[0]
     return block if shown.convert is None else shown.convert(block)
+
+
+def decompressed(page: tifffile.TiffPage) -> tifffile.TiffPage:
+    """The page as one whose segments are not compressed, though their predictor is still to be undone."""
+    raw = copy.copy(page)
+    raw.compression = 1
+    raw.__dict__.pop("decode", None)  # tifffile keeps it from the first use on
+    return raw
 
 
 def segments_of(page: tifffile.TiffPage) -> int:
