@@ -34,7 +34,7 @@ CASES: dict[str, tuple[tuple[int, ...], str, dict[str, Any], int, int]] = {
     # one worker, since two decode their strips at the same time only by chance
     "large strips": ((4096, 4096), "uint16", {**GREY, "rowsperstrip": 2048, "compression": "lzw"}, 512, 1),
     "one strip": ((2000, 4000), "float32", {**GREY, "rowsperstrip": 2000, "compression": "deflate"}, 512, 2),
-    "small planes": ((40, 512, 512), "uint16", GREY, 512, 2),
+    "small planes": ((160, 512, 512), "uint16", GREY, 512, 2),
 }
 
 

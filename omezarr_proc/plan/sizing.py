@@ -19,8 +19,8 @@ MB = 1 << 20
 
 # Measured on Linux with Python 3.11 to 3.13: private memory of the main process with zarr imported, of a nursery that was forked from it,
 # and of an idle worker.
-MAIN_BYTES = 48 * MB
-NURSERY_BYTES = 22 * MB
+MAIN_BYTES = 42 * MB
+NURSERY_BYTES = 20 * MB
 WORKER_BYTES = 13 * MB
 # Kept free beside the projection: kernel memory, page tables, what the allocators do not give back.
 RESERVE_BYTES = 24 * MB
