@@ -38,7 +38,8 @@ from omezarr_proc.validate import refuse_wrong
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
 OUTPUT_VERSION = 2
 
-# Kills in a row before anything was finished, and deaths of workers with one plan, after which the smallest plan is given up.
+# Kills in a row before anything was finished, the last two of the smallest plan, and deaths of workers with one plan, after which it is
+# given up.
 _MOST_STALLED = 3
 _MOST_DEATHS = 2
 
@@ -136,7 +137,7 @@ class Conversion:
         smaller, deaths, plan = record.unfinished, 0, None
         while True:
             before, plan = plan, make_plan(geometry, self.limits, smaller)
-            if record.stalled >= _MOST_STALLED and plan == make_plan(geometry, self.limits, smaller + 1):
+            if record.stalled >= _MOST_STALLED and plan == make_plan(geometry, self.limits, smaller - 2):
                 raise LimitError(
                     f"{self.image.source}: was killed {record.stalled} times before it got anywhere, the last times with the smallest plan"
                     f" ({plan.projected_bytes >> 20} MB): give it more than the {self.limits.memory_bytes >> 20} MB that there are"

@@ -1,7 +1,7 @@
 """The record of a conversion on disk, so that a killed one goes on; what its lines say is in `history`.
 
-It is only appended to. A unit is noted after its chunks are on disk: every INTERVAL seconds a thread takes the units that were added by
-then, flushes the file system, appends their lines and flushes those.
+It is only appended to. A unit is noted after its chunks are on disk: every INTERVAL seconds, more often at first, a thread takes the units
+that were added by then, flushes the file system, appends their lines and flushes those.
 """
 
 import contextlib
@@ -120,9 +120,11 @@ class Record:
             raise OutputError(f"{self.path}: cannot note what is finished: {describe(self._error)}") from self._error
 
     def _write_by_time(self) -> None:
+        pause = self._interval / 8  # soon for the first time: a container that is killed within seconds gets on nevertheless
         while not self._closed and self._error is None:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._urgent, self._interval)
+                self._changed.wait_for(lambda: self._closed or self._urgent, pause)
+                pause = min(2 * pause, self._interval)
                 data, units = b"".join(self._waiting), self._units
                 self._waiting, self._units, self._urgent = [], False, False
                 self._busy = bool(data)
