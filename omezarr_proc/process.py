@@ -47,7 +47,7 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
         deadline -= min(STOP_SECONDS / min(1.0, limits.cpus), (deadline - time.monotonic()) / 2)
     nursery = Nursery()  # before zarr's threads are there; one that is started by exec imports while we do
     if not nursery.forked:
-        limits = replace(limits, memory_bytes=limits.memory_bytes - EXECUTED_BYTES)
+        limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - EXECUTED_BYTES))
     from omezarr_proc.engine.workers import Pool
 
     pool = Pool(nursery, deadline)

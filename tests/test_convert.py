@@ -11,7 +11,12 @@ import tifffile
 import zarr
 from ome_zarr_models.v05.image import Image as ImageModel
 
-from omezarr_proc import cli
+from omezarr_proc import cli, process
+from omezarr_proc import convert as conversion
+from omezarr_proc.engine import nursery
+from omezarr_proc.plan.limits import Limits
+from omezarr_proc.plan.sizing import Geometry, Plan, make_plan
+from omezarr_proc.store.record import Record
 
 
 def convert(source: Path, target: Path, *flags: str) -> int:
@@ -190,3 +195,45 @@ def test_huge_strips_are_streamed_or_spooled_to_the_same_bytes(
     for name in ("a", "b"):
         assert digest(tmp_path / access / f"{name}.ome.zarr") == digest(tmp_path / "segment" / f"{name}.ome.zarr")
     assert sorted(path.name for path in (tmp_path / access).iterdir()) == ["a.ome.zarr", "b.ome.zarr"]
+
+
+def test_given_up_only_after_the_smallest_plan_was_killed_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(conversion, "dataset_key", lambda image, settings: "k")
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels((3000, 3000, 3), "uint8"), photometric="rgb", tile=(512, 512))
+    plans: list[Plan] = []
+
+    def planned(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
+        plans[:] = [make_plan(geometry, limits, steps) for steps in range(40)]
+        return make_plan(geometry, limits, smaller)
+
+    monkeypatch.setattr(conversion, "make_plan", planned)
+    for kills in range(1, 40):
+        out = tmp_path / f"{kills}"
+        out.mkdir()
+        for _ in range(kills):
+            record = Record.open(out / "a.ome.zarr", "k")
+            record.begin({})
+            record.close()
+        if convert(tmp_path / "a.tif", out, "--memory-limit-mb", "512"):
+            break
+    assert f"was killed {kills} times before it got anywhere, the last times with the smallest plan" in capsys.readouterr().err
+    assert plans[kills - 2] == plans[kills - 1] == plans[-1] != plans[kills - 3], "its plan was smaller for each kill"
+    assert not (out / "a.ome.zarr").exists()
+
+
+def test_a_nursery_that_shares_no_pages_leaves_less_to_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels((300, 300), "uint8"))
+    seen: list[int] = []
+
+    def planned(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
+        seen.append(limits.headroom_bytes)
+        return make_plan(geometry, limits, smaller)
+
+    monkeypatch.setattr(conversion, "make_plan", planned)
+    monkeypatch.setattr(nursery, "_single_threaded", lambda: False)
+    limits = Limits(512 << 20, 400 << 20, "a test", 2.0, "a test")
+    monkeypatch.setattr(process, "read_limits", lambda memory, workers: limits)
+    assert convert(tmp_path / "a.tif", tmp_path) == 0
+    assert set(seen) == {limits.headroom_bytes - nursery.EXECUTED_BYTES}

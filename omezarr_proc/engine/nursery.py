@@ -110,7 +110,7 @@ def _may_fork() -> bool:
     """Whether this process has one thread, counting those that Python does not know, also with all imported that workers need."""
     if not _single_threaded():
         return False
-    import omezarr_proc.engine.worker  # noqa: F401
+    import omezarr_proc.engine.worker  # noqa: F401  what every worker needs, once for all
 
     return _single_threaded()  # numpy's BLAS may have started some
 

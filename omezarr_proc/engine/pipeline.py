@@ -26,7 +26,8 @@ def run_pass(
     def note(task: Task, reply: Reply) -> None:
         assert isinstance(task, Load | Write | Whole)  # what a schedule hands out
         if isinstance(reply, Stored):
-            on_bands(schedule.stored(reply.task))
+            if complete := schedule.stored(reply.task):
+                on_bands(complete)
             return
         if not isinstance(task, Load):
             assert isinstance(reply, Written | WholeWritten)  # what a worker says of a task that writes
