@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from omezarr_proc.check.conformance import VIEWABLE
 from omezarr_proc.check.dataset import Array, Dataset, first_multiscale
 from omezarr_proc.check.finding import Finding
-from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes
+from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
 from omezarr_proc.engine.downsample import box_mean
 from omezarr_proc.plan.limits import read_limits
 from omezarr_proc.store.codec import Codec
@@ -27,15 +27,19 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
     damaged = set()
     with ThreadPoolExecutor(max(1, round(read_limits(0, 0).cpus))) as threads:
         for array in dataset.arrays:
-            looked_at = list(_chunks(dataset, array, threads))
-            found = [chunk for chunk in looked_at if isinstance(chunk, Finding)]
+            found: list[Finding] = []
+            measured, seen = 0, ChannelExtremes()
+            for chunk in _chunks(dataset, array, threads):
+                if isinstance(chunk, Finding):
+                    found.append(chunk)
+                elif chunk is not None:
+                    measured, seen = measured + 1, merged(seen, chunk)
             damaged |= {array.path} if found else set()
             yield from found[:_SHOWN]
             if len(found) > _SHOWN:
                 problem = f"{len(found) - _SHOWN} more of its chunks cannot be decoded"
                 yield Finding("data", array.path, problem, "every chunk can be decoded")
-            if measured := [chunk for chunk in looked_at if isinstance(chunk, dict)]:
-                yield from check_windows(dataset, measured, whole=len(measured) == array.chunk_count)
+            yield from check_windows(dataset, seen, whole=measured == array.chunk_count)
     method = first_multiscale(dataset.ome).get("type")
     if method not in ("mean", "nearest"):
         rule = "levels are compared where multiscales.type is mean or nearest"

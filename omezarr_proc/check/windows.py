@@ -24,15 +24,16 @@ def chunk_extremes(axes: Sequence[str], array: Array, index: tuple[int, ...], pi
     return {first + i: extremes(plane) for i, plane in enumerate(np.moveaxis(pixels, axis, 0))}
 
 
-def check_windows(dataset: Dataset, chunks: Sequence[ChannelExtremes], *, whole: bool) -> Iterator[Finding]:
-    """Hold what the windows state against what the chunks of level 0 hold.
+def merged(a: ChannelExtremes, b: ChannelExtremes) -> ChannelExtremes:
+    """The extremes of the pixels of both."""
+    return a | {channel: merge_extremes(a.get(channel), found) for channel, found in b.items()}
 
-    whole  `chunks` are all of them: then the extremes must be equal, else none of theirs may lie outside
+
+def check_windows(dataset: Dataset, seen: ChannelExtremes, *, whole: bool) -> Iterator[Finding]:
+    """Hold what the windows state against what chunks of level 0 hold together.
+
+    whole  `seen` is of all chunks: then the extremes must be equal, else none of theirs may lie outside
     """
-    seen: ChannelExtremes = {}
-    for chunk in chunks:
-        for channel, found in chunk.items():
-            seen[channel] = merge_extremes(seen.get(channel), found)
     may_be_rgb = dataset.arrays[0].dtype == "uint8" and len(seen) >= 3
     form = "omero" if dataset.ome is dataset.attributes else "ome.omero"
     for channel, found in seen.items():
