@@ -11,17 +11,21 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from omezarr_proc import __version__
-from omezarr_proc.errors import ProcError, SettingsError
+from omezarr_proc.errors import OutputError, ProcError, SettingsError
 from omezarr_proc.rules import FLAG
 from omezarr_proc.secret import Mask
 from omezarr_proc.settings import Settings, table
+from omezarr_proc.standard import say
+
+if TYPE_CHECKING:
+    from omezarr_proc.inputs import Input
 
 PROGRAM = "omezarr-proc"
 OK, SOME_FAILED, WRONG_SETTINGS, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -63,9 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(_STOPPED[INTERRUPTED], INTERRUPTED)
     except Terminated:
         return _say(_STOPPED[TERMINATED], TERMINATED)
-    except BrokenPipeError:  # `--dry-run | head`: whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except SystemExit as done:  # argparse: --help, --version, a wrong flag
         return int(done.code or 0)
 
@@ -74,7 +75,7 @@ def convert(argv: Sequence[str]) -> int:
     """Convert, or do what a verb as the first word says; a file that is named like a verb is given as `./view`."""
     if argv and argv[0] in VERBS:
         module: Verb = importlib.import_module(VERBS[argv[0]][0])
-        return module.main(list(argv[1:]))
+        return printing(lambda: module.main(list(argv[1:])))
     arguments = parse(argv)
     overrides = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name)) is not None}
     settings = Settings.load(os.environ, overrides, files_named=bool(arguments.files))
@@ -86,16 +87,7 @@ def convert(argv: Sequence[str]) -> int:
     found = inputs.collect(settings, arguments.files, create_output=not arguments.dry_run)
 
     if arguments.dry_run:
-        from omezarr_proc.dryrun import dry_run
-
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        failed = False
-        for line, is_error in dry_run(settings, found):
-            print(log.one_line(line))
-            failed |= is_error
-        sys.stdout.flush()
-        return SOME_FAILED if failed else OK
+        return printing(lambda: print_plan(settings, found))
     from omezarr_proc import process
 
     try:
@@ -105,6 +97,38 @@ def convert(argv: Sequence[str]) -> int:
     if settings.log_format == "text" and not arguments.quiet:
         report.write(Mask(settings.secrets())("".join(f"{line}\n" for line in report.table())))
     return SOME_FAILED if any(result.error for result in results) else OK
+
+
+def print_plan(settings: Settings, found: "Sequence[Input]") -> int:
+    """Print what would be done, and return the exit status."""
+    from omezarr_proc.dryrun import dry_run
+    from omezarr_proc.log import one_line
+
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    failed = False
+    for line, is_error in dry_run(settings, found):
+        print(one_line(line))
+        failed |= is_error
+    return SOME_FAILED if failed else OK
+
+
+def printing(work: Callable[[], int]) -> int:
+    """Do work whose result is what it prints on stdout, and return its exit status. Raises OutputError where that cannot be written.
+
+    A reader that has seen enough (`--dry-run | head`) is no error.
+    """
+    try:
+        status = work()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        if error.filename is not None:  # not stdout's
+            raise
+        raise OutputError(f"the result cannot be written to stdout: {error.strerror or error}") from error
+    return status
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -200,5 +224,5 @@ def _exit_now(status: int) -> None:
 
 def _say(message: object, status: int) -> int:
     text = " ".join(str(message).splitlines())
-    print(f"{PROGRAM}: {text}", file=sys.stderr)
+    say(f"{PROGRAM}: {text}\n")
     return status

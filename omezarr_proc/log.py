@@ -4,7 +4,6 @@ loguru runs without its queue, since that needs a thread and semaphores, which A
 """
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from loguru import logger
 
 from omezarr_proc.secret import Mask
 from omezarr_proc.settings import Settings
+from omezarr_proc.standard import say
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -23,7 +23,7 @@ def configure(settings: Settings, write: Write | None = None, *, quiet: bool = F
     """Send all messages to `write` (stderr by default), from now until `close`; `quiet` leaves out what is less than a warning."""
     mask = Mask(settings.secrets())
     form = json_line if settings.log_format == "json" else text_line
-    out = write or write_stderr
+    out = write or say
     quiet = quiet and settings.log_level in ("DEBUG", "INFO")
     logger.remove()
     logger.add(
@@ -40,12 +40,6 @@ def configure(settings: Settings, write: Write | None = None, *, quiet: bool = F
 def close() -> None:
     """Drop the configuration and with it the tokens that it knew; messages go nowhere until the next `configure`."""
     logger.remove()
-
-
-def write_stderr(text: str) -> None:
-    """Write where logs go by default."""
-    sys.stderr.write(text)
-    sys.stderr.flush()
 
 
 def text_line(message: "Message", mask: Mask) -> str:

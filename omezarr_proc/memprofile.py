@@ -18,6 +18,7 @@ from pathlib import Path
 
 from omezarr_proc.profiling.profile import MB, Profile, profile
 from omezarr_proc.profiling.sampling import Sampler
+from omezarr_proc.standard import say
 
 
 def report(found: Sequence[tuple[Profile, Sampler]], name: str) -> None:
@@ -32,7 +33,7 @@ def report(found: Sequence[tuple[Profile, Sampler]], name: str) -> None:
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("matplotlib"):
             raise
-        print("no plot: matplotlib is not installed (extra `plot`)", file=sys.stderr)
+        say("no plot: matplotlib is not installed (extra `plot`)\n")
     else:
         plot(found, f"{name}.png")
 

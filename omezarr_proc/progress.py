@@ -1,6 +1,5 @@
 """Progress as events: the engine calls `Report`, which shows them as a bar on a terminal, as log lines elsewhere, or not at all."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +9,7 @@ from loguru import logger
 
 from omezarr_proc.inputs import shown
 from omezarr_proc.log import one_line
+from omezarr_proc.standard import Lossy, say
 
 PERCENT_STEP = 5
 MIN_SECONDS = 1.0  # between two lines: small images are done before they would need one
@@ -86,8 +86,7 @@ class Report:
 
     def write(self, text: str) -> None:
         """Write whole lines to where the progress is shown, without tearing it."""
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        say(text)
 
     def table(self) -> list[str]:
         """All results as aligned lines: a row per image, then what was skipped and what failed."""
@@ -153,7 +152,7 @@ class BarReport(Report):
         tqdm.monitor_interval = 0  # no monitor thread: workers are forked
         tqdm.set_lock(threading.RLock())  # the default one wants a semaphore
         self._tqdm = tqdm
-        self._stream = stream or sys.stderr
+        self._stream = Lossy(stream)
         self._bar: Any = None
 
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
@@ -183,7 +182,7 @@ def make_report(*, quiet: bool = False, lines: bool = False) -> Report:
     """Choose what fits stderr: nothing when `quiet`, a bar on a terminal unless `lines` are asked for (JSON logs), else lines."""
     if quiet:
         return Report()
-    return LineReport() if lines or not sys.stderr.isatty() else BarReport()
+    return LineReport() if lines or not Lossy().isatty() else BarReport()
 
 
 def quantity(number: float, unit: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omezarr_proc.errors import OutputError, SettingsError
+from omezarr_proc.standard import say
 from omezarr_proc.viewer.catalogue import multiscales_format
 from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
                 webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:
-            print("\nended", file=sys.stderr)
+            say("\nended\n")
     return 0
 
 

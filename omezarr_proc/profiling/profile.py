@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from omezarr_proc.plan.cgroups import cgroups
 from omezarr_proc.profiling.sampling import Sampler
+from omezarr_proc.standard import say
 
 MB = 1 << 20
 
@@ -81,7 +82,7 @@ def _listen(stderr: IO[str], messages: list[tuple[float, dict[str, Any]]], began
             message = {"level": "ERROR", "message": line.rstrip()}
         messages.append((time.monotonic() - began, message))
         if message.get("level") in ("WARNING", "ERROR", "CRITICAL"):
-            print(message.get("message"), file=sys.stderr)
+            say(f"{message.get('message')}\n")
 
 
 @contextmanager
