@@ -1,5 +1,6 @@
 """The run: inputs -> each image in turn -> results. One bad input never stops the others."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -66,20 +67,22 @@ def open_inputs(settings: Settings, inputs: Sequence[Input], deadline: float | N
 
     images = settings.images if isinstance(settings.images, str) else ",".join(map(str, settings.images))
     reduced_by = settings.initial_downsample if settings.use_existing_resolutions else 1
-    members: dict[Path, Input] = {}
+    members: dict[str, Input] = {}
 
-    def opened(entry: Input) -> "list[Image]":
+    def opened(entry: Input) -> "list[Image] | Input":
+        if first := members.get(os.path.realpath(entry.path)):
+            return first
         _check_time(shown(entry.path), deadline)
         check_file(entry.path)
         return open_images(str(entry.path), images=images, on_missing=settings.on_missing, reduced_by=reduced_by)
 
     for entry in inputs:
-        if first := members.get(entry.path.resolve()):
-            logger.info(f"{shown(entry.path)}: is part of {shown(first.path)}")
-            continue
         found, error = _attempt(entry, lambda entry=entry: opened(entry))  # type: ignore[misc]
+        if isinstance(found, Input):
+            logger.info(f"{shown(entry.path)}: is part of {shown(found.path)}")
+            continue
         for image in found or ():
-            members |= {Path(file).resolve(): entry for file in image.files}
+            members |= {os.path.realpath(file): entry for file in image.files}
         yield entry, error if found is None else found
 
 
