@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from omezarr_proc import __version__
 from omezarr_proc.errors import OutputError, ProcError, SettingsError
 from omezarr_proc.rules import FLAG
-from omezarr_proc.secret import Mask
+from omezarr_proc.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.settings import Settings, table
 from omezarr_proc.standard import say
 
@@ -73,13 +73,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def convert(argv: Sequence[str]) -> int:
     """Convert, or do what a verb as the first word says; a file that is named like a verb is given as `./view`."""
+    environ = dict(os.environ)
+    forget_environment()
     if argv and argv[0] in VERBS:
         module: Verb = importlib.import_module(VERBS[argv[0]][0])
         return printing(lambda: module.main(list(argv[1:])))
     arguments = parse(argv)
-    overrides = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name)) is not None}
-    settings = Settings.load(os.environ, overrides, files_named=bool(arguments.files))
+    overrides = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name, None)) is not None}
+    settings = Settings.load(environ, overrides, files_named=bool(arguments.files))
+    if settings.secrets():
+        leave_no_core()
+    with Mask(settings.secrets()).errors():
+        return work(settings, arguments)
 
+
+def work(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Convert or plan the inputs; returns the exit status."""
     from omezarr_proc import inputs, log, progress
 
     report = progress.make_report(quiet=arguments.quiet, lines=settings.log_format == "json")
@@ -104,11 +113,12 @@ def print_plan(settings: Settings, found: "Sequence[Input]") -> int:
     from omezarr_proc.dryrun import dry_run
     from omezarr_proc.log import one_line
 
+    mask = Mask(settings.secrets())
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     failed = False
     for line, is_error in dry_run(settings, found):
-        print(one_line(line))
+        print(one_line(mask(line)))
         failed |= is_error
     return SOME_FAILED if failed else OK
 
@@ -140,6 +150,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if unknown:
         # only names: what follows a misspelt --session-token is a token
         flags = sorted({word.partition("=")[0] for word in unknown if word.startswith("-")})
+        for entry in table():
+            if entry.secret and entry.flag in flags:
+                parser.error(f"there is no flag {entry.flag}, since `ps` would show the token: set {entry.variable} in the environment")
         parser.error(f"unknown flag {' '.join(map(repr, flags))} (a file of that name is given after --)")
     arguments.files += words[end + 1 :]
     return arguments
@@ -153,7 +166,7 @@ def _with_values(argv: Sequence[str]) -> Iterator[str]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser, with a flag for every row of the settings' table."""
+    """Make the parser, with a flag for every row of the settings' table that is no token."""
     verbs = "; ".join(f"{verb}: {text}" for verb, (_, text) in VERBS.items())
     parser = _Parser(
         prog=PROGRAM,
@@ -169,6 +182,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     settings, platform = parser.add_argument_group("settings"), parser.add_argument_group(PLATFORM)
     for entry in table():
+        if entry.secret:
+            continue
         group = platform if entry.help.startswith(PLATFORM) else settings
         default = f" (default {entry.default_text})" if entry.default_text else ""
         text = "; ".join(filter(None, (entry.help, entry.rule.text))) + default

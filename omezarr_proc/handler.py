@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from omezarr_proc.errors import ProcError, SettingsError
-from omezarr_proc.secret import Mask
+from omezarr_proc.secret import Mask, leave_no_core
 from omezarr_proc.settings import Settings, table
 
 PAYLOAD = {
@@ -20,6 +20,7 @@ PAYLOAD = {
     "refreshToken": "REFRESH_TOKEN",
 }
 NAMED_FAILURES = 20  # in the error message
+NO_MASK = Mask(())
 RETURNED_IMAGES = 5000  # in the result: Lambda ends a runtime that answers more than 6 MB
 
 
@@ -34,8 +35,14 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
     """
     overrides, ignored = overrides_of(event)
     settings = Settings.load(os.environ, overrides)
-    deadline = deadline_of(context)
+    if settings.secrets():
+        leave_no_core()
+    with Mask(settings.secrets()).errors():
+        return convert(settings, ignored, deadline_of(context))
 
+
+def convert(settings: Settings, ignored: int, deadline: float | None) -> dict[str, Any]:
+    """Convert and return what there is to say of it. Raises ConversionError when an input failed."""
     from loguru import logger
 
     from omezarr_proc import inputs, log, progress
@@ -55,8 +62,8 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
         log.close()
     failed = [(result.source, result.error) for result in results if result.error]
     if failed:
-        raise ConversionError(Mask(settings.secrets())(failure_text(failed, len(results))))
-    return result_of(settings, report)
+        raise ConversionError(failure_text(failed, len(results)))
+    return result_of(settings, report, Mask(settings.secrets()))
 
 
 def overrides_of(event: Mapping[str, Any]) -> tuple[dict[str, str], int]:
@@ -85,11 +92,11 @@ def failure_text(failed: list[tuple[str, str]], total: int) -> str:
     return f"{len(failed)} of {total} inputs failed: {'; '.join(named)}{more}"
 
 
-def result_of(settings: Settings, report: Any) -> dict[str, Any]:
+def result_of(settings: Settings, report: Any, mask: Mask = NO_MASK) -> dict[str, Any]:
     """Say what came out, one entry per image up to RETURNED_IMAGES."""
     images = [
         {
-            "dataset": done.name,
+            "dataset": mask(done.name),
             "status": "converted",
             "shape": list(done.shape),
             "levels": done.levels,
@@ -99,6 +106,6 @@ def result_of(settings: Settings, report: Any) -> dict[str, Any]:
         }
         for done in report.summaries
     ]
-    images += [{"dataset": name, "status": reason} for name, reason in report.skipped]
+    images += [{"dataset": mask(name), "status": mask(reason)} for name, reason in report.skipped]
     result: dict[str, Any] = {"status": "ok", "workflowInstanceId": settings.workflow_instance_id, "images": images[:RETURNED_IMAGES]}
     return result | ({"moreImages": len(images) - RETURNED_IMAGES} if len(images) > RETURNED_IMAGES else {})

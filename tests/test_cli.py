@@ -89,12 +89,44 @@ def test_one_failed_is_1_and_the_others_are_converted(folders, engine: Engine, c
     assert "b.ome.ome.zarr: done" in text
 
 
-def test_no_token_in_log_or_summary(folders, engine: Engine, capsys: pytest.CaptureFixture[str]):
+def test_no_token_in_log_or_summary(folders, engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SESSION_TOKEN", TOKEN)
     engine.errors["a.tif"] = f"is broken near {TOKEN}"
-    assert cli.main(arguments(folders, "--session-token", TOKEN)) == 1
+    assert cli.main(arguments(folders)) == 1
     text = capsys.readouterr().err
     assert text.count("is broken near ***") == 2
     assert TOKEN not in text
+    assert "SESSION_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_no_token_that_is_part_of_a_path_in_any_message(folders, capsys, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]):
+    def run(input_dir: Path, output_dir: Path) -> tuple[int, bool]:
+        monkeypatch.setenv("REFRESH_TOKEN", TOKEN)
+        status = cli.main(arguments((input_dir, output_dir), *flags))
+        output = capsys.readouterr()
+        assert TOKEN not in output.out + output.err
+        return status, "***" in output.out + output.err
+
+    named = folders[0] / TOKEN
+    assert run(named, folders[1]) == (2, True)
+    assert run(folders[0], folders[0] / "a.tif" / TOKEN) == (2, True)
+    named.mkdir()
+    assert run(named, folders[1]) == (2, True)
+    (named / f"{TOKEN}.tif").write_bytes(b"II*\0")
+    assert run(named, folders[1]) == (0, True)
+
+
+@pytest.mark.parametrize("words", [["--session-token", TOKEN], [f"--refresh-token={TOKEN}"]])
+def test_tokens_have_no_flag_and_the_message_says_what_to_do(words: list[str], engine: Engine, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(words) == 2
+    text = capsys.readouterr().err
+    flag = words[0].partition("=")[0]
+    variable = flag[2:].upper().replace("-", "_")
+    assert (
+        text == f"omezarr-proc: there is no flag {flag}, since `ps` would show the token: set {variable} in the environment; see --help\n"
+    )
+    assert not engine.calls
 
 
 def test_environment_and_flags_and_flags_win(folders, engine: Engine, monkeypatch: pytest.MonkeyPatch):
@@ -108,20 +140,22 @@ def test_environment_and_flags_and_flags_win(folders, engine: Engine, monkeypatc
 
 def test_every_setting_has_a_flag_that_says_what_the_help_says():
     parser = cli.make_parser()
-    given = [f"{e.flag}=value of {e.name}" if e.rule is FLAG else (e.flag, f"value of {e.name}") for e in table()]
+    rows = [entry for entry in table() if not entry.secret]  # `ps` would show a token
+    given = [f"{e.flag}=value of {e.name}" if e.rule is FLAG else (e.flag, f"value of {e.name}") for e in rows]
     arguments = cli.parse([word for words in given for word in ([words] if isinstance(words, str) else words)])
-    assert all(getattr(arguments, entry.name) == f"value of {entry.name}" for entry in table())
+    assert all(getattr(arguments, entry.name) == f"value of {entry.name}" for entry in rows)
     text = " ".join(parser.format_help().split())
-    for entry in table():
+    for entry in rows:
         assert f"{entry.flag} {'[VALUE]' if entry.rule is FLAG else 'VALUE'}" in text
         assert " ".join(entry.help.split()) in text or "-" in entry.help  # argparse breaks lines at dashes
 
 
-def test_wrong_settings_are_2_in_one_line_before_any_work(engine: Engine, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    assert cli.main(["--tile-size", "300", "--axes", "xyz", "--session-token", TOKEN, "--output-dir", str(tmp_path / "out")]) == 2
+def test_wrong_settings_are_2_in_one_line_before_any_work(engine: Engine, capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("SESSION_TOKEN", TOKEN)
+    assert cli.main(["--tile-size", "300", "--axes", TOKEN, "--output-dir", str(tmp_path / "out")]) == 2
     text = capsys.readouterr().err
     assert text.count("\n") == 1
-    assert all(part in text for part in ("INPUT_DIR", "TILE_SIZE='300'", "AXES='xyz'"))
+    assert all(part in text for part in ("INPUT_DIR", "TILE_SIZE='300'", "AXES='***'"))
     assert TOKEN not in text
     assert not engine.calls
     assert not (tmp_path / "out").exists()

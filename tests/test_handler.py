@@ -129,6 +129,13 @@ def test_a_setting_that_is_no_text_is_refused_without_its_value(event, value: ob
         handler(event | {"outputDir": value}, None)
 
 
+def test_a_token_in_a_path_comes_out_in_no_message_and_no_result(event, tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"INPUT_DIR .*/\*\*\* does not exist"):
+        handler(event | {"inputDir": str(tmp_path / TOKEN)}, None)
+    result = handler(event | {"outputDir": str(tmp_path / TOKEN)}, None)
+    assert TOKEN not in json.dumps(result)
+
+
 def test_missing_input_raises(event, tmp_path: Path):
     with pytest.raises(SettingsError, match="does not exist"):
         handler(event | {"inputDir": str(tmp_path / "gone")}, None)

@@ -22,6 +22,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from omezarr_proc import secret
 from omezarr_proc.errors import ProcError
 
 _RECORD = struct.Struct("<ci")  # request or answer, process id or exit status
@@ -30,7 +31,6 @@ EXECUTED_BYTES = 9 << 20  # what a nursery started by exec needs more than a for
 # For an answer; one that imports with a quarter of a CPU takes 3.
 ANSWER_SECONDS = 60.0
 CANNOT_START = 71  # a worker's exit status where the system denies it what it needs (EX_OSERR of sysexits.h)
-_SECRETS = ("SESSION_TOKEN", "REFRESH_TOKEN")
 
 
 class NurseryError(ProcError):
@@ -127,6 +127,7 @@ def _forked(fd: int) -> int:
     pid = os.fork()
     if pid == 0:
         try:
+            secret.forget_environment()
             os.setpgid(0, 0)  # Ctrl-C goes to the main process alone, which decides
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -139,7 +140,7 @@ def _forked(fd: int) -> int:
 def _executed(fd: int) -> int:
     os.set_inheritable(fd, True)
     # One BLAS thread: the nursery must stay single-threaded to be forked.
-    env = {k: v for k, v in os.environ.items() if k not in _SECRETS} | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    env = {k: v for k, v in os.environ.items() if k not in secret.VARIABLES} | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     return os.posix_spawn(sys.executable, [sys.executable, "-c", _BOOT, str(fd), *sys.path], env, file_actions=actions, setpgroup=0)
 
