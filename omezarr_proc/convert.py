@@ -18,7 +18,7 @@ from omezarr_proc.engine.contrast import display_windows
 from omezarr_proc.engine.tasks import Job
 from omezarr_proc.engine.usage import PeakMemory
 from omezarr_proc.engine.workers import Pool, WorkerDiedError
-from omezarr_proc.errors import LimitError, OutOfTimeError, OutputError
+from omezarr_proc.errors import InputError, LimitError, OutOfTimeError, OutputError
 from omezarr_proc.image import Image
 from omezarr_proc.ngff import attributes as ngff
 from omezarr_proc.ngff import windows
@@ -31,8 +31,9 @@ from omezarr_proc.store import arrays as store
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.lock import Lock
-from omezarr_proc.store.publish import publish
+from omezarr_proc.store.publish import discard, publish
 from omezarr_proc.store.record import Record
+from omezarr_proc.tiff.changes import changed
 from omezarr_proc.validate import refuse_wrong
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
@@ -82,8 +83,12 @@ class Conversion:
 
         Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run.
         """
-        with PeakMemory(self.pool.pids) as memory:
-            summary = self._run()
+        try:
+            with PeakMemory(self.pool.pids) as memory:
+                summary = self._run()
+        except InputError:
+            self._refuse_changed()  # what looks corrupt can be a file that is being written
+            raise
         return replace(summary, peak_bytes=memory.peak or None)
 
     def _run(self) -> Summary:
@@ -113,10 +118,17 @@ class Conversion:
         finally:
             self._leave(record, how)
         self.lock.check()
+        self._refuse_changed()
         publish(self.target, self.deadline)
         planes = self.image.size_t * self.image.size_c * self.image.size_z
         pixels = planes * self.image.height * self.image.width * (100 - before) // 100
         return self._summary(geometry, chunks, build, time.monotonic() - began, pixels)
+
+    def _refuse_changed(self) -> None:
+        """Raise InputError where an input is not any more what was opened; what was made of both, or of the other, is removed."""
+        if what := changed(self.image.states):
+            discard(self.target, self.deadline)
+            raise InputError(f"{what}: nothing is published; run it again when it is complete")
 
     def _leave(self, record: Record, how: str) -> None:
         """Note the orderly end, as far as the disk lets us within the time that a stopping container has."""

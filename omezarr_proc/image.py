@@ -92,6 +92,17 @@ class AxisSize:
 
 
 @dataclass(frozen=True)
+class FileState:
+    """What tells whether a file is still the same: absolute path, bytes, times of the last change in ns, number in its file system."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True)
 class Image:
     """One image (OME `Image`, TIFF series): its shape, where its planes are, what its metadata says.
 
@@ -102,6 +113,7 @@ class Image:
     notes        what the user should know and the log should say ("pages are taken as z", ...)
     reduced_by   the planes and layouts are of a stored level whose sides are this many times smaller than height and width (rounded up)
     fingerprint  hex digest of what identifies the source: for each member file its size, mtime, header and IFDs
+    states       of all files that were read, a companion too, when they were opened
     """
 
     source: str  # the input file, as the user named it
@@ -124,3 +136,4 @@ class Image:
     notes: tuple[str, ...] = ()
     reduced_by: int = 1
     fingerprint: str = ""
+    states: tuple[FileState, ...] = ()

@@ -7,11 +7,12 @@ pages.py     every page looked at, and like ones told from unlike ones
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 from omezarr_proc.errors import InputError
-from omezarr_proc.image import Image
-from omezarr_proc.tiff import imagej, ome, omexml, plain
+from omezarr_proc.image import FileState, Image
+from omezarr_proc.tiff import changes, imagej, ome, omexml, plain
 from omezarr_proc.tiff import members as sets
 from omezarr_proc.tiff.pages import Pages
 from omezarr_proc.tiff.reduced import take_reduced
@@ -29,9 +30,13 @@ def open_images(path: str, *, images: str = "auto", on_missing: str = "error", r
     Raises InputError, in one line, for whatever cannot be converted faithfully.
     """
     path = os.path.abspath(path)
+    before: list[FileState] = []
+    with suppress(OSError):  # `description` says what is wrong
+        before.append(changes.state(path))
     text = sets.description(path)
     is_ome = omexml.is_ome(text)
     pages = Pages(lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome)
+    pages.states += before
     try:
         found = ome.images(path, text, pages, on_missing == "fill") if is_ome else plain.images(path, text, pages)
         return [_finished(take_reduced(image, pages, reduced_by), pages) for image in _chosen(path, found, images)]
@@ -65,7 +70,12 @@ def _finished(image: Image, pages: Pages) -> Image:
     own = list(dict.fromkeys(plane.layout for plane in image.planes if plane is not None))
     planes = tuple(None if plane is None else replace(plane, layout=own.index(plane.layout)) for plane in image.planes)
     return replace(
-        image, files=tuple(pages.paths), planes=planes, layouts=tuple(layouts[number] for number in own), fingerprint=pages.fingerprint
+        image,
+        files=tuple(pages.paths),
+        planes=planes,
+        layouts=tuple(layouts[number] for number in own),
+        fingerprint=pages.fingerprint,
+        states=tuple(dict.fromkeys(pages.states)),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from omezarr_proc.errors import InputError
 from omezarr_proc.image import Channel, Image, Plane
-from omezarr_proc.tiff import members, omexml, planes
+from omezarr_proc.tiff import changes, members, omexml, planes
 from omezarr_proc.tiff.assemble import assembled
 from omezarr_proc.tiff.ifd import Ifd
 from omezarr_proc.tiff.pages import Pages
@@ -16,6 +16,8 @@ def images(path: str, text: str, pages: Pages, fill: bool) -> list[Image]:
     Raises InputError for a file or plane that is missing, OmeXmlError where the document contradicts itself or the pages.
     """
     described_in, text, document = members.metadata(path, text)
+    if described_in != path:
+        pages.states.append(changes.state(described_in))
     if not document.images:
         raise omexml.OmeXmlError("it describes no image")
     if not path.lower().endswith(".ome"):

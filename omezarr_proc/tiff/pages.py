@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from omezarr_proc.errors import InputError
-from omezarr_proc.image import Layout, Plane
-from omezarr_proc.tiff import decode, ndpi
+from omezarr_proc.image import FileState, Layout, Plane
+from omezarr_proc.tiff import changes, decode, ndpi
 from omezarr_proc.tiff.ifd import Directory, Ifd
 
 OPEN_FILES = 32
@@ -27,6 +27,7 @@ class Pages:
     lookup_tables   palettes only show intensities (OME-TIFF, ImageJ): pixels are the indices. Else each palette is looked at.
     sparse_allowed  segments of offset and byte count 0 are empty (plain TIFF, as GDAL writes it), else missing (OME-TIFF)
     sparse          (file, IFD offset) of pages with such segments
+    states          of the files when they were opened
     """
 
     def __init__(self, lookup_tables: bool, sparse_allowed: bool) -> None:
@@ -34,6 +35,7 @@ class Pages:
         self.sparse_allowed = sparse_allowed
         self.sparse: set[tuple[int, int]] = set()
         self.paths: list[str] = []
+        self.states: list[FileState] = []
         self.chains: list[list[Ifd]] = []
         self.layouts: list[Layout] = []
         self._numbers: dict[str, int] = {}
@@ -63,6 +65,7 @@ class Pages:
         directory = self.directory(number)
         self.chains.append(directory.chain())
         status = os.fstat(directory.fd)
+        self.states.append(changes.state(path, status))
         self._digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode() + os.pread(directory.fd, 16, 0))
         for ifd in self.chains[number]:
             ndpi.check(directory, ifd)
