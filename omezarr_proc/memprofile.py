@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sweep", metavar="MB,MB,...", help="several limits, one after another")
     parser.add_argument("--report", default="memprofile", metavar="NAME")
     chosen = parser.parse_args(arguments)
+    if not Path("/proc/self/smaps_rollup").exists():
+        parser.exit(1, f"{parser.prog}: memory cannot be measured, since this system has no /proc/PID/smaps_rollup\n")
     limits = [int(limit) for limit in chosen.sweep.split(",")] if chosen.sweep else [chosen.limit]
     found = []
     print("limit MB  projected MB  peak MB  of it files  cgroup MB  seconds")

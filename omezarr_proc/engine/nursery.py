@@ -50,7 +50,10 @@ class Nursery:
 
     def __init__(self) -> None:
         """Start the nursery; requests may be sent before it has finished its imports. Raises NurseryError."""
-        self._socket, child = socket.socketpair()
+        try:
+            self._socket, child = socket.socketpair()
+        except OSError as error:
+            raise NurseryError(f"cannot make a pair of sockets to talk to a process: {error.strerror}") from error
         self._socket.settimeout(ANSWER_SECONDS)
         try:
             with child:
@@ -62,7 +65,10 @@ class Nursery:
 
     def fork(self, memory: int) -> tuple[int, Connection]:
         """A new worker that maps the memory behind the descriptor `memory`: its process id and our end of its socket."""
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise NurseryError(f"cannot make a pair of sockets to talk to a worker: {error.strerror}") from error
         with theirs:
             try:
                 socket.send_fds(self._socket, [_RECORD.pack(b"f", 0)], [theirs.fileno(), memory])

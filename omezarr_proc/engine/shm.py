@@ -17,7 +17,7 @@ class Arena:
     """The main process's side: one anonymous file, which it never maps itself."""
 
     def __init__(self, kind: str | None = None) -> None:
-        """Take `memfd` or an unlinked `file`; by default the first that works."""
+        """Take `memfd` or an unlinked `file`; by default the first that works. Raises LimitError where there is neither."""
         self.size = 0
         self.kind, self.fd = _open(kind)
 
@@ -47,8 +47,12 @@ def _open(kind: str | None) -> tuple[str, int]:
         except OSError:
             if kind:
                 raise
-    with tempfile.TemporaryFile(prefix="omezarr_proc-") as file:
-        return "file", os.dup(file.fileno())
+    try:
+        with tempfile.TemporaryFile(prefix="omezarr_proc-") as file:
+            return "file", os.dup(file.fileno())
+    except OSError as error:
+        reason = f"no temporary file can be made ({error.strerror})"
+        raise LimitError(f"there is no memfd here, and {reason}: set TMPDIR to a folder that can be written to") from error
 
 
 class ArenaMap:

@@ -48,14 +48,18 @@ class Pool:
     """All workers of a run. Only the thread that made it may use it."""
 
     def __init__(self, nursery: Nursery, deadline: float | None = None) -> None:
-        """Take over the nursery; workers come with `resize`.
+        """Take over the nursery; workers come with `resize`. Raises LimitError where there is no memory to share with them.
 
         deadline  when `wait` gives up, as time.monotonic() counts
         """
         self.workers: list[Worker] = []
         self._deadline = deadline
         self._nursery = nursery
-        self.arena = Arena()
+        try:
+            self.arena = Arena()
+        except ProcError:
+            nursery.close()
+            raise
         self._job: Job | None = None
         self._spool: int | None = None
 

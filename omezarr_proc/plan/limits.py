@@ -101,16 +101,20 @@ def combine(memory: Iterable[Bound], cpus: Iterable[CpuBound], machine: Machine,
 
 
 def read_machine() -> Machine:
-    """Ask psutil and the scheduler."""
+    """Ask psutil and the scheduler; without /proc the C library, which does not know what is our own."""
     import psutil
 
-    memory = psutil.virtual_memory()
-    used = psutil.Process().memory_info()
     try:
         cpus = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):  # not on macOS
         cpus = os.cpu_count() or 1
-    return Machine(memory.total, memory.available, used.rss - getattr(used, "shared", 0), cpus)
+    try:
+        memory = psutil.virtual_memory()
+        used = psutil.Process().memory_info()
+        return Machine(memory.total, memory.available, used.rss - getattr(used, "shared", 0), cpus)
+    except (OSError, psutil.Error):
+        page = os.sysconf("SC_PAGE_SIZE")
+        return Machine(page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES"), 0, cpus)
 
 
 def lambda_memory(environ: Mapping[str, str]) -> Iterator[Bound]:
