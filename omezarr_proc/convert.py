@@ -119,7 +119,7 @@ class Conversion:
             self._leave(record, how)
         self.lock.check()
         self._refuse_changed()
-        publish(self.target, self.deadline)
+        publish(self.target, self.deadline, record.disk)
         planes = self.image.size_t * self.image.size_c * self.image.size_z
         pixels = planes * self.image.height * self.image.width * (100 - before) // 100
         return self._summary(geometry, chunks, build, time.monotonic() - began, pixels)

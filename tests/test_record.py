@@ -19,6 +19,7 @@ from omezarr_proc.store.completed import Completed
 from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.store.history import Unit, header, line, read, unit_line
 from omezarr_proc.store.record import Record
+from omezarr_proc.store.sync import Disk
 
 HEADER = MAGIC + header("k")
 
@@ -164,7 +165,7 @@ def test_attempts_count_as_long_as_they_are_killed(target: Path) -> None:
 def test_units_are_noted_by_time_after_their_chunks_are_flushed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     write = module._write_all
-    monkeypatch.setattr(module, "sync_filesystem", lambda folder: calls.append(f"syncfs {folder.name}"))
+    monkeypatch.setattr(Disk, "sync", lambda disk: calls.append("syncfs"))
     record = Record.open(target, "k", interval=0.05)
     monkeypatch.setattr(module, "_write_all", lambda fd, data: (calls.append("write"), write(fd, data)))
     monkeypatch.setattr(os, "fsync", lambda fd: calls.append("fsync"))
@@ -172,14 +173,14 @@ def test_units_are_noted_by_time_after_their_chunks_are_flushed(target: Path, mo
     end = time.monotonic() + 30
     while "fsync" not in calls and time.monotonic() < end:
         time.sleep(0.01)
-    assert calls == ["syncfs .a.ome.zarr.partial", "write", "fsync"]
+    assert calls == ["syncfs", "write", "fsync"]
     record.close()
     assert len(reopened(target).units) == 1
 
 
 def test_add_does_not_wait_for_a_slow_disk(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = threading.Event()
-    monkeypatch.setattr(module, "sync_filesystem", lambda folder: stuck.wait(60))
+    monkeypatch.setattr(Disk, "sync", lambda disk: stuck.wait(60))
     record = Record.open(target, "k", interval=0.01)
     began = time.monotonic()
     for n in range(50):
@@ -197,11 +198,11 @@ def test_add_does_not_wait_for_a_slow_disk(target: Path, monkeypatch: pytest.Mon
 
 
 def test_errors_of_the_thread_come_up_in_the_main_thread(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(folder: Path) -> None:
+    def full(disk: Disk) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     record = Record.open(target, "k")
-    monkeypatch.setattr(module, "sync_filesystem", full)
+    monkeypatch.setattr(Disk, "sync", full)
     record.add([Unit(0, 0, (0, 1), (0, 1))])
     for call in (record.flush, lambda: record.add([]), lambda: record.end("failed")):
         with pytest.raises(OutputError, match=r"\.a\.ome\.zarr\.record: cannot note what is finished: No space left .*free space"):
@@ -231,6 +232,7 @@ def test_close_leaves_no_thread_and_no_descriptor(target: Path) -> None:
         record = Record.open(target, "k")
         record.flush()
         record.close()
+        del record  # and with it the descriptor of the disk
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, fds)
 
 

@@ -24,7 +24,7 @@ from omezarr_proc.store.hidden import MAGIC, aside_path, free_old_path, hidden_f
 from omezarr_proc.store.history import recorded_key
 from omezarr_proc.store.lock import Lock
 from omezarr_proc.store.remove import remove_tree
-from omezarr_proc.store.sync import sync_filesystem, sync_folder
+from omezarr_proc.store.sync import Disk, sync_folder
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -32,15 +32,17 @@ _NO_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNO
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def publish(target: Path, deadline: float | None = None) -> bool:
+def publish(target: Path, deadline: float | None = None, disk: Disk | None = None) -> bool:
     """Give what is staged, complete with its root metadata, the name `target`. The caller holds the lock and has closed the record.
+
+    disk  the record's, by which also those losses are seen that others were told of; None: nothing else syncs the file system
 
     Returns whether nothing hidden is left: what was replaced may be too much to remove before `deadline` (as time.monotonic() counts).
     Raises OutputError; then `target` is as it was, or `recover` makes it so.
     """
     staging = staging_path(target)
     try:
-        sync_filesystem(staging)
+        (disk or Disk(staging)).sync()
         if not os.path.lexists(target):
             _rename(staging, target)
         elif not _exchange(staging, target):

@@ -16,7 +16,7 @@ from omezarr_proc.store.faults import describe
 from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.store.history import History, Unit, header, line, read, unit_line
 from omezarr_proc.store.remove import remove_tree
-from omezarr_proc.store.sync import sync_filesystem, sync_folder
+from omezarr_proc.store.sync import Disk, sync_folder
 
 INTERVAL = 2.0
 
@@ -27,12 +27,14 @@ class Record:
     units     what earlier attempts finished
     attempts  the earlier attempts, oldest first
     staging   the folder of the dataset in the making; it holds no root metadata
+    disk      its file system, open since before anything of the dataset was written; for `publish` too, so that no loss goes unnoticed
     """
 
-    def __init__(self, target: Path, fd: int, history: History, interval: float) -> None:
+    def __init__(self, target: Path, fd: int, disk: Disk, history: History, interval: float) -> None:
         """Use `open`."""
         self.path, self.staging = record_path(target), staging_path(target)
         self.units, self.attempts = tuple(history.units), tuple(history.attempts)
+        self.disk = disk
         self._fd, self._end, self._interval = fd, history.end, interval
         self._changed = threading.Condition()
         self._waiting: list[bytes] = []
@@ -52,9 +54,10 @@ class Record:
         """
         path, staging = record_path(target), staging_path(target)
         try:
+            disk = Disk(path.parent)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
-                return cls(target, fd, _prepare(fd, path, staging, key), interval)
+                return cls(target, fd, disk, _prepare(fd, path, staging, key), interval)
             except BaseException:
                 os.close(fd)
                 raise
@@ -137,7 +140,7 @@ class Record:
     def _write(self, data: bytes, units: bool) -> OSError | None:
         try:
             if units:
-                sync_filesystem(self.staging)
+                self.disk.sync()
             _write_all(self._fd, data)
             os.fsync(self._fd)
         except OSError as error:

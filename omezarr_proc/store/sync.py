@@ -1,44 +1,54 @@
 """Getting what was written onto the disk: all of a file system at once, or one folder's names."""
 
-import contextlib
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def sync_filesystem(folder: Path) -> None:
-    """Write out everything that the file system of `folder` has cached. Raises OSError, also for data lost since the last call.
+class Disk:
+    """The file system of a folder, through one descriptor that is closed with the last reference.
 
-    One syncfs costs a fraction of an fsync per chunk. Where there is none (macOS), all file systems are written out.
+    The kernel tells a descriptor only of data that were lost since it was opened or last told (errseq_t): one that is opened for each call
+    misses what another caller of syncfs was told of before. So it is opened before the first byte is written, and kept.
     """
-    with _opened(folder) as fd:
+
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError."""
+        self._folder = folder
+        self._fd = _open(folder)
+
+    def sync(self) -> None:
+        """Write out everything that the file system has cached. Raises OSError, also for data lost since the last call.
+
+        One syncfs costs a fraction of an fsync per chunk. Where there is none (macOS), all file systems are written out.
+        """
         if not hasattr(_libc, "syncfs"):
             os.sync()
-        elif _libc.syncfs(fd):
+        elif _libc.syncfs(self._fd):
             code = ctypes.get_errno()
             if code not in (errno.ENOSYS, errno.EPERM):  # EPERM: a sandbox forbids it
-                raise OSError(code, os.strerror(code), str(folder))
+                raise OSError(code, os.strerror(code), str(self._folder))
             os.sync()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
 
 
 def sync_folder(folder: Path) -> None:
     """Make names that were made, removed or renamed in `folder` last. Raises OSError."""
-    with _opened(folder) as fd:
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems: names last without it
-                raise
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = _open(folder)
     try:
-        yield fd
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems: names last without it
+            raise
     finally:
         os.close(fd)
+
+
+def _open(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
