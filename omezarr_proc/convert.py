@@ -100,9 +100,6 @@ class Conversion:
         try:
             chunks = self._chunk_store(geometry, record.staging)
             build = Build(geometry, chunks, self.pool, record, self.report)
-            before = build.percent
-            if record.resumed:
-                logger.info(f"{self.image.source}: goes on with what an earlier run has finished ({before} %)")
             metadata = _Background(lambda: self._write_metadata(chunks))  # importing zarr takes long beside a small image
             found = self._build(geometry, build, record)
             metadata.result()
@@ -121,7 +118,7 @@ class Conversion:
         self._refuse_changed()
         publish(self.target, self.deadline, record.disk)
         planes = self.image.size_t * self.image.size_c * self.image.size_z
-        pixels = planes * self.image.height * self.image.width * (100 - before) // 100
+        pixels = planes * self.image.height * self.image.width * (100 - build.taken_over) // 100
         return self._summary(geometry, chunks, build, time.monotonic() - began, pixels)
 
     def _refuse_changed(self) -> None:
@@ -156,8 +153,10 @@ class Conversion:
                 )
             logger.bind(phase="plan", projected_bytes=plan.projected_bytes).debug(f"{self.image.source}: {plan}")
             record.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes})
-            self._brief_workers(geometry, build, plan)
+            self._brief_workers(build, plan)
             try:
+                build.take_over(None if self.deadline is None else (time.monotonic() + self.deadline) / 2)
+                self._start_report(geometry, build)
                 build.run(plan)
                 logger.bind(phase="windows").debug(f"{self.image.source}: display windows")
                 return display_windows(self.pool, self.image, geometry.levels, geometry.frames, build.tally.extremes)
@@ -183,10 +182,12 @@ class Conversion:
             2 if settings.zarr_format == "2" else 3,
         )
 
-    def _brief_workers(self, geometry: Geometry, build: Build, plan: Plan) -> None:
+    def _start_report(self, geometry: Geometry, build: Build) -> None:
         planes = geometry.frames.count * geometry.frames.channels
         total = sum(level.height * level.width for level in geometry.levels) * planes
         self.report.start(self.image.source, total, done=total * build.percent // 100)
+
+    def _brief_workers(self, build: Build, plan: Plan) -> None:
         self.pool.arena.resize(plan.slots * plan.slot_bytes)
         self.pool.resize(plan.workers)
         spool = store.spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None

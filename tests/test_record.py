@@ -1,10 +1,12 @@
 """Record: what is read back is what was safe on disk; torn, foreign and wrong records; attempts; the grids of what is finished."""
 
 import errno
+import json
 import math
 import os
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,14 @@ HEADER = MAGIC + header("k")
 floats = st.floats(allow_nan=False, allow_infinity=False)
 ranges = st.tuples(st.integers(0, 9999), st.integers(0, 9999))
 units = st.builds(
-    Unit, st.integers(0, 9999), st.integers(0, 20), ranges, ranges, st.lists(st.none() | st.tuples(floats, floats), max_size=3).map(tuple)
+    Unit,
+    st.integers(0, 9999),
+    st.integers(0, 20),
+    ranges,
+    ranges,
+    st.lists(st.none() | st.tuples(floats, floats).map(sorted).map(tuple), max_size=3).map(tuple),
+    st.integers(0, 2**40),
+    st.binary(max_size=40),
 )
 
 
@@ -43,7 +52,7 @@ def reopened(target: Path, key: str = "k") -> Record:
 
 def test_units_come_back_exactly(target: Path) -> None:
     added = [
-        Unit(2, 0, (0, 4), (8, 16), ((0.1 + 0.2, 5e-324), None, (-math.pi, 1.7976931348623157e308)), 12345),
+        Unit(2, 0, (0, 4), (8, 16), ((5e-324, 0.1 + 0.2), None, (-math.pi, 1.7976931348623157e308)), 12345, bytes(range(16))),
         Unit(0, 3, (1, 2), (0, 1)),
     ]
     record = Record.open(target, "k")
@@ -69,7 +78,7 @@ def test_lines_round_trip(added: list[Unit]) -> None:
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=3))
 def test_damage_anywhere_ends_the_record_there(place: int, garbage: bytes) -> None:
     """Whatever three bytes become, and wherever the file ends, only true units are read."""
-    added = [Unit(n, 0, (0, 1), (0, 1), ((float(n), 1.0),)) for n in range(8)]
+    added = [Unit(n, 0, (0, 1), (0, 1), ((-1.0, float(n)),)) for n in range(8)]
     lines = [unit_line(unit) for unit in added]
     body = b"".join(lines)
     place %= len(body)
@@ -80,6 +89,57 @@ def test_damage_anywhere_ends_the_record_there(place: int, garbage: bytes) -> No
     history = read(HEADER + damaged, "k")
     assert history is not None
     assert history.units == (added if damaged == body else added[:before])
+
+
+def test_a_unit_of_an_older_version_is_without_checksums() -> None:
+    history = read(HEADER + line(["unit", 2, 0, 0, 4, 8, 16, [[1.0, 2.0], None], 12345]) + unit_line(Unit(1, 1, (0, 1), (0, 1))), "k")
+    assert history is not None
+    assert history.units == [Unit(2, 0, (0, 4), (8, 16), ((1.0, 2.0), None), 12345), Unit(1, 1, (0, 1), (0, 1))]
+
+
+WRONG = [
+    b"",
+    b"{",
+    b"[" * 100_000,
+    b"9" * 5000,
+    b"\xff",
+    *(
+        json.dumps(fact).encode()
+        for fact in (
+            None,
+            7,
+            {},
+            [],
+            [[]],
+            ["unit"],
+            ["units", 0],
+            ["begin", 3],
+            ["end", None],
+            ["unit", 0, 0, 0, 1, 0, 1, [], 5, "", ""],
+            ["unit", 0, 0, 0, 1, 0, 1, [], 5, "0g"],
+            ["unit", 0, 0, 0, 1, 0, 1, [], -5, ""],
+            ["unit", 0, 0, 0, "1", 0, 1, [], 5, ""],
+            ["unit", 0.5, 0, 0, 1, 0, 1, [], 5, ""],
+            ["unit", 0, 0, 0, 1, 0, 1, None, 5, ""],
+            ["unit", 0, 0, 0, 1, 0, 1, [[1]], 5, ""],
+            ["unit", 0, 0, 0, 1, 0, 1, [[2, 1]], 5, ""],
+            ["unit", 0, 0, 0, 1, 0, 1, [["a", 1]], 5, ""],
+            ["unit", 0, 0, 0, 1, 0, 1, [[math.nan, 1]], 5, ""],
+            ["unit", 0, 0, 0, 1, 0, 1, [[0, 10**400]], 5, ""],
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("text", WRONG, ids=range(len(WRONG)))
+def test_a_line_of_wrong_content_ends_the_record_though_its_crc_is_right(text: bytes) -> None:
+    """Also as the first line: then the record tells nothing."""
+    wrong = b"%08x %s\n" % (zlib.crc32(text), text)
+    unit = Unit(0, 0, (0, 1), (0, 1))
+    history = read(HEADER + unit_line(unit) + wrong + unit_line(unit), "k")
+    assert history is not None
+    assert (history.units, history.end) == ([unit], len(HEADER + unit_line(unit)))
+    assert read(MAGIC + wrong, "k") is None
 
 
 def test_goes_on_after_a_torn_line(target: Path) -> None:
@@ -250,7 +310,14 @@ def test_completed_knows_each_chunk() -> None:
     assert not done.covers(Rect(0, 3, 0, 2), 1, 0)
     assert not done.covers(Rect(1, 3, 0, 2), 0, 0)
     assert not done.covers(Rect(1, 2, 0, 2), 1, 1)
-    for unit in (Unit(1, 0, (3, 5), (0, 1)), Unit(6, 0, (0, 1), (0, 1)), Unit(0, 3, (0, 1), (0, 1)), Unit(0, 0, (-1, 1), (0, 1))):
+    for unit in (
+        Unit(10**30, 0, (0, 1), (0, 1)),
+        Unit(0, -1, (0, 1), (0, 1)),
+        Unit(1, 0, (3, 5), (0, 1)),
+        Unit(6, 0, (0, 1), (0, 1)),
+        Unit(0, 3, (0, 1), (0, 1)),
+        Unit(0, 0, (-1, 1), (0, 1)),
+    ):
         with pytest.raises(IndexError):
             done.add(unit)
 

@@ -25,6 +25,7 @@ from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError
 from omezarr_proc.errors import OutOfTimeError
 from omezarr_proc.image import Rect
 from omezarr_proc.plan.pyramid import Band, Pass, make_frames, make_levels
+from omezarr_proc.store.checksums import stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.tiff.images import open_images
@@ -92,7 +93,9 @@ def test_a_task_is_answered_when_it_is_encoded_and_when_it_is_stored(pool: Pool,
     written, stored = answers(pool, 2)
     assert isinstance(written, WholeWritten)
     assert isinstance(stored, Stored)
-    assert sum(path.stat().st_size for path in (tmp_path / "staging").rglob("*") if path.is_file()) == written.bands[0].bytes
+    assert sum(path.stat().st_size for path in (tmp_path / "staging").rglob("*") if path.is_file()) == sum(
+        stored_bytes(level.checksums) for level in written.bands[0]
+    )
 
 
 def first(pool: Pool, task: Whole | Load) -> tuple[Worker, Whole | Load]:

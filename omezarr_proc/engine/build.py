@@ -1,20 +1,23 @@
 """The levels of one dataset out of bands, pass by pass; what is finished is recorded and not done again."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 from loguru import logger
 
 from omezarr_proc.engine.pipeline import run_pass, run_tasks
 from omezarr_proc.engine.schedule import Schedule, load_parts
-from omezarr_proc.engine.tasks import Spool, Whole, Write, Written
+from omezarr_proc.engine.tasks import Check, Checked, Reply, Spool, Task, Whole, Write, Written
 from omezarr_proc.engine.workers import Pool
 from omezarr_proc.image import Rect
 from omezarr_proc.ngff import windows
 from omezarr_proc.ngff.windows import Extremes
 from omezarr_proc.plan.pyramid import Band, Pass, bands, ceil_div
 from omezarr_proc.plan.sizing import Geometry, Plan, cut_lines
-from omezarr_proc.progress import Report
+from omezarr_proc.progress import Report, byte_size
+from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.completed import Completed
 from omezarr_proc.store.history import Unit
@@ -23,6 +26,8 @@ from omezarr_proc.store.record import Record
 # Source pixels (of all channels) per load task, and stored bytes per write task: long beside a message, short beside a band.
 _LOAD_PIXELS = 4 << 20
 _WRITE_BYTES = 1 << 20
+# Stored bytes per check task.
+_CHECK_BYTES = 8 << 20
 
 
 @dataclass
@@ -51,17 +56,50 @@ class Build:
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
-        """Take over what earlier attempts have finished."""
+        """Nothing is finished yet, also of what earlier attempts have (see `take_over`)."""
         g = self.geometry
         self._completed = Completed(g.levels, g.frames, g.tile)
         self._open: dict[Band, list[Written]] = {}
-        for unit in self.record.units:
-            self._finish(unit)
+        self._earlier = list(_checks(unit for unit in self.record.units if self._is_of_us(unit)))
+        self.taken_over = 0  # percent
 
     @property
     def percent(self) -> int:
         """How much of the chunks is finished."""
         return self._completed.percent
+
+    def take_over(self, until: float | None = None) -> None:
+        """Have the workers check what earlier attempts have finished; what is not as it was recorded is made again. Raises ProcError.
+
+        until  when only sizes are looked at any more, as time.monotonic() counts: a run that reads till its deadline would get nowhere
+        """
+        if not self._earlier:
+            return
+        source, lost, unread = self.geometry.image.source, 0, 0
+        self.report.start(source, sum(unit.bytes for check in self._earlier for unit in check.units), "B")
+
+        def checks() -> Iterator[Check]:
+            for check in self._earlier.copy():
+                yield replace(check, read=until is None or time.monotonic() < until)
+
+        def note(task: Task, reply: Reply) -> None:
+            nonlocal lost, unread
+            assert isinstance(task, Check) and isinstance(reply, Checked)
+            self._earlier.remove(Check(task.units))
+            for unit, changed in zip(task.units, reply.changed, strict=True):
+                lost += changed
+                unread += 0 if task.read else unit.bytes
+                if not changed:
+                    self._finish(unit)
+                self.report.advance(unit.bytes)
+
+        run_tasks(self.pool, checks(), note)
+        self.taken_over = self.percent
+        if lost:
+            logger.warning(f"{source}: {lost} chunks of an earlier run are not as it has stored them: they are made again")
+        if unread:
+            logger.warning(f"{source}: no time to read back {byte_size(unread)} of an earlier run: of these only the sizes were checked")
+        logger.info(f"{source}: goes on with what an earlier run has finished ({self.taken_over} %)")
 
     def run(self, plan: Plan) -> None:
         """Finish all levels. Raises ProcError; what is finished by then is in the record, or soon will be."""
@@ -80,7 +118,7 @@ class Build:
         for band in todo:
             by_frame.setdefault(band.frame, []).append(band)
         for frame, of_frame in by_frame.items():
-            run_tasks(self.pool, [Spool(frame)], lambda task, counted: None)
+            run_tasks(self.pool, [Spool(frame)], lambda task, reply: None)
             self._run_bands(plan, stage, of_frame)
 
     def _run_bands(self, plan: Plan, stage: Pass, todo: Sequence[Band]) -> None:
@@ -103,9 +141,9 @@ class Build:
         self._open.clear()
         run_pass(self.pool, schedule, self._encoded, lambda bands: self._stored(stage, bands))
 
-    def _encoded(self, task: Write | Whole, written: Sequence[Written]) -> None:
-        for band, part in zip(task.bands, written, strict=True):
-            self._open.setdefault(band, []).append(part)
+    def _encoded(self, task: Write | Whole, written: Sequence[Sequence[Written]]) -> None:
+        for band, parts in zip(task.bands, written, strict=True):
+            self._open.setdefault(band, []).extend(parts)
         self.report.advance(sum(rect.height * rect.width for rect in _written(task, self.geometry.tile)) * self.geometry.frames.channels)
 
     def _stored(self, stage: Pass, bands: Sequence[Band]) -> None:
@@ -122,8 +160,15 @@ class Build:
         for step in range(stage.last - stage.first + 1):
             rect, level = band.at(step), stage.first + step
             rows, columns = (rect.y0 // tile, ceil_div(rect.y1, tile)), (rect.x0 // tile, ceil_div(rect.x1, tile))
-            size = sum(w.bytes for w in written) if step == 0 else 0  # of all steps: only their sum is ever asked for
-            yield Unit(band.frame, level, rows, columns, tuple(extremes) if level == 0 else (), size)
+            shape = (rows[1] - rows[0], columns[1] - columns[0], self.chunks.chunks_per_tile)
+            checksums = _joined(shape, [w for w in written if w.step == step])
+            yield Unit(band.frame, level, rows, columns, tuple(extremes) if level == 0 else (), stored_bytes(checksums), checksums)
+
+    def _is_of_us(self, unit: Unit) -> bool:
+        """Whether a unit that was read fits this dataset."""
+        if not self._completed.knows(unit) or len(unit.extremes) != (self.geometry.frames.channels if unit.level == 0 else 0):
+            return False
+        return not unit.checksums or len(unit.checksums) == CHECKSUM_BYTES * _chunk_count(unit, self.chunks)
 
     def _finish(self, unit: Unit) -> None:
         self._completed.add(unit)
@@ -137,3 +182,30 @@ def _written(task: Write | Whole, tile: int) -> Iterator[Rect]:
         return
     band, tiles = task.band.at(task.step), task.tiles
     yield Rect(tiles.y0 * tile, min(tiles.y1 * tile, band.height), tiles.x0 * tile, min(tiles.x1 * tile, band.width))
+
+
+def _joined(shape: tuple[int, int, int], written: Sequence[Written]) -> bytes:
+    """The checksums of all chunks[rows, columns, channels] of a band's level, out of those of its parts."""
+    joined = np.zeros(shape, f"V{CHECKSUM_BYTES}")
+    for part in written:
+        t = part.tiles
+        joined[t.y0 : t.y1, t.x0 : t.x1] = np.frombuffer(part.checksums, joined.dtype).reshape(t.height, t.width, shape[2])
+    return joined.tobytes()
+
+
+def _checks(units: Iterable[Unit]) -> Iterator[Check]:
+    """Tasks of about _CHECK_BYTES, since a unit may be a single small chunk."""
+    batch: list[Unit] = []
+    size = 0
+    for unit in units:
+        batch.append(unit)
+        size += unit.bytes
+        if size >= _CHECK_BYTES:
+            yield Check(tuple(batch))
+            batch, size = [], 0
+    if batch:
+        yield Check(tuple(batch))
+
+
+def _chunk_count(unit: Unit, store: ChunkStore) -> int:
+    return (unit.rows[1] - unit.rows[0]) * (unit.columns[1] - unit.columns[0]) * store.chunks_per_tile

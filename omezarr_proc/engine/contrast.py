@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from omezarr_proc.engine.pipeline import run_tasks
-from omezarr_proc.engine.tasks import Count, Counted, Task
+from omezarr_proc.engine.tasks import Count, Counted, Reply, Task
 from omezarr_proc.engine.workers import Pool
 from omezarr_proc.image import Image
 from omezarr_proc.ngff import attributes as ngff
@@ -30,8 +30,8 @@ def _count(pool: Pool, levels: Sequence[Level], frames: Frames, places: Mapping[
     planes = windows.sampled_planes(frames.size_t, frames.size_z, levels[index].height, levels[index].width)
     totals: dict[int, Counts] = {}
 
-    def add(task: Task, reply: Counted) -> None:
-        assert isinstance(task, Count)  # what is counted
+    def add(task: Task, reply: Reply) -> None:
+        assert isinstance(task, Count) and isinstance(reply, Counted)
         c = frames.position(task.frames[0])[1] + task.channel
         totals[c] = totals[c] + reply.counts if c in totals else reply.counts
 

@@ -1,10 +1,9 @@
 """Bands through slots with the pool at work: hands out what is ready, takes the answers, never lets a worker run dry."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from omezarr_proc.engine.schedule import Schedule
-from omezarr_proc.engine.tasks import Count, Counted, Load, Reply, Spool, Stored, Task, Whole, WholeWritten, Write, Written
+from omezarr_proc.engine.tasks import Check, Count, Load, Reply, Spool, Stored, Task, Whole, WholeWritten, Write, Written
 from omezarr_proc.engine.workers import Pool, Worker
 from omezarr_proc.plan.pyramid import Band
 
@@ -15,7 +14,7 @@ _AHEAD = 2
 def run_pass(
     pool: Pool,
     schedule: Schedule,
-    on_task: Callable[[Write | Whole, Sequence[Written]], None],
+    on_task: Callable[[Write | Whole, Sequence[Sequence[Written]]], None],
     on_bands: Callable[[Sequence[Band]], None],
 ) -> None:
     """Work all bands of a pass; calls `on_task` for what was encoded of each band of a task, `on_bands` when all files of some are written.
@@ -31,21 +30,16 @@ def run_pass(
             return
         if not isinstance(task, Load):
             assert isinstance(reply, Written | WholeWritten)  # what a worker says of a task that writes
-            on_task(task, reply.bands if isinstance(reply, WholeWritten) else (reply,))
+            on_task(task, reply.bands if isinstance(reply, WholeWritten) else ((reply,),))
         schedule.done(task)
 
     _run(pool, schedule.next, note, lambda: schedule.finished)
 
 
-def run_tasks(pool: Pool, tasks: Iterable[Spool | Count], on_task: Callable[[Task, Counted], None]) -> None:
-    """Work tasks that do not depend on each other, in any order; calls `on_task` for what was counted. Raises as `run_pass` does."""
-    waiting = deque(tasks)
-
-    def note(task: Task, reply: Reply) -> None:
-        if isinstance(reply, Counted):
-            on_task(task, reply)
-
-    _run(pool, lambda _: waiting.popleft() if waiting else None, note, lambda: not waiting)
+def run_tasks(pool: Pool, tasks: Iterable[Spool | Count | Check], on_reply: Callable[[Task, Reply], None]) -> None:
+    """Work tasks in any order, each taken when a worker has room; calls `on_reply` for each. Raises as `run_pass` does."""
+    waiting = iter(tasks)
+    _run(pool, lambda _: next(waiting, None), on_reply, lambda: True)  # nobody works, so nobody was given a task: there is none
 
 
 def _run(pool: Pool, take: Callable[[Worker], Task | None], note: Callable[[Task, Reply], None], finished: Callable[[], bool]) -> None:

@@ -7,6 +7,7 @@ from omezarr_proc.image import Image, Rect
 from omezarr_proc.ngff.windows import Counts, Extremes, Place
 from omezarr_proc.plan.pyramid import Band, Pass
 from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.history import Unit
 
 
 @dataclass(frozen=True)
@@ -79,26 +80,42 @@ class Count:
     places: tuple[Place, ...] | None = None
 
 
-Task = Load | Write | Whole | Spool | Count
+@dataclass(frozen=True)
+class Check:
+    """Count the chunk files of units of an earlier run that are not as they were recorded; by size alone where not to be `read`."""
+
+    units: tuple[Unit, ...]
+    read: bool = True
+
+
+Task = Load | Write | Whole | Spool | Count | Check
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A `Load` or a `Spool` is done."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a task has made. Its slot is free for other use; its files may still be queued (see `Stored`).
+    """What a `Write` has made. Its slot is free for other use; its files may still be queued (see `Stored`).
 
-    bytes     of all chunk files
-    extremes  the finite extremes of each of the frame's channels on level 0; empty for other levels
+    step, tiles  as in the task
+    checksums    of each chunk by row, column and channel (see `checksums`)
+    extremes     the finite extremes of each of the frame's channels on level 0; empty for other levels
     """
 
-    bytes: int = 0
+    step: int
+    tiles: Rect
+    checksums: bytes
     extremes: tuple[Extremes | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class WholeWritten:
-    """What a `Whole` has made of each of its bands."""
+    """What a `Whole` has made of each of its bands, level by level."""
 
-    bands: tuple[Written, ...]
+    bands: tuple[tuple[Written, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,13 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """How many chunk files of each unit of a `Check` are not as they were recorded."""
+
+    changed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Failed:
     """A task that could not be done, or one whose files could not be written.
 
@@ -127,4 +151,4 @@ class Failed:
     trace: str
 
 
-Reply = Written | WholeWritten | Counted | Failed | Stored
+Reply = Filled | Written | WholeWritten | Counted | Checked | Failed | Stored

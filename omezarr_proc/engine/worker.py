@@ -20,17 +20,35 @@ from numpy.typing import NDArray
 from omezarr_proc.engine.filing import Filing, Ticket
 from omezarr_proc.engine.loading import Loader
 from omezarr_proc.engine.shm import ArenaMap
-from omezarr_proc.engine.tasks import Count, Counted, Failed, Job, Load, Reply, Spool, Stored, Task, Whole, WholeWritten, Write, Written
+from omezarr_proc.engine.tasks import (
+    Check,
+    Checked,
+    Count,
+    Counted,
+    Failed,
+    Filled,
+    Job,
+    Load,
+    Reply,
+    Spool,
+    Stored,
+    Task,
+    Whole,
+    WholeWritten,
+    Write,
+    Written,
+)
 from omezarr_proc.engine.writing import Writer
 from omezarr_proc.errors import ProcError
 from omezarr_proc.image import Rect
 from omezarr_proc.ngff import windows
 from omezarr_proc.plan.pyramid import Band, Pass, SlotLevel, ceil_div, slot_levels
+from omezarr_proc.store.checksums import changed
 from omezarr_proc.store.chunks import ChunkStore
 
 
 def serve(connection: Connection, memory_fd: int) -> None:
-    """Answer every task: `Written`, `WholeWritten`, `Counted`, `Failed`; then, when the files of a task are on disk, `Stored` or `Failed`.
+    """Answer every task with the `Reply` to it, or `Failed`; then, when the files of a task are on disk, with `Stored` or `Failed`.
 
     A `Job` says what the next tasks are about; it is followed by the spool file's descriptor where it spools.
     """
@@ -94,27 +112,28 @@ class _Bench:
             error = ProcError(f"{source}: {type(error).__name__}: {error}".replace("\n", " "))
         return Failed(error, trace)
 
-    def _do(self, task: Task, ticket: Ticket) -> Written | WholeWritten | Counted:
+    def _do(self, task: Task, ticket: Ticket) -> Reply:
         match task:
             case Load():
                 self._load(task)
-                return Written()
+                return Filled()
             case Write():
                 return self._write(task, ticket)
             case Whole(bands=bands):
                 return WholeWritten(tuple(self._whole(task, band, ticket) for band in bands))
             case Spool(frame):
                 self._loader.spool(frame)
-                return Written()
+                return Filled()
             case Count():
                 return Counted(self._count(task))
+            case Check(units, read):
+                return Checked(tuple(changed(self.job.store, unit, read) for unit in units))
 
-    def _whole(self, task: Whole, band: Band, ticket: Ticket) -> Written:
+    def _whole(self, task: Whole, band: Band, ticket: Ticket) -> tuple[Written, ...]:
         stage, slot = task.stage, task.slot
         self._load(Load(stage, slot, band, band.rect))
         steps = range(stage.last - stage.first + 1)
-        done = [self._write(Write(stage, slot, band, step, self._all_tiles(band.at(step))), ticket) for step in steps]
-        return Written(sum(w.bytes for w in done), done[0].extremes)
+        return tuple(self._write(Write(stage, slot, band, step, self._all_tiles(band.at(step))), ticket) for step in steps)
 
     def _load(self, task: Load) -> None:
         self._loader.load(task.stage, task.band, task.rect, self._tiles(task.stage, task.slot, 0))

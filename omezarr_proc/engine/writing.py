@@ -11,6 +11,7 @@ from omezarr_proc.engine.filing import Filing, Ticket
 from omezarr_proc.engine.tasks import Job, Write, Written
 from omezarr_proc.ngff import windows
 from omezarr_proc.plan.pyramid import ceil_div
+from omezarr_proc.store.checksums import checksum
 from omezarr_proc.store.chunks import write_chunk
 
 # Constant chunks remembered by a worker: some values of empty background, each a few hundred bytes.
@@ -35,7 +36,7 @@ class Writer:
         store, step, tile = self._store, task.step, self._store.tile
         level, rect = task.stage.first + step, task.band.at(step)
         found: list[windows.Extremes | None] = [None] * store.frames.channels if level == 0 else []
-        size = 0
+        checksums = bytearray()
         for row in range(task.tiles.y0, task.tiles.y1):
             height = min(tile, rect.height - row * tile)
             folders = [store.folder(level, task.band.frame, part, rect.y0 // tile + row) for part in range(store.chunks_per_tile)]
@@ -48,13 +49,13 @@ class Writer:
                     encoded = self._encode(pixels if store.bundled else pixels[part : part + 1])
                     path = f"{folder}/{rect.x0 // tile + column}"
                     self._filing.put(folder, len(encoded), partial(write_chunk, path, encoded, store.root), ticket)
-                    size += len(encoded)
+                    checksums += checksum(encoded)
                 valid = pixels[:, :height, :width]
                 if level == 0:
                     found = [windows.merge_extremes(e, windows.extremes(p)) for e, p in zip(found, valid, strict=True)]
                 if above is not None:
                     self._fold(valid, above[row // 2, column // 2], row % 2 * tile // 2, column % 2 * tile // 2)
-        return Written(size, tuple(found))
+        return Written(step, task.tiles, bytes(checksums), tuple(found))
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
         """The stored bytes of `chunk[channels, tile, tile]`; of one whose channels each have one value (empty background), from memory."""

@@ -37,6 +37,13 @@ class ChunkStore:
         prefix = ("c",) if self.zarr_format == 3 else ()
         return "/".join((self.root, str(level), *prefix, *(str(index[a]) for a in self.axes if a != "x")))
 
+    def paths(self, level: int, frame: int, rows: tuple[int, int], columns: tuple[int, int]) -> Iterator[str]:
+        """The chunk files of rows `rows[0]..rows[1]-1` and columns alike: by row, column and channel."""
+        for row in range(*rows):
+            folders = [self.folder(level, frame, part, row) for part in range(self.chunks_per_tile)]
+            for column in range(*columns):
+                yield from (f"{folder}/{column}" for folder in folders)
+
     @property
     def chunks_per_tile(self) -> int:
         """Chunks that one tile of a frame becomes: 1 when bundled, else one a channel."""
@@ -78,7 +85,7 @@ def write_chunk(path: str, data: bytes, root: str) -> None:
 
 
 def _write(path: str, data: bytes, root: str) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no link, and no pipe to wait at
     try:
         fd = os.open(path, flags, 0o666)
     except FileNotFoundError:

@@ -22,10 +22,17 @@ class Completed:
 
     def add(self, unit: Unit) -> None:
         """Note finished chunks. Raises IndexError for a unit that is not of this pyramid."""
-        grid = self._grids[unit.level]
-        if not (0 <= unit.rows[0] < unit.rows[1] <= grid.shape[1] and 0 <= unit.columns[0] < unit.columns[1] <= grid.shape[2]):
+        if not self.knows(unit):
             raise IndexError(f"not of this pyramid: {unit}")
-        grid[unit.frame, slice(*unit.rows), slice(*unit.columns)] = True
+        self._grids[unit.level][unit.frame, slice(*unit.rows), slice(*unit.columns)] = True
+
+    def knows(self, unit: Unit) -> bool:
+        """Whether a unit is of this pyramid."""
+        (y0, y1), (x0, x1) = unit.rows, unit.columns
+        if not 0 <= unit.level < len(self._grids):
+            return False
+        frames, rows, columns = self._grids[unit.level].shape
+        return bool(0 <= unit.frame < frames and 0 <= y0 < y1 <= rows and 0 <= x0 < x1 <= columns)
 
     @property
     def percent(self) -> int:

@@ -1,0 +1,66 @@
+"""What a chunk file was when it was encoded, its size and CRC-32C, and whether it still is: between two runs anything may happen to it."""
+
+import os
+import stat
+import struct
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.errors import OutputError
+from omezarr_proc.store.chunks import ChunkStore, read_chunk
+from omezarr_proc.store.codec import Codec
+from omezarr_proc.store.faults import retry
+from omezarr_proc.store.history import Unit
+
+# Of one chunk: its size in bytes and the CRC-32C (RFC 3720, B.4) of them, little endian. Blosc makes no chunk of more than 2 GB.
+_CHECKSUM = struct.Struct("<2I")
+CHECKSUM_BYTES = _CHECKSUM.size
+
+
+def checksum(encoded: bytes) -> bytes:
+    """The CHECKSUM_BYTES that tell `encoded` from whatever else its file may come to hold."""
+    return _CHECKSUM.pack(len(encoded), google_crc32c.value(encoded))
+
+
+def stored_bytes(checksums: bytes) -> int:
+    """The sizes of all chunks together."""
+    return sum(size for size, _ in _CHECKSUM.iter_unpack(checksums))
+
+
+def changed(store: ChunkStore, unit: Unit, read: bool = True) -> int:
+    """How many chunk files of a unit are not as they were recorded; of a record without checksums, how many cannot be decoded.
+
+    read  False: by their sizes alone
+    """
+    paths = store.paths(unit.level, unit.frame, unit.rows, unit.columns)
+    if unit.checksums:
+        recorded = (unit.checksums[i : i + CHECKSUM_BYTES] for i in range(0, len(unit.checksums), CHECKSUM_BYTES))
+        return sum(not _is_as_recorded(*pair, read) for pair in zip(paths, recorded, strict=True))
+    out = np.empty((store.frames.channels if store.bundled else 1, store.tile, store.tile), store.dtype)
+    return sum(not _is_whole(path, store.codec, out) for path in paths)
+
+
+def _is_as_recorded(path: str, recorded: bytes, read: bool) -> bool:
+    def look() -> bool:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # what lies there may be anything
+        with open(fd, "rb", buffering=0) as file:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != _CHECKSUM.unpack(recorded)[0]:
+                return False
+            return not read or checksum(file.read()) == recorded
+
+    try:
+        return retry(look)
+    except OSError:
+        return False
+
+
+def _is_whole(path: str, codec: Codec, out: NDArray[Any]) -> bool:
+    try:
+        read_chunk(path, codec, out)
+    except OutputError:
+        return False
+    return True

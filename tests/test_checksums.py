@@ -1,0 +1,112 @@
+"""Checksums of chunk files: the polynomial, and what counts as changed."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omezarr_proc.plan.pyramid import Frames, make_levels
+from omezarr_proc.store.checksums import changed, checksum, stored_bytes
+from omezarr_proc.store.chunks import ChunkStore, write_chunk
+from omezarr_proc.store.codec import codec_for
+from omezarr_proc.store.history import Unit
+
+
+@pytest.mark.parametrize(
+    ("data", "crc"),
+    [
+        (bytes(32), 0x8A9136AA),
+        (b"\xff" * 32, 0x62A8AB43),
+        (bytes(range(32)), 0x46DD794E),
+        (bytes(range(31, -1, -1)), 0x113FDB5C),
+    ],
+)
+def test_the_examples_of_rfc_3720(data: bytes, crc: int) -> None:
+    """Section B.4."""
+    assert checksum(data) == (32).to_bytes(4, "little") + crc.to_bytes(4, "little")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ChunkStore:
+    """Two channels in a frame, 2 x 3 chunks each, that are written by `unit`."""
+    (tmp_path / "staging").mkdir()
+    levels = make_levels(100, 150, 1, 1, 64)
+    return ChunkStore(
+        str(tmp_path / "staging"), ("c", "y", "x"), 64, False, codec_for("uint8", "zstd", 1), "uint8", levels, Frames(1, 2, 1, 2)
+    )
+
+
+@pytest.fixture
+def unit(store: ChunkStore) -> Unit:
+    """Columns 1 and 2."""
+    checksums = b""
+    for n, path in enumerate(store.paths(0, 0, (0, 2), (1, 3))):
+        encoded = store.codec.encode(np.random.default_rng(n).integers(0, 256, (1, 64, 64), np.uint8))  # noise: all of one size
+        write_chunk(path, encoded, store.root)
+        checksums += checksum(encoded)
+    return Unit(0, 0, (0, 2), (1, 3), (None, None), stored_bytes(checksums), checksums)
+
+
+def test_by_row_column_and_channel(store: ChunkStore) -> None:
+    names = [os.path.relpath(path, store.root) for path in store.paths(0, 0, (0, 2), (1, 3))]
+    assert names == [f"0/c/{c}/{y}/{x}" for y in (0, 1) for x in (1, 2) for c in (0, 1)]
+
+
+def test_what_is_as_it_was(store: ChunkStore, unit: Unit) -> None:
+    assert unit.bytes == sum(os.path.getsize(path) for path in store.paths(0, 0, (0, 2), (1, 3)))
+    assert changed(store, unit) == changed(store, unit, read=False) == changed(store, replace(unit, checksums=b"")) == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "seen"),
+    [
+        ("gone", "always"),
+        ("empty", "always"),
+        ("cut", "always"),
+        ("longer", "always"),
+        ("folder", "always"),
+        ("pipe", "always"),
+        ("link", "always"),
+        ("zeros", "read"),
+        ("bit", "read"),
+        ("swapped", "read"),
+    ],
+)
+def test_what_is_not(store: ChunkStore, unit: Unit, damage: str, seen: str) -> None:
+    path, other = map(Path, list(store.paths(0, 0, (0, 2), (1, 3)))[2:4])
+    data = path.read_bytes()
+    path.unlink()
+    match damage:
+        case "empty" | "cut" | "longer" | "zeros" | "bit":
+            ways = {
+                "empty": b"",
+                "cut": data[:-1],
+                "longer": data + b"0",
+                "zeros": bytes(len(data)),
+                "bit": data[:-1] + bytes([data[-1] ^ 4]),
+            }
+            path.write_bytes(ways[damage])
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to(other)
+        case "swapped":
+            other.rename(path)
+            other.write_bytes(data)
+    count = 2 if damage == "swapped" else 1
+    assert changed(store, unit) == count
+    assert changed(store, unit, read=False) == (count if seen == "always" else 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"short", None])
+def test_without_checksums_what_cannot_be_decoded_has_changed(store: ChunkStore, unit: Unit, data: bytes | None) -> None:
+    path = Path(next(store.paths(0, 0, (0, 2), (1, 3))))
+    if data is None:
+        path.unlink()
+    else:
+        path.write_bytes(data)
+    assert changed(store, replace(unit, checksums=b"")) == 1
