@@ -1,13 +1,13 @@
 """`validate DATASET...`: whether datasets are whole and right, in Zarr v3 or v2, ours or others'.
 
-Metadata (see `conformance`), every chunk there; with --deep also every chunk decodable, the extremes of the windows those of level 0, and
-every level made of the one before: a sample of its chunks against the exact box mean, or nearest pixel, of that. Exit status: 0 all are
+Metadata (see `conformance`), every chunk there and whole (see `stored`); with --deep also every chunk decodable, the extremes of the
+windows those of level 0, and every level made of the one before: a sample of its chunks against the exact box mean, or nearest pixel, of
+that. Exit status: 0 all are
 right, 1 something is wrong, 2 wrong usage.
 """
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from omezarr_proc.check.conformance import check
-from omezarr_proc.check.dataset import Array, Dataset, open_dataset
-from omezarr_proc.check.finding import Finding, Kind
+from omezarr_proc.check.dataset import Dataset, open_dataset
+from omezarr_proc.check.finding import Finding
+from omezarr_proc.check.stored import check_stored
 from omezarr_proc.errors import InputError, OutputError
 from omezarr_proc.inputs import shown
 from omezarr_proc.log import one_line
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
     """Judge the datasets that are named, print a line for each finding and for each dataset, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="omezarr-proc validate",
-        description="Check OME-Zarr images: metadata against NGFF and what viewers need, every chunk there.",
+        description="Check OME-Zarr images: metadata against NGFF and what viewers need, every chunk there and whole.",
         epilog=f"Not judged: {NOT_JUDGED}. Exit status: 0 all right, 1 something is wrong, 2 wrong usage.",
         allow_abbrev=False,
     )
@@ -72,7 +73,7 @@ def judge(path: Path, *, deep: bool = False) -> Verdict:
         return Verdict(path, error=str(error))
     findings = [*check(dataset), *_layout(dataset)]
     for array in dataset.arrays:
-        findings += _missing_chunks(dataset, array)
+        findings += check_stored(dataset, array, lengths=not deep)  # decoding finds more, and says what
     if deep:
         from omezarr_proc.check.deep import check_pixels
 
@@ -108,30 +109,6 @@ def _layout(dataset: Dataset) -> Iterator[Finding]:
         for name in (folder / name for folder in folders for name in (".zgroup", ".zattrs", ".zarray")):
             if (dataset.path / name).exists():
                 yield Finding("viewers", str(name), "is there", rule, hint)
-
-
-def _missing_chunks(dataset: Dataset, array: Array) -> list[Finding]:
-    """One finding for a level that lacks chunk files."""
-    folder, names, first, count = None, set[str](), "", 0
-    for index in array.chunk_indices():
-        parent, _, name = array.chunk_name(index).rpartition("/")
-        if parent != folder:
-            folder, names = parent, _names(dataset.path / array.path / parent)
-        if name not in names:
-            count += 1
-            first = first or f"{array.path}/{array.chunk_name(index)}"
-    if not count:
-        return []
-    rule = "every chunk is written: storage without the right to list answers 403 for an absent one, and viewers fail"
-    kind: Kind = "data" if dataset.own is not None else "viewers"  # Zarr itself lets chunks of nothing but fill values be absent
-    return [Finding(kind, first, f"{count} of {array.chunk_count} chunks of level {array.path} are missing, this first", rule)]
-
-
-def _names(folder: Path) -> set[str]:
-    try:
-        return set(os.listdir(folder))
-    except OSError:
-        return set()
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -220,10 +221,36 @@ def test_a_damaged_chunk_is_found_by_deep(tmp_path: Path, version: int, chunk: s
     other = Codec("zstd", 5, "bitshuffle", 2).encode(np.zeros((1, 1, 64, 32), "uint16"))
     damaged = {None: whole + b"\0", "short": whole[:-1], "other size": other, "garbage": whole[:16] + b"\xff" * (len(whole) - 16)}
     path.write_bytes(damage if isinstance(damage, bytes) else damaged[damage])
-    assert judge(dataset).valid
+    shallow = judge(dataset)
+    assert shallow.valid == (damage in ("other size", "garbage"))
+    assert [(f.where, f.text) for f in shallow.findings if "1 of 24 chunks of level 0 are empty, cut off or too long" not in f.text] == []
+    assert [finding.where for finding in shallow.findings] == ([] if shallow.valid else [chunk])
     verdict = judge(dataset, deep=True)
     assert not verdict.valid
     assert [(finding.where, finding.rule) for finding in verdict.findings] == [(chunk, "every chunk can be decoded")]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "pipe", "folder"])
+def test_an_uncompressed_chunk_has_the_length_of_its_pixels(tmp_path: Path, damage: str) -> None:
+    level = tmp_path / "a.zarr/0"
+    zarr.create_array(level, data=np.ones((64, 50), "uint16"), chunks=(32, 32), compressors=None, dimension_names=("y", "x"))
+    transform = {"type": "scale", "scale": [1, 1]}
+    datasets = [{"path": "0", "coordinateTransformations": [transform]}]
+    multiscale = {"axes": [{"name": name, "type": "space"} for name in "yx"], "datasets": datasets}
+    zarr.open_group(tmp_path / "a.zarr", mode="a").attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    path = tmp_path / "a.zarr/0/c/1/1"
+    assert [finding for finding in judge(path.parents[3]).findings if "whole" in finding.rule] == []
+    data = path.read_bytes()
+    path.unlink()
+    match damage:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case _:
+            path.write_bytes(b"" if damage == "empty" else data[:-1])
+    (finding,) = [finding for finding in judge(tmp_path / "a.zarr").findings if "whole" in finding.rule]
+    assert finding.where == "0/c/1/1"
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -25,6 +25,12 @@ SHUFFLES: dict[Shuffle, int] = {
     "bitshuffle": numcodecs.blosc.BITSHUFFLE,
 }
 _HEADER = struct.Struct("<4B3I")  # version, codec version, flags, typesize, nbytes, blocksize, cbytes (c-blosc README_CHUNK_FORMAT)
+HEADER_BYTES = _HEADER.size
+
+
+def stated_bytes(head: bytes) -> int:
+    """How long a stored chunk that begins with `head` says it is, in bytes; 0 where that is no whole header."""
+    return int(_HEADER.unpack_from(head)[-1]) if len(head) >= HEADER_BYTES else 0
 
 
 @dataclass(frozen=True)
