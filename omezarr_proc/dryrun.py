@@ -7,7 +7,7 @@ from omezarr_proc.errors import LimitError
 from omezarr_proc.image import Image
 from omezarr_proc.inputs import Input, dataset_path, shown
 from omezarr_proc.plan.limits import Limits, read_limits
-from omezarr_proc.plan.pyramid import bands, chunk_count
+from omezarr_proc.plan.pyramid import band_count, chunk_count
 from omezarr_proc.plan.sizing import MB, Geometry, make_plan
 from omezarr_proc.process import open_inputs
 from omezarr_proc.progress import byte_size
@@ -44,7 +44,7 @@ def _levels(image: Image, g: Geometry) -> Iterator[str]:
 
 def _plan(g: Geometry, limits: Limits) -> str:
     plan = make_plan(g, limits)
-    count = sum(sum(1 for _ in bands(stage, g.levels[stage.first], g.frames.count)) for stage in plan.passes)
+    count = sum(band_count(stage, g.levels[stage.first], g.frames.count) for stage in plan.passes)
     disk = f", {byte_size(plan.spool_bytes)} of disk for decoded planes" if plan.spool_bytes else ""
     return (
         f"{plan.workers} workers, {plan.slots} slots of {plan.slot_bytes / MB:.1f} MB, {count} bands in {len(plan.passes)} passes,"

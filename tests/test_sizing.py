@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from omezarr_proc.errors import LimitError
 from omezarr_proc.image import Channel, Image, Layout, Plane
+from omezarr_proc.plan import sizing
 from omezarr_proc.plan.limits import Limits
-from omezarr_proc.plan.pyramid import bands, ceil_div, make_frames, make_levels
+from omezarr_proc.plan.pyramid import Pass, band_count, bands, ceil_div, make_frames, make_levels
 from omezarr_proc.plan.sizing import MAX_AMPLIFICATION, MB, RESERVE_BYTES, Geometry, Plan, cut_lines, make_plan
 
 
@@ -141,3 +142,30 @@ def test_huge_segments_are_streamed_or_spooled_where_they_do_not_fit() -> None:
 def test_small_planes_are_one_task_each() -> None:
     plan = make_plan(STACK, limits(512))
     assert plan.whole and plan.slots >= 2 * plan.workers and len(plan.passes) == 1
+
+
+@given(st.integers(1, 400), st.integers(1, 90), st.integers(1, 90))
+def test_what_is_decoded_is_the_sum_over_all_bands(length: int, segment: int, band: int) -> None:
+    touched = sum(ceil_div(min(start + band, length), segment) - start // segment for start in range(0, length, band))
+    assert sizing._decoded(length, segment, band) == touched / ceil_div(length, segment)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "side"), [(1, 1 << 62, 1 << 62), (1 << 62, 1 << 62, 13), (1 << 31, 1 << 31, 512), (1 << 62, 1, 1)]
+)
+def test_planning_is_arithmetic_for_any_numbers(height: int, width: int, side: int) -> None:
+    """A sum over the bands of such an image would not end."""
+    g = geometry(tiles(height, width, side), 1, bundled=False)
+    try:
+        plan = make_plan(g, limits(512))
+    except LimitError as error:
+        assert "at least" in str(error)
+        return
+    assert well_formed(g, plan)
+    assert band_count(plan.passes[0], g.levels[0], 1) > 1 << 20
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3))
+def test_bands_are_counted_without_making_them(height: int, width: int, frames: int) -> None:
+    level, stage = make_levels(height, width, 1, 1, 1)[0], Pass(None, 1, 0, 0, 256, 512)
+    assert band_count(stage, level, frames) == sum(1 for _ in bands(stage, level, frames))

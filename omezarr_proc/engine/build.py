@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 from loguru import logger
@@ -14,7 +15,7 @@ from omezarr_proc.engine.workers import Pool
 from omezarr_proc.image import Rect
 from omezarr_proc.ngff import windows
 from omezarr_proc.ngff.windows import Extremes
-from omezarr_proc.plan.pyramid import Band, Pass, bands, ceil_div
+from omezarr_proc.plan.pyramid import Band, Pass, band_count, bands, ceil_div
 from omezarr_proc.plan.sizing import Geometry, Plan, cut_lines
 from omezarr_proc.progress import Report, byte_size
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
@@ -110,19 +111,18 @@ class Build:
         g = self.geometry
         name = f"levels {stage.first} to {stage.last}"
         logger.bind(phase=name).debug(f"{g.image.source}: {name} from {'the TIFF' if stage.source is None else f'level {stage.source}'}")
-        todo = [band for band in bands(stage, g.levels[stage.first], g.frames.count) if not self._completed.covers_band(stage, band)]
+        # never a list: there can be millions
+        todo = (band for band in bands(stage, g.levels[stage.first], g.frames.count) if not self._completed.covers_band(stage, band))
         if stage.source is not None or "spool" not in plan.access:
             self._run_bands(plan, stage, todo)
             return
-        by_frame: dict[int, list[Band]] = {}
-        for band in todo:
-            by_frame.setdefault(band.frame, []).append(band)
-        for frame, of_frame in by_frame.items():
+        for frame, of_frame in groupby(todo, lambda band: band.frame):
             run_tasks(self.pool, [Spool(frame)], lambda task, reply: None)
             self._run_bands(plan, stage, of_frame)
 
-    def _run_bands(self, plan: Plan, stage: Pass, todo: Sequence[Band]) -> None:
+    def _run_bands(self, plan: Plan, stage: Pass, todo: Iterator[Band]) -> None:
         g, channels = self.geometry, self.geometry.frames.channels
+        number = band_count(stage, g.levels[stage.first], g.frames.count)
         lines = cut_lines(g, plan, stage)
 
         def parts(band: Band) -> list[Rect]:
@@ -130,12 +130,12 @@ class Build:
 
         schedule = Schedule(
             stage,
-            iter(todo),
+            todo,
             [slot * plan.slot_bytes for slot in range(plan.slots)],
             g.tile,
             parts,
             batch=max(1, _WRITE_BYTES // (g.tile**2 * g.itemsize * channels)),
-            whole=max(1, min(_WRITE_BYTES // plan.slot_bytes, len(todo) // (8 * plan.workers))) if plan.whole else 0,
+            whole=max(1, min(_WRITE_BYTES // plan.slot_bytes, number // (8 * plan.workers))) if plan.whole else 0,
             sticky=stage.source is None and "stream" in plan.access,
         )
         self._open.clear()

@@ -109,6 +109,11 @@ def bands(stage: Pass, level: Level, frames: int) -> Iterator[Band]:
                 yield Band(frame, Rect(y, min(y + stage.band_height, level.height), x, min(x + stage.band_width, level.width)))
 
 
+def band_count(stage: Pass, level: Level, frames: int) -> int:
+    """How many `bands` there are."""
+    return ceil_div(level.height, stage.band_height) * ceil_div(level.width, stage.band_width) * frames
+
+
 @dataclass(frozen=True)
 class SlotLevel:
     """Where one level's part of a band lies in a slot: `[tile rows, tile columns, channels, tile, tile]` from byte `offset`.

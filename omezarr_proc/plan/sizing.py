@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from omezarr_proc.errors import LimitError
 from omezarr_proc.image import Image, Layout
 from omezarr_proc.plan.limits import Limits
-from omezarr_proc.plan.pyramid import Frames, Level, Pass, ceil_div, slot_levels
+from omezarr_proc.plan.pyramid import Frames, Level, Pass, band_count, ceil_div, slot_levels
 
 MB = 1 << 20
 
@@ -118,12 +118,13 @@ def cut_lines(geometry: Geometry, plan: Plan, stage: Pass) -> tuple[int, int]:
 def _plans(geometry: Geometry, cpus: int) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
     accesses = tuple(dict.fromkeys((_access(geometry, spool=False), _access(geometry, spool=True))))
+    firsts = {access: _first_passes(geometry, access) for access in accesses}
     staged: dict[tuple[tuple[str, ...], int], _Stages] = {}
     for workers in range(cpus, 0, -1):
         for access in accesses:
             for target in SLOT_TARGETS:
                 if (access, target) not in staged:
-                    staged[access, target] = _stages(geometry, access, target)
+                    staged[access, target] = _stages(geometry, firsts[access], target)
                 for spare in (1, 0):
                     yield _plan(geometry, workers, access, staged[access, target], spare)
 
@@ -141,6 +142,15 @@ def _access(geometry: Geometry, *, spool: bool) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class _First:
+    """A pass over the TIFF, its slot and its read amplification."""
+
+    stage: Pass
+    slot_bytes: int
+    amplification: float
+
+
+@dataclass(frozen=True)
 class _Stages:
     """The passes for one size of slots, the slot that the largest of them takes, and the first one's read amplification."""
 
@@ -149,21 +159,21 @@ class _Stages:
     amplification: float
 
 
-def _stages(g: Geometry, access: tuple[str, ...], target: int) -> _Stages:
-    passes: list[Pass] = []
-    amplification, slot_bytes = 1.0, 0
-    while not passes or passes[-1].last < len(g.levels) - 1:
-        stage, size, read = _pass(g, passes[-1].last if passes else None, access, target)
-        if not passes:
-            amplification = read
-        passes.append(stage)
-        slot_bytes = max(slot_bytes, size)
-    return _Stages(tuple(passes), slot_bytes, amplification)
+def _stages(g: Geometry, firsts: list[_First], target: int) -> _Stages:
+    """The passes with as many levels each, then bands as wide, as slots of `target` bytes take; the smallest where none is so small."""
+    usable = [first for first in firsts if first.amplification <= MAX_AMPLIFICATION] or [min(firsts, key=lambda first: first.amplification)]
+    fitting = (first for first in usable if first.slot_bytes <= target)
+    first = next(fitting, None) or min(usable, key=lambda first: first.slot_bytes)
+    passes, slot_bytes = [first.stage], first.slot_bytes
+    while passes[-1].last < len(g.levels) - 1:
+        passes.append(_next_pass(g, passes[-1].last, target))
+        slot_bytes = max(slot_bytes, _slot_bytes(g, passes[-1]))
+    return _Stages(tuple(passes), slot_bytes, first.amplification)
 
 
 def _plan(g: Geometry, workers: int, access: tuple[str, ...], stages: _Stages, spare: int) -> Plan:
     first, slot_bytes = stages.passes[0], stages.slot_bytes
-    bands = ceil_div(g.levels[0].height, first.band_height) * ceil_div(g.levels[0].width, first.band_width) * g.frames.count
+    bands = band_count(first, g.levels[0], g.frames.count)
     whole = slot_bytes <= WHOLE_BAND_BYTES and bands >= 2 * workers and "stream" not in access
     slots = min((2 * workers if whole else workers) + spare, max(bands, 1))
     layouts = zip(g.image.layouts, access, strict=True)
@@ -201,24 +211,35 @@ def _spool_bytes(g: Geometry) -> int:
     return per_frame * max(layout.height * layout.width * layout.samples for layout in g.image.layouts) * max(8, g.itemsize)
 
 
-def _pass(g: Geometry, source: int | None, access: tuple[str, ...], target: int) -> tuple[Pass, int, float]:
-    """The pass after level `source`, with as many levels as a slot of `target` bytes takes, its slot's bytes and its read amplification."""
-    first = 0 if source is None else source + 1
-    level = g.levels[first]
-    factor = level.factor // g.image.reduced_by if source is None else 2
-    candidates = []
-    for last in range(len(g.levels) - 1, first - 1, -1):
-        unit = g.tile << (last - first)
-        for width in _widths(level.width, unit):
-            stage = Pass(source, factor, first, last, unit, width)
-            size = slot_levels(stage, g.levels, g.tile, g.frames.channels, g.itemsize)[1]
-            read = _amplification(g, stage, access) if source is None else 1.0
-            candidates.append((stage, size, read))
-    usable = [c for c in candidates if c[2] <= MAX_AMPLIFICATION] or [min(candidates, key=lambda c: c[2])]
-    fitting = [c for c in usable if c[1] <= target]
-    if fitting:
-        return fitting[0]
-    return min(usable, key=lambda c: c[1])
+def _first_passes(g: Geometry, access: tuple[str, ...]) -> list[_First]:
+    """All passes over the TIFF worth trying, the best first: most levels, then widest bands."""
+    factor = g.levels[0].factor // g.image.reduced_by
+    found = []
+    for last in range(len(g.levels) - 1, -1, -1):
+        for width in _widths(g.levels[0].width, g.tile << last):
+            stage = Pass(None, factor, 0, last, g.tile << last, width)
+            found.append(_First(stage, _slot_bytes(g, stage), _amplification(g, stage, access)))
+    return found
+
+
+def _next_pass(g: Geometry, source: int, target: int) -> Pass:
+    """The pass after level `source` with as many levels, then bands as wide, as a slot of `target` bytes takes."""
+
+    def stage(last: int, width: int) -> Pass:
+        return Pass(source, 2, source + 1, last, g.tile << (last - source - 1), width)
+
+    best = stage(source + 1, g.tile)
+    for last in range(source + 2, len(g.levels)):  # the slot grows with each level
+        narrow = stage(last, g.tile << (last - source - 1))
+        if _slot_bytes(g, narrow) > target:
+            break
+        best = narrow
+    wider = (stage(best.last, width) for width in _widths(g.levels[best.first].width, best.band_width))
+    return next((one for one in wider if _slot_bytes(g, one) <= target), best)
+
+
+def _slot_bytes(g: Geometry, stage: Pass) -> int:
+    return slot_levels(stage, g.levels, g.tile, g.frames.channels, g.itemsize)[1]
 
 
 def _widths(width: int, unit: int) -> Iterator[int]:
@@ -243,6 +264,10 @@ def _amplification(g: Geometry, stage: Pass, access: tuple[str, ...]) -> float:
 
 
 def _decoded(length: int, segment: int, band: int) -> float:
-    """How often a segment is decoded on average when bands of `band` pixels cut an axis of `length` pixels."""
-    touched = sum(ceil_div(min(start + band, length), segment) - start // segment for start in range(0, length, band))
-    return touched / ceil_div(length, segment)
+    """How often a segment is decoded on average when bands of `band` pixels cut an axis of `length` pixels.
+
+    Each cut that is no multiple of `segment` lies inside a segment, which is decoded once more.
+    """
+    cuts = ceil_div(length, band) - 1
+    segments = ceil_div(length, segment)
+    return (segments + cuts - cuts // (segment // math.gcd(segment, band))) / segments
