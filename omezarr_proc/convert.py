@@ -46,11 +46,23 @@ _MOST_DEATHS = 2
 
 
 def make_geometry(image: Image, settings: Settings) -> Geometry:
-    """The pyramid that the settings ask for."""
+    """The pyramid that the settings ask for. Raises LimitError where image or dataset are larger than the settings allow."""
+    planes = image.size_t * image.size_c * image.size_z
+    if planes * image.height * image.width > settings.max_pixels:
+        raise LimitError(
+            f"{image.source}: image {image.series} states {planes} planes of {image.width} x {image.height} pixels,"
+            f" more than MAX_PIXELS={settings.max_pixels}; if that is so, raise MAX_PIXELS, else the file is corrupt"
+        )
     levels = make_levels(image.height, image.width, settings.initial_downsample, settings.max_levels, settings.min_dimension)
     chunking = settings.channel_chunking
     bundled = image.rgb if chunking == "auto" else chunking == "bundled"
     frames = make_frames(image, bundled)
+    chunks = sum(chunk_count(level, frames, settings.tile_size, bundled) for level in levels)
+    if chunks > settings.max_chunks:
+        raise LimitError(
+            f"{image.source}: the dataset of image {image.series} would have {chunks} chunks, more than MAX_CHUNKS={settings.max_chunks};"
+            " set a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or raise MAX_CHUNKS"
+        )
     return Geometry(image, levels, frames, settings.tile_size, np.dtype(image.stored_dtype).itemsize, bundled)
 
 
@@ -191,7 +203,10 @@ class Conversion:
         self.pool.arena.resize(plan.slots * plan.slot_bytes)
         self.pool.resize(plan.workers)
         spool = store.spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
-        self.pool.begin(Job(self.image, build.chunks, self.settings.downsample_method == "nearest", plan.access), spool)
+        text = self.image.ome_xml and ""  # workers only ask whether there is one
+        self.pool.begin(
+            Job(replace(self.image, ome_xml=text), build.chunks, self.settings.downsample_method == "nearest", plan.access), spool
+        )
 
     def _write_metadata(self, chunks: ChunkStore) -> None:
         store.write_arrays(chunks)

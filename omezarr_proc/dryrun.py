@@ -19,16 +19,16 @@ def dry_run(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[str, 
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)
     yield f"memory: {limits.memory_bytes // MB} MB ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used", False
     yield f"CPUs: {limits.cpus:g} ({limits.cpu_source})", False
-    for entry, images in open_inputs(settings, inputs):
+    for entry, images in open_inputs(settings, inputs, limits):
         if isinstance(images, str):
             yield f"{shown(entry.path)}: {images}" if shown(entry.path) not in images else images, True
             continue
         for image in images:
-            geometry = make_geometry(image, settings)
             yield f"{shown(entry.path)} -> {shown(settings.output_dir / dataset_path(entry.relative, image.series))}", False
             yield from ((f"  {note}", False) for note in image.notes)
-            yield from ((f"  {line}", False) for line in _levels(image, geometry))
             try:
+                geometry = make_geometry(image, settings)
+                yield from ((f"  {line}", False) for line in _levels(image, geometry))
                 yield f"  {_plan(geometry, limits)}", False
             except LimitError as error:
                 yield str(error), True

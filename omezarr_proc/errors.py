@@ -14,7 +14,7 @@ class InputError(ProcError):
 
 
 class LimitError(ProcError):
-    """This image does not fit into the memory there is; the message holds the number that would be enough."""
+    """This input does not fit into the memory there is, or is beyond a ceiling of the settings; the message says which and what to do."""
 
 
 class OutOfTimeError(ProcError):

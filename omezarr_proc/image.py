@@ -41,6 +41,7 @@ class Layout:
     spool                   a segment can be decoded straight into a memory-mapped file, whole rows at a time or not
     segment_bytes           one decoded segment
     encoded_bytes           the largest encoded segment of the image's planes, as far as it is known (else 0)
+    tags_bytes              memory that the tags of a page and of its file's first one take when they are read, at most
     decode_factor           memory to decode a segment, in decoded segments, beside the encoded bytes (JPEG 2000: some 5)
     """
 
@@ -56,6 +57,7 @@ class Layout:
     spool: bool = False
     segment_bytes: int = 0
     encoded_bytes: int = 0
+    tags_bytes: int = 0
     decode_factor: float = 1.0
 
     @property
@@ -64,7 +66,7 @@ class Layout:
         return self.segment_width < self.width
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plane:
     """Where the pixels of one plane are: an IFD of a file, or one sample of it where samples are stored as separate planes."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omezarr_proc.check.dataset import Dataset, first_multiscale, open_dataset
-from omezarr_proc.errors import InputError
+from omezarr_proc.errors import InputError, LimitError
 from omezarr_proc.inputs import check_file, shown
 from omezarr_proc.log import one_line
 from omezarr_proc.progress import byte_size
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 COUNTED_CHUNKS = 20_000  # on a network file system the size of each file is a question to the server
-_SUB_IFDS = 330
 
 
 def main(argv: list[str]) -> int:
@@ -56,17 +55,21 @@ def describe(path: Path) -> Json:
     try:
         told = describe_dataset(open_dataset(path)) if kind == "dataset" else describe_tiff(path)
         return {"path": str(path), "kind": kind, "error": None} | told
-    except InputError as error:
+    except (InputError, LimitError) as error:
         return {"path": str(path), "kind": kind, "error": str(error)}
 
 
 def describe_tiff(path: Path) -> Json:
     """The images of a TIFF with all members of its set. Raises InputError."""
+    from omezarr_proc.plan.limits import read_limits
+    from omezarr_proc.plan.sizing import metadata_bytes
+    from omezarr_proc.tiff.budget import Budget
     from omezarr_proc.tiff.images import open_images
 
     check_file(path)
-    images = open_images(str(path), images="all")
-    converted = {image.series for image in open_images(str(path))}
+    most = metadata_bytes(read_limits())
+    converted = {image.series for image in open_images(str(path), budget=Budget(str(path), most))}
+    images = open_images(str(path), images="all", budget=Budget(str(path), most))
     return {"images": [_image(image, image.series in converted) for image in images]}
 
 
@@ -139,6 +142,7 @@ def _image(image: "Image", converted: bool) -> Json:
 def _stored_levels(image: "Image") -> list[list[int]]:
     """Sizes of the lower resolutions that the file holds of the image's first plane: its SubIFDs, or pages after it."""
     from omezarr_proc.tiff.ifd import Directory
+    from omezarr_proc.tiff.reduced import MAX_LEVELS, SUB_IFDS
 
     plane = next((plane for plane in image.planes if plane), None)
     if plane is None:
@@ -146,7 +150,7 @@ def _stored_levels(image: "Image") -> list[list[int]]:
     fd = os.open(image.files[plane.file], os.O_RDONLY | os.O_CLOEXEC)
     try:
         directory = Directory(image.files[plane.file], fd)
-        pages = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), _SUB_IFDS)]
+        pages = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), SUB_IFDS)[:MAX_LEVELS]]
         if len({other.ifd for other in image.planes if other}) == 1:
             pages += directory.chain()
         sizes = {(directory.integer(page, 257, 0), directory.integer(page, 256, 0)) for page in pages}

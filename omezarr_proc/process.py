@@ -56,13 +56,17 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
         left = {target for folder in folders for target in publish.recover(folder)}
         images = _Images(settings, limits, report, pool, left, deadline)
-        return [result for entry, found in open_inputs(settings, inputs, deadline) for result in images.convert(entry, found)]
+        return [result for entry, found in open_inputs(settings, inputs, limits, deadline) for result in images.convert(entry, found)]
     finally:
         pool.close()
 
 
-def open_inputs(settings: Settings, inputs: Sequence[Input], deadline: float | None = None) -> Iterator[tuple[Input, "list[Image] | str"]]:
+def open_inputs(
+    settings: Settings, inputs: Sequence[Input], limits: Limits, deadline: float | None = None
+) -> Iterator[tuple[Input, "list[Image] | str"]]:
     """Each input with its images, or with the message why there are none. The members of a set are one input: the first of them."""
+    from omezarr_proc.plan.sizing import metadata_bytes
+    from omezarr_proc.tiff.budget import Budget
     from omezarr_proc.tiff.images import open_images
 
     images = settings.images if isinstance(settings.images, str) else ",".join(map(str, settings.images))
@@ -74,7 +78,8 @@ def open_inputs(settings: Settings, inputs: Sequence[Input], deadline: float | N
             return first
         _check_time(shown(entry.path), deadline)
         check_file(entry.path)
-        return open_images(str(entry.path), images=images, on_missing=settings.on_missing, reduced_by=reduced_by)
+        budget = Budget(shown(entry.path), metadata_bytes(limits), settings.max_segments, deadline)
+        return open_images(str(entry.path), images=images, on_missing=settings.on_missing, reduced_by=reduced_by, budget=budget)
 
     for entry in inputs:
         found, error = _attempt(entry, lambda entry=entry: opened(entry))  # type: ignore[misc]

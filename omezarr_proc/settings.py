@@ -98,6 +98,12 @@ class Settings:
     )
     max_workers: int = field(default=0, metadata=_row(integer(0), "most worker processes; 0 = find out"))
     memory_limit_mb: int = field(default=0, metadata=_row(integer(0), "most memory, in MB; 0 = find out"))
+    max_pixels: int = field(
+        default=1 << 40,
+        metadata=_row(integer(1), "most pixels of an image, in all its planes; one that states more is refused before any work"),
+    )
+    max_chunks: int = field(default=1 << 26, metadata=_row(integer(1), "most chunks of a dataset; one that would have more is refused"))
+    max_segments: int = field(default=1 << 24, metadata=_row(integer(1), "most tiles or strips of a TIFF page; one with more is refused"))
     log_level: str = field(
         default="INFO", metadata=_row(choice("DEBUG", "INFO", "WARNING", "ERROR"), "the least severe messages that are shown")
     )

@@ -7,13 +7,14 @@ never shows in the output.
 """
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from omezarr_proc.errors import LimitError
 from omezarr_proc.image import Image, Layout
 from omezarr_proc.plan.limits import Limits
-from omezarr_proc.plan.pyramid import Frames, Level, Pass, band_count, ceil_div, slot_levels
+from omezarr_proc.plan.pyramid import Frames, Level, Pass, band_count, ceil_div, chunk_count, slot_levels
 
 MB = 1 << 20
 
@@ -34,6 +35,12 @@ STREAM_ABOVE = 8 * MB
 WHOLE_BAND_BYTES = 3 * MB // 2
 # Most of the source that may be decoded twice because segments straddle bands.
 MAX_AMPLIFICATION = 1.1
+# Metadata below this size are part of the reserve. Above it: a plane in the main process and in each worker, as pickled and not.
+SMALL_METADATA_BYTES = MB
+PLANE_BYTES = 300
+# Files that a worker keeps open, and pages of which it keeps the places of segments (as an array: a fifth of what the tags take).
+OPEN_FILES = 8
+CACHED_PAGES = 16
 # The next smaller plan takes at most so much of the memory of the one that has died.
 STEP = 6 / 7
 
@@ -100,6 +107,14 @@ def make_plan(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
         f"{geometry.image.source}: needs a memory limit of {ceil_div(needed, MB)} MB at least, there are {limits.memory_bytes // MB} MB"
         f" ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used"
     )
+
+
+def metadata_bytes(limits: Limits) -> int:
+    """What the metadata of one input may take while it is opened: half of what the smallest processes leave.
+
+    The other half is for the plan, which counts what is kept of them in each process.
+    """
+    return max(0, limits.headroom_bytes - RESERVE_BYTES - MAIN_BYTES - NURSERY_BYTES - WORKER_BYTES) // 2
 
 
 def cut_lines(geometry: Geometry, plan: Plan, stage: Pass) -> tuple[int, int]:
@@ -179,7 +194,8 @@ def _plan(g: Geometry, workers: int, access: tuple[str, ...], stages: _Stages, s
     layouts = zip(g.image.layouts, access, strict=True)
     load = max(_load_bytes(layout, how, first, g) for layout, how in layouts)
     chunk = g.tile**2 * g.itemsize * (g.frames.channels if g.bundled else 1)
-    per_worker = WORKER_BYTES + max(load, 3 * chunk)
+    main, own = _metadata(g)
+    per_worker = WORKER_BYTES + own + max(load, 3 * chunk)
     return Plan(
         workers,
         slots,
@@ -188,9 +204,20 @@ def _plan(g: Geometry, workers: int, access: tuple[str, ...], stages: _Stages, s
         access,
         whole,
         stages.amplification,
-        MAIN_BYTES + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
+        MAIN_BYTES + main + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
         _spool_bytes(g) if "spool" in access else 0,
     )
+
+
+def _metadata(g: Geometry) -> tuple[int, int]:
+    """Memory of the image's metadata, with the grid of finished chunks in the main process, and in each worker."""
+    image = g.image
+    planes = PLANE_BYTES * len(image.planes)
+    chunks = sum(chunk_count(level, g.frames, g.tile, True) for level in g.levels) * g.frames.groups
+    main = planes + chunks + 2 * sys.getsizeof(image.ome_xml or "")
+    tags = max(layout.tags_bytes for layout in image.layouts)
+    worker = planes + tags * min(len(image.files), OPEN_FILES) + tags * min(len(image.planes), CACHED_PAGES) // 5
+    return max(0, main - SMALL_METADATA_BYTES), max(0, worker - SMALL_METADATA_BYTES)
 
 
 def _load_bytes(layout: Layout, access: str, stage: Pass, g: Geometry) -> int:

@@ -10,6 +10,15 @@ from omezarr_proc.tiff.pages import Pages
 _STORED = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
 
+def check_number(path: str, number: int, most: int | None) -> None:
+    """Raise InputError for a file of more than `most` images."""
+    if most is not None and number > most:
+        raise InputError(
+            f"{path}: it has {number} images, more than the {most} that are converted unasked;"
+            " set IMAGES=all for all of them, or IMAGES=0,2 for some"
+        )
+
+
 def assembled(
     path: str,
     pages: Pages,

@@ -7,7 +7,7 @@ page are tifffile's decoded values, converted by `Pixels`. Pages that nothing he
 import copy
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from omezarr_proc.image import Layout
 from omezarr_proc.tiff import ycc
+from omezarr_proc.tiff.budget import VALUE_BYTES
+from omezarr_proc.tiff.ifd import Tag
 
 for _name in ("tifffile", "imagecodecs"):  # they log what is reported here as an error
     logging.getLogger(_name).addHandler(logging.NullHandler())
@@ -79,6 +81,12 @@ def page_at(file: tifffile.TiffFile, offset: int, first: bool = False) -> tifffi
     file.filehandle.seek(offset)
     with np.errstate(all="ignore"):
         return tifffile.TiffPage(file, index=0 if first else 1)
+
+
+def tags_bytes(tags: Mapping[int, Tag], size: int) -> int:
+    """Memory that tifffile takes for the tags of a page in a file of `size` bytes: integers as objects, texts as bytes and as text."""
+    loaded = (tag for code, tag in tags.items() if code in tifffile.TIFF.TAG_LOAD and tag.size <= size)
+    return sum(3 * tag.size if tag.kind in (1, 2, 7) else VALUE_BYTES * tag.number for tag in loaded)
 
 
 def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:

@@ -8,18 +8,21 @@ with the upper halves of all entries behind each directory.
 
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.errors import InputError
+from omezarr_proc.tiff.budget import PAGE_BYTES, Budget
 
 MAX_PAGES = 200_000
 MAX_NDPI_PAGES = 500  # tifffile looks at all of them again for each
 MAX_TAGS = 4096
-MAX_VALUE = 256 << 20  # bytes of one tag's value: the offsets of 30 million tiles
+MAX_TEXT = 64 << 10  # bytes of the descriptions that only tell pages apart
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NDPI = 65420  # Hamamatsu's mark
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
@@ -48,20 +51,26 @@ class Ifd:
     packing: str  # of one entry
 
     @property
-    def tags(self) -> dict[int, Tag]:
-        """The entries by code, unpacked at each call; of a code that is there twice, the first."""
-        return {code: Tag(kind, count, raw) for code, kind, count, raw in reversed([*struct.iter_unpack(self.packing, self.entries)])}
+    def tags(self) -> Mapping[int, Tag]:
+        """The entries by code; of a code that is there twice, the first. Those of the pages looked at last stay unpacked."""
+        return _unpacked(self.packing, self.entries)
+
+
+@lru_cache(maxsize=16)
+def _unpacked(packing: str, entries: bytes) -> Mapping[int, Tag]:
+    return {code: Tag(kind, count, raw) for code, kind, count, raw in reversed([*struct.iter_unpack(packing, entries)])}
 
 
 class Directory:
     """The directories of an open TIFF file; reads with pread only.
 
-    Raises InputError when the file is not a TIFF.
+    Raises InputError when the file is not a TIFF, what `budget` raises when a value is too large for it.
     """
 
-    def __init__(self, path: str, fd: int) -> None:
+    def __init__(self, path: str, fd: int, budget: Budget | None = None) -> None:
         self.path = path
         self.fd = fd
+        self.budget = budget or Budget(path)
         self.size = os.fstat(fd).st_size
         head = os.pread(fd, 16, 0)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
@@ -133,20 +142,23 @@ class Directory:
                 raise InputError(f"{self.path}: more than {limit} pages; split the file")
             seen.add(offset)
             found.append(self.ifd(offset))
+            self.budget.keep(PAGE_BYTES + len(found[-1].entries))
             offset = found[-1].following
         if not found:
             raise InputError(f"{self.path}: the file has no page; it was not finished by its writer")
         return found
 
-    def raw(self, tag: Tag) -> bytes:
-        """The bytes of a tag's values; shorter than stated when the file ends before."""
+    def raw(self, tag: Tag, most: int | None = None) -> bytes:
+        """The bytes of a tag's values, the first `most` of them; shorter than stated when the file ends before."""
         size = tag.size
         if size <= self._inline:
             return tag.field[:size]
-        if size > MAX_VALUE:
-            raise InputError(f"{self.path}: a tag of {size} bytes; the file is corrupt")
         offset = int.from_bytes(tag.field, "little" if self.order == "<" else "big")
-        return os.pread(self.fd, size, offset) if offset < self.size else b""
+        if size > max(self.size, MAX_TEXT):
+            raise InputError(f"{self.path}: a tag of {size} bytes; the file is corrupt")
+        there = min(size if most is None else min(size, most), max(0, self.size - offset))
+        self.budget.need(there)
+        return os.pread(self.fd, there, offset) if there else b""
 
     def integers(self, ifd: Ifd, code: int) -> NDArray[np.int64]:
         """All values of an integer tag, in native order; empty when it is absent or of another type."""
@@ -154,6 +166,7 @@ class Directory:
         if tag is None or tag.kind not in _INTEGERS:
             return np.empty(0, np.int64)
         dtype = np.dtype(self.order + _INTEGERS[tag.kind])
+        self.budget.need(tag.size + 8 * min(tag.number, self.size))
         raw = self.raw(tag)
         if self.ndpi and tag.kind == 4 and tag.number == 1:  # with its upper half
             return np.frombuffer(tag.field, "<u8").astype(np.int64)
@@ -186,13 +199,20 @@ class Directory:
         above, below = struct.unpack(self.order + "II", raw) if len(raw) == 8 else (0, 0)
         return above / below if above and below else None
 
-    def text(self, ifd: Ifd, code: int) -> str:
-        """An ASCII tag as text: UTF-8 where it is that, else Windows-1252 (microscopes write both); empty when absent."""
+    def text(self, ifd: Ifd, code: int, most: int | None = None) -> str:
+        """An ASCII tag as text, of its first `most` bytes; empty when absent."""
         tag = ifd.tags.get(code)
         if tag is None or tag.kind not in (1, 2, 7):
             return ""
-        raw = self.raw(tag).split(b"\0")[0]
-        try:
-            return raw.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return raw.decode("cp1252", "replace")
+        self.budget.need(
+            6 * min(tag.size, self.size, most or tag.size)
+        )  # bytes, those before the first zero, and up to 4 for each character
+        return decoded(self.raw(tag, most).partition(b"\0")[0])
+
+
+def decoded(raw: bytes) -> str:
+    """Text as UTF-8 where it is that, else Windows-1252: microscopes write both."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")

@@ -15,6 +15,7 @@ from omezarr_proc.image import AxisSize
 from omezarr_proc.tiff.omexml import LENGTHS, TIMES, axis_size
 
 BYTE_COUNTS, METADATA = 50838, 50839
+MAX_HEAD = 1 << 20  # characters in which the sizes stand
 _UNITS = {"micron": "um", "microns": "um", "micrometer": "um", r"\u00B5m": "um", "inch": "in.", "inches": "in.", "nanometer": "nm",
           "millimeter": "mm", "meter": "m", "angstrom": "\u00c5", "sec": "s", "seconds": "s", "msec": "ms"}  # fmt: skip
 
@@ -41,7 +42,7 @@ def parse(text: str, pages: int, samples: int) -> Stack:
 
     Sizes that do not come out are replaced by z = number of planes.
     """
-    values = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    values = dict(line.partition("=")[::2] for line in text[:MAX_HEAD].splitlines() if "=" in line)
     stack = Stack(images=_count(values, "images"), c=_count(values, "channels"), z=_count(values, "slices"), t=_count(values, "frames"))
     number = max(stack.images, pages)
     if samples > 1 and stack.c % samples == 0 and stack.c * stack.z * stack.t == pages * samples:  # Bio-Formats counts samples as channels

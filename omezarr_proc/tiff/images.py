@@ -14,31 +14,40 @@ from omezarr_proc.errors import InputError
 from omezarr_proc.image import FileState, Image
 from omezarr_proc.tiff import changes, imagej, ome, omexml, plain
 from omezarr_proc.tiff import members as sets
+from omezarr_proc.tiff.budget import Budget
 from omezarr_proc.tiff.pages import Pages
 from omezarr_proc.tiff.reduced import take_reduced
+
+MAX_IMAGES = 1000  # of a file, unless IMAGES asks for them
 
 _ASIDE = re.compile(r"(?<![a-z])(label|macro|thumbnail|overview)(?![a-z])", re.IGNORECASE)
 
 
-def open_images(path: str, *, images: str = "auto", on_missing: str = "error", reduced_by: int = 1) -> list[Image]:
+def open_images(
+    path: str, *, images: str = "auto", on_missing: str = "error", reduced_by: int = 1, budget: Budget | None = None
+) -> list[Image]:
     """The images of a file, with all members of its set.
 
-    images      "auto": all but label, macro, thumbnail and overview; "all"; or numbers like "0,2"
+    images      "auto": all but label, macro, thumbnail and overview, if there are no more than MAX_IMAGES; "all"; or numbers like "0,2"
     on_missing  "error", or "fill": planes that are not there become None
     reduced_by  take planes from a stored level that is exactly so many times smaller, where there is one
 
-    Raises InputError, in one line, for whatever cannot be converted faithfully.
+    budget      what it may take
+
+    Raises InputError, in one line, for whatever cannot be converted faithfully, LimitError and OutOfTimeError as the budget says.
     """
     path = os.path.abspath(path)
     before: list[FileState] = []
     with suppress(OSError):  # `description` says what is wrong
         before.append(changes.state(path))
-    text = sets.description(path)
+    budget = budget or Budget(path)
+    text = sets.description(path, budget)
     is_ome = omexml.is_ome(text)
-    pages = Pages(lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome)
+    pages = Pages(lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome, budget=budget)
     pages.states += before
     try:
-        found = ome.images(path, text, pages, on_missing == "fill") if is_ome else plain.images(path, text, pages)
+        most = MAX_IMAGES if images == "auto" else None
+        found = ome.images(path, text, pages, on_missing == "fill", most) if is_ome else plain.images(path, text, pages, most)
         return [_finished(take_reduced(image, pages, reduced_by), pages) for image in _chosen(path, found, images)]
     except omexml.OmeXmlError as error:
         raise InputError(
@@ -56,24 +65,29 @@ def members(path: str) -> tuple[str, ...]:
     Just the file itself where it stands alone. Raises InputError as `open_images` does.
     """
     path = os.path.abspath(path)
-    text = sets.description(path)
+    budget = Budget(path)
+    text = sets.description(path, budget)
     if not omexml.is_ome(text):
         return (path,)
-    _, _, document = sets.metadata(path, text)
-    found = {there for there in sets.resolve(path, document).values() if there} | {path}
+    _, _, document = sets.metadata(path, text, budget)
+    found = {there for there in sets.resolve(path, document, budget).values() if there} | {path}
     return tuple(sorted((there for there in found if not there.lower().endswith(".ome")), key=sets.natural))
 
 
 def _finished(image: Image, pages: Pages) -> Image:
     """The image with its files, its fingerprint, and of all layouts its own, in the order in which its planes use them."""
-    layouts = pages.finished_layouts()
-    own = list(dict.fromkeys(plane.layout for plane in image.planes if plane is not None))
-    planes = tuple(None if plane is None else replace(plane, layout=own.index(plane.layout)) for plane in image.planes)
+    pages.budget.need()
+    used = dict.fromkeys(plane.layout for plane in image.planes if plane is not None)
+    own = {number: index for index, number in enumerate(used)}
+    planes = tuple(
+        plane if plane is None or own[plane.layout] == plane.layout else replace(plane, layout=own[plane.layout]) for plane in image.planes
+    )
+    layouts = tuple(pages.finished_layout(number) for number in own)
     return replace(
         image,
         files=tuple(pages.paths),
         planes=planes,
-        layouts=tuple(layouts[number] for number in own),
+        layouts=layouts,
         fingerprint=pages.fingerprint,
         states=tuple(dict.fromkeys(pages.states)),
     )

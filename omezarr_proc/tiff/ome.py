@@ -1,28 +1,33 @@
 """The images of an OME-TIFF: planes by TiffData, from all files of the set; pixel types by the pages."""
 
+import math
 from dataclasses import replace
 
 from omezarr_proc.errors import InputError
 from omezarr_proc.image import Channel, Image, Plane
 from omezarr_proc.tiff import changes, members, omexml, planes
-from omezarr_proc.tiff.assemble import assembled
+from omezarr_proc.tiff.assemble import assembled, check_number
+from omezarr_proc.tiff.budget import PLANE_BYTES
 from omezarr_proc.tiff.ifd import Ifd
 from omezarr_proc.tiff.pages import Pages
 
 
-def images(path: str, text: str, pages: Pages, fill: bool) -> list[Image]:
+def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> list[Image]:
     """The images that the OME-XML `text` of `path` describes; with `fill`, planes that are not there are None.
+
+    most  images that the file may have; None: any number
 
     Raises InputError for a file or plane that is missing, OmeXmlError where the document contradicts itself or the pages.
     """
-    described_in, text, document = members.metadata(path, text)
+    described_in, text, document = members.metadata(path, text, pages.budget)
     if described_in != path:
         pages.states.append(changes.state(described_in))
     if not document.images:
         raise omexml.OmeXmlError("it describes no image")
+    check_number(path, len(document.images), most)
     if not path.lower().endswith(".ome"):
         pages.file(path)
-    paths = members.resolve(path, document)
+    paths = members.resolve(path, document, pages.budget)
     if not fill:
         for uuid, filename in [key for key, member in paths.items() if member is None]:
             raise InputError(
@@ -44,6 +49,8 @@ def _image(
     if not ome.size:
         raise omexml.OmeXmlError(f"image {number} has no Pixels")
 
+    pages.budget.need(PLANE_BYTES * min(math.prod(ome.size[axis] for axis in "ZCT"), planes.MAX_PLANES))
+
     def page(place: planes.Place | None) -> tuple[int, Ifd] | None:
         if place is None:
             return None
@@ -55,7 +62,8 @@ def _image(
         return (file, pages.chains[file][index]) if index < len(pages.chains[file]) else None
 
     # the samples of the first page that is there decide how many channels a page holds, as in Bio-Formats
-    first = next((found for found in map(page, planes.order(ome, max(ome.size["C"], 1))) if found), None)
+    order = planes.order(ome, ome.size["C"])
+    first = next((found for found in map(page, order) if found), None)
     if first is None:
         raise InputError(f"{path}: none of the planes of image {number} is in the file; it was not finished by its writer")
     _, shown = pages.kind(*first)
@@ -63,7 +71,7 @@ def _image(
     groups, size_c = planes.channel_groups(ome, stored)
     found: list[Plane | None] = []
     gaps: list[int] = []
-    order = planes.order(ome, groups)
+    order = order if groups == ome.size["C"] else planes.order(ome, groups)
     for index, place in enumerate(order):
         there = page(place)
         if there is None:

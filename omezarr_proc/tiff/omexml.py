@@ -7,14 +7,14 @@ order mark before the document, bytes after its end. Source: the OME-XML schema,
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from xml.parsers import expat
 
 from omezarr_proc.image import AxisSize, Channel
-
-MAX_XML = 256 << 20  # characters
+from omezarr_proc.tiff.budget import ELEMENT_BYTES, Budget
 
 _PREFIXES = {"Y": "yotta", "Z": "zetta", "E": "exa", "P": "peta", "T": "tera", "G": "giga", "M": "mega", "k": "kilo", "h": "hecto",
              "d": "deci", "c": "centi", "m": "milli", "n": "nano", "p": "pico", "f": "femto", "a": "atto", "z": "zepto",
@@ -30,11 +30,14 @@ TIMES |= {"das": (10.0, "second"), "min": (1.0, "minute"), "h": (1.0, "hour"), "
 _NANOMETRES = {"nm": 1.0, "pm": 1e-3, "\u00c5": 0.1, "\u212b": 0.1, "\u00b5m": 1e3, "\u03bcm": 1e3, "um": 1e3, "mm": 1e6, "m": 1e9}
 
 
+_FIRSTS = (("c", "FirstC"), ("z", "FirstZ"), ("t", "FirstT"))
+
+
 class OmeXmlError(ValueError):
     """The document is not usable OME-XML; the text says why, for the end of a sentence."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TiffData:
     """Which planes are where: `count` planes (None: not stated) from plane (c, z, t) on are at IFD `ifd` and following of a file."""
 
@@ -77,16 +80,19 @@ def is_ome(text: str) -> bool:
     return re.search(r"<(\w+:)?OME[\s>]", head) is not None and head.startswith("<")
 
 
-def parse(text: str) -> OmeDocument:
-    """The values of a document. Raises OmeXmlError for malformed XML, a document type declaration, or unusable sizes."""
-    if len(text) > MAX_XML:
-        raise OmeXmlError(f"{len(text)} characters")
+def parse(text: str, budget: Budget | None = None) -> OmeDocument:
+    """The values of a document.
+
+    Raises OmeXmlError for malformed XML, a document type declaration, or unusable sizes; LimitError and OutOfTimeError as `budget` says.
+    """
+    budget = budget or Budget("OME-XML")
+    budget.need(sys.getsizeof(text))
     text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]", "", text)
     text = text[max(text.find("<"), 0) :]
     ends = list(re.finditer(r"</(\w+:)?OME\s*>", text[-10000:]))
     if ends:
         text = text[: max(len(text) - 10000, 0) + ends[-1].end()]
-    handler = _Handler()
+    handler = _Handler(budget)
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler = handler.start
@@ -108,7 +114,8 @@ def _refuse(*_: Any) -> None:
 class _Handler:
     """Collects the elements that matter while expat reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
         self.document = OmeDocument()
         self.path: list[str] = []
         self.text: list[str] = []
@@ -129,7 +136,10 @@ class _Handler:
         if len(self.path) > 200:
             raise OmeXmlError("elements nested more than 200 deep")
         if name in self.starts:
+            self.budget.keep(ELEMENT_BYTES + sum(map(len, attributes.values())))
             self.starts[name](attributes)
+        else:
+            self.budget.need()
 
     def end(self, name: str) -> None:
         name = self.path.pop()
@@ -187,7 +197,7 @@ class _Handler:
         optional = {key: _whole(a[name], name) if name in a else None for key, name in (("ifd", "IFD"), ("count", "PlaneCount"))}
         if optional["count"] is None and "NumPlanes" in a:  # schemas before 2008
             optional["count"] = _whole(a["NumPlanes"], "NumPlanes")
-        self.data = dict(optional, **{axis.lower(): _whole(a.get("First" + axis, "0"), "First" + axis) for axis in "CZT"})
+        self.data = dict(optional, **{axis: _whole(a[name], name) if name in a else 0 for axis, name in _FIRSTS})
 
     def _uuid(self, a: dict[str, str]) -> None:
         self.text.clear()
@@ -229,6 +239,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _whole(text: str | None, name: str, least: int = 0) -> int:
+    if text is not None and text.isascii() and text.isdigit() and len(text) <= 18 and int(text) >= least:
+        return int(text)  # all but always, and ten times as fast as the rest
     if text is None or not re.fullmatch(r"\s*\+?\d{1,18}\s*", text) or int(text) < least:
         raise OmeXmlError(f"{name} is missing" if text is None else f"{name} is {text!r:.40}")
     return int(text)

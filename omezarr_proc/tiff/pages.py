@@ -14,6 +14,7 @@ import numpy as np
 from omezarr_proc.errors import InputError
 from omezarr_proc.image import FileState, Layout, Plane
 from omezarr_proc.tiff import changes, decode, ndpi
+from omezarr_proc.tiff.budget import PLANE_BYTES, SEGMENT_BYTES, Budget
 from omezarr_proc.tiff.ifd import Directory, Ifd
 
 OPEN_FILES = 32
@@ -30,19 +31,24 @@ class Pages:
     states          of the files when they were opened
     """
 
-    def __init__(self, lookup_tables: bool, sparse_allowed: bool) -> None:
+    def __init__(self, lookup_tables: bool, sparse_allowed: bool, budget: Budget) -> None:
         self.lookup_tables = lookup_tables
         self.sparse_allowed = sparse_allowed
+        self.budget = budget
         self.sparse: set[tuple[int, int]] = set()
         self.paths: list[str] = []
         self.states: list[FileState] = []
         self.chains: list[list[Ifd]] = []
         self.layouts: list[Layout] = []
+        self._layout_numbers: dict[Layout, int] = {}
         self._numbers: dict[str, int] = {}
         self._open: OrderedDict[int, Directory] = OrderedDict()
         self._kinds: dict[bytes, tuple[int, decode.Pixels]] = {}
         self._kind_of: dict[tuple[int, int], tuple[int, decode.Pixels]] = {}
+        self._checked: set[tuple[int, int]] = set()
         self._encoded: dict[int, int] = {}
+        self._tags: dict[int, int] = {}
+        self._offsets_read: dict[int, int] = {}
         self._digest = hashlib.sha256()
 
     def close(self) -> None:
@@ -81,7 +87,7 @@ class Pages:
             except OSError as error:
                 raise InputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
             try:
-                self._open[number] = Directory(path, fd)
+                self._open[number] = Directory(path, fd, self.budget)
             except BaseException:
                 os.close(fd)
                 raise
@@ -105,6 +111,7 @@ class Pages:
         signature = b"|".join(parts)
         known = self._kinds.get(signature)
         if known is None:
+            self.budget.keep(len(signature))
             known = self._kinds[signature] = self._interpret(number, ifd)
         self._kind_of[place] = known
         return known
@@ -112,16 +119,21 @@ class Pages:
     def plane(self, number: int, ifd: Ifd, sample: int = 0) -> Plane:
         """The plane of one page, or of one of its samples; its segments are checked. Raises InputError."""
         layout, shown = self.kind(number, ifd)
-        if sample == 0:
+        self.budget.keep(PLANE_BYTES)
+        if (number, ifd.offset) not in self._checked:
+            self._checked.add((number, ifd.offset))
             self._check(number, ifd, layout, shown)
         return Plane(number, ifd.offset, layout, sample)
 
-    def finished_layouts(self) -> tuple[Layout, ...]:
-        """The layouts, with the largest encoded segment that was seen of each."""
-        return tuple(replace(layout, encoded_bytes=self._encoded.get(number, 0)) for number, layout in enumerate(self.layouts))
+    def finished_layout(self, number: int) -> Layout:
+        """A layout, with the largest encoded segment and the largest tags that were seen of it."""
+        return replace(self.layouts[number], encoded_bytes=self._encoded.get(number, 0), tags_bytes=self._tags.get(number, 0))
 
     def _interpret(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
         path = self.paths[number]
+        directory, first = self.directory(number), self.chains[number][0]
+        taken = sum(decode.tags_bytes(one.tags, directory.size) for one in {first.offset: first, ifd.offset: ifd}.values())
+        self.budget.need(taken)
         try:
             with decode.open_file(path, self.directory(number).ndpi) as file:
                 page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
@@ -136,13 +148,24 @@ class Pages:
             raise InputError(
                 f"{path}: page {self._page(number, ifd)} is unreadable ({reason}); the file is corrupt or not supported"
             ) from error
-        if layout not in self.layouts:
+        number_of = self._layout_numbers.setdefault(layout, len(self.layouts))
+        if number_of == len(self.layouts):
             self.layouts.append(layout)
-        return self.layouts.index(layout), shown
+        self._tags[number_of] = max(self._tags.get(number_of, 0), taken)
+        return number_of, shown
 
     def _check(self, number: int, ifd: Ifd, kind: int, shown: decode.Pixels) -> None:
         directory, layout = self.directory(number), self.layouts[kind]
-        tiled = 324 in ifd.tags
+        tags = ifd.tags
+        tiled = 324 in tags
+        stated = [tags[code] for code in ((324, 325) if tiled else (273, 279)) if code in tags]
+        most = max((tag.number for tag in stated), default=0)
+        self.budget.check_segments(most)
+        self.budget.need(SEGMENT_BYTES * most)
+        self._offsets_read[number] = self._offsets_read.get(number, 0) + (stated[0].size if most > 1 else 0)
+        if self._offsets_read[number] > directory.size:  # whole pages would be looked at again and again
+            raise InputError(f"{directory.path}: its pages share their lists of segments; the file is corrupt")
+        self._tags[kind] = max(self._tags.get(kind, 0), decode.tags_bytes(tags, directory.size))
         offsets = directory.integers(ifd, 324 if tiled else 273)
         counts = directory.integers(ifd, 325 if tiled else 279)
         path = directory.path

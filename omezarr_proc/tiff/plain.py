@@ -5,15 +5,16 @@ from dataclasses import replace
 from omezarr_proc.errors import InputError
 from omezarr_proc.image import AxisSize, Channel, Image, Plane
 from omezarr_proc.tiff import imagej, omexml, series, shaped
-from omezarr_proc.tiff.assemble import assembled
+from omezarr_proc.tiff.assemble import assembled, check_number
 from omezarr_proc.tiff.ifd import Directory, Ifd
 from omezarr_proc.tiff.pages import Pages
+from omezarr_proc.tiff.planes import MAX_PLANES
 
 _RESOLUTION = {2: 25400.0, 3: 10000.0}  # micrometres in a ResolutionUnit
 
 
-def images(path: str, text: str, pages: Pages) -> list[Image]:
-    """The images of a file with the description `text`. Raises InputError for pages that cannot be read faithfully."""
+def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image]:
+    """The images of a file with the description `text`, no more than `most`. Raises InputError for pages that cannot be read faithfully."""
     file = pages.file(path)
     directory, chain = pages.directory(file), pages.chains[file]
     if imagej.is_imagej(text) and series.alike(directory, chain):
@@ -24,7 +25,9 @@ def images(path: str, text: str, pages: Pages) -> list[Image]:
         if described is not None:
             return [described]
     found = []
-    for number, one in enumerate(series.of(directory, chain, text)):
+    listed = series.of(directory, chain, text)
+    check_number(path, len(listed), most)
+    for number, one in enumerate(listed):
         _, shown = pages.kind(file, one.pages[0])
         samples = shown.samples * shown.planes
         count = len(one.pages)
@@ -95,7 +98,7 @@ def _behind(pages: Pages, chain: list[Ifd], count: int) -> list[Plane | None]:
     begin = int((directory.integers(chain[0], 273)[:1].tolist() or [0])[0])
     end = begin + nbytes * count
     possible = len(chain) == 1 and kind.raw and not kind.tiled and shown.samples == shown.stored_samples
-    if not possible or end > directory.size or begin < chain[0].offset < end:
+    if not possible or end > directory.size or begin < chain[0].offset < end or count > MAX_PLANES:
         raise InputError(
             f"{pages.paths[0]}: {count} planes are stated, but {len(chain)} pages are there; the file is cut off or was not finished"
         )

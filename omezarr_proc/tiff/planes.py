@@ -43,27 +43,48 @@ def order(image: OmeImage, number: int) -> list[Place | None]:
 
 
 def _places(image: OmeImage, size: dict[str, int], stride: dict[str, int], total: int) -> list[Place | None]:
+    """The place of each plane in the order of the document: of several TiffData that name one, the last.
+
+    A plane that none names follows the TiffData that ends where its gap begins (of several, again the last) if that states no PlaneCount.
+    """
     if not image.tiffdata:
         return [(None, ifd) for ifd in range(total)]
+    begins = _begins(image, size, stride)
     places: list[Place | None] = [None] * total
-    certain = [False] * total
-    # writers that count from 1 instead of 0
-    low = {axis: min(getattr(data, axis.lower()) for data in image.tiffdata) for axis in "ZCT"}
-    for data in image.tiffdata:
-        first = {axis: getattr(data, axis.lower()) for axis in "ZCT"}
-        for axis in "ZCT":
-            if low[axis] == 1 and any(getattr(other, axis.lower()) >= size[axis] for other in image.tiffdata):
-                first[axis] -= 1
-        if any(first[axis] >= size[axis] for axis in "ZCT"):
-            raise OmeXmlError(f"a TiffData for plane c={data.c} z={data.z} t={data.t}, outside the sizes it states")
-        begin = sum(first[axis] * stride[axis] for axis in "ZCT")
-        ifd = data.ifd or 0
-        count = 1 if data.count is None else data.count
-        for plane in range(begin, min(begin + count, total)):
-            places[plane] = data, ifd + plane - begin
-            certain[plane] = True
-        for plane in range(begin + count, total):
-            if certain[plane]:
-                break
-            places[plane] = (data, ifd + plane - begin) if data.count is None else None
+    unnamed = list(range(total + 1))  # for each plane one at or behind it, on the way to the next that no TiffData names; paths are halved
+    ends: dict[int, int] = {}  # the last TiffData that ends before a plane
+    for number in range(len(begins) - 1, -1, -1):
+        data, begin = image.tiffdata[number], begins[number]
+        end = min(begin + (1 if data.count is None else data.count), total)
+        ends.setdefault(end, number)
+        plane = begin
+        while plane < end:
+            if unnamed[plane] == plane:
+                places[plane] = data, (data.ifd or 0) + plane - begin
+                unnamed[plane] = plane + 1
+            unnamed[plane] = unnamed[unnamed[plane]]
+            plane = unnamed[plane]
+    follows = -1
+    for plane in range(total):
+        if unnamed[plane] != plane:
+            follows = -1
+            continue
+        follows = max(follows, ends.get(plane, -1))
+        data = image.tiffdata[follows]
+        if follows >= 0 and data.count is None:
+            places[plane] = data, (data.ifd or 0) + plane - begins[follows]
     return places
+
+
+def _begins(image: OmeImage, size: dict[str, int], stride: dict[str, int]) -> list[int]:
+    """The first plane of each TiffData, also as writers state it that count from 1 instead of 0."""
+    firsts = [(data.z, data.c, data.t) for data in image.tiffdata]
+    sizes, strides = (size["Z"], size["C"], size["T"]), (stride["Z"], stride["C"], stride["T"])
+    columns = list(zip(*firsts, strict=True))
+    dz, dc, dt = (int(min(column) == 1 and max(column) >= most) for column, most in zip(columns, sizes, strict=True))
+    begins = []
+    for z, c, t in firsts:
+        if z - dz >= sizes[0] or c - dc >= sizes[1] or t - dt >= sizes[2]:
+            raise OmeXmlError(f"a TiffData for plane c={c} z={z} t={t}, outside the sizes it states")
+        begins.append((z - dz) * strides[0] + (c - dc) * strides[1] + (t - dt) * strides[2])
+    return begins

@@ -6,7 +6,8 @@ from omezarr_proc.image import Image, Plane
 from omezarr_proc.tiff.ifd import Ifd
 from omezarr_proc.tiff.pages import Pages
 
-_SUB_IFDS = 330  # TIFF tech note 1
+SUB_IFDS = 330  # TIFF tech note 1
+MAX_LEVELS = 64
 
 
 def take_reduced(image: Image, pages: Pages, factor: int) -> Image:
@@ -16,7 +17,8 @@ def take_reduced(image: Image, pages: Pages, factor: int) -> Image:
     """
     if factor == 1:
         return image
-    planes = [None if plane is None else _reduced(image, plane, pages, factor) for plane in image.planes]
+    alone = len({plane.ifd for plane in image.planes if plane is not None}) == 1
+    planes = [None if plane is None else _reduced(image, plane, pages, factor, alone) for plane in image.planes]
     if any(found is None for found, plane in zip(planes, image.planes, strict=True) if plane is not None):
         note = f"no stored level is exactly {factor} times smaller (and of the same type), so full resolution is read"
         return replace(image, notes=(*image.notes, note))
@@ -24,12 +26,12 @@ def take_reduced(image: Image, pages: Pages, factor: int) -> Image:
     return replace(image, planes=tuple(planes), reduced_by=factor, notes=(*image.notes, note))
 
 
-def _reduced(image: Image, plane: Plane, pages: Pages, factor: int) -> Plane | None:
+def _reduced(image: Image, plane: Plane, pages: Pages, factor: int, alone: bool) -> Plane | None:
     directory = pages.directory(plane.file)
     size = -(-image.width // factor), -(-image.height // factor)
     full = pages.layouts[plane.layout]
-    candidates = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), _SUB_IFDS)]
-    if len({other.ifd for other in image.planes if other is not None}) == 1:
+    candidates = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), SUB_IFDS)[:MAX_LEVELS]]
+    if alone:
         candidates += [ifd for ifd in pages.chains[plane.file] if ifd.offset != plane.ifd]
     for ifd in candidates:
         if _size(pages, plane.file, ifd) != size:

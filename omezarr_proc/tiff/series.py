@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from omezarr_proc.tiff import ndpi
-from omezarr_proc.tiff.ifd import Directory, Ifd
+from omezarr_proc.tiff.ifd import MAX_TEXT, Directory, Ifd
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 
@@ -85,7 +85,7 @@ def _aperio(directory: Directory, chain: list[Ifd]) -> list[Series]:
     found = [Series(chain[:1], notes=[])]
     levels = 0
     for number, ifd in enumerate(chain[1:], 1):
-        text, kind = directory.text(ifd, 270), directory.integer(ifd, 254, 0)
+        text, kind = directory.text(ifd, 270, MAX_TEXT), directory.integer(ifd, 254, 0)
         if 322 in ifd.tags:
             levels += 1
         elif number == 1 and kind == 0 and not re.search(r"\b(label|macro)\b", text):
@@ -111,7 +111,7 @@ def _qptiff(directory: Directory, chain: list[Ifd]) -> list[Series]:
     found = [slide]
     levels = 0
     for ifd in chain:
-        text = directory.text(ifd, 270)
+        text = directory.text(ifd, 270, MAX_TEXT)
         match = re.search(r"<ImageType>\s*(\w+)\s*</ImageType>", text)
         kind = match.group(1).lower() if match else ""
         if kind == "fullresolution":

@@ -54,7 +54,7 @@ def parse(text: str) -> Axes | None:
         shape, letters = tuple(int(n) for n in values["shape"]), str(values["axes"]).upper()
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if len(shape) != len(letters) or len(set(letters)) != len(letters) or min(shape, default=0) < 1:
+    if not letters.isascii() or len(shape) != len(letters) or len(set(letters)) != len(letters) or min(shape, default=0) < 1:
         return None
     unknown = "".join(letter for letter in letters if letter not in "TCZYXS")
     return Axes(letters, shape, [f"the axes {unknown} are laid along z"] if unknown else [])
