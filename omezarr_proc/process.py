@@ -56,7 +56,11 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
         left = {target for folder in folders for target in publish.recover(folder)}
         images = _Images(settings, limits, report, pool, left, deadline)
-        return [result for entry, found in open_inputs(settings, inputs, limits, deadline) for result in images.convert(entry, found)]
+        results: list[Result] = []
+        for entry, found in open_inputs(settings, inputs, limits, deadline):
+            results += images.convert(entry, found)
+            del found  # its metadata are gone before the next one's are read
+        return results
     finally:
         pool.close()
 
@@ -86,9 +90,9 @@ def open_inputs(
         if isinstance(found, Input):
             logger.info(f"{shown(entry.path)}: is part of {shown(found.path)}")
             continue
-        for image in found or ():
-            members |= {os.path.realpath(file): entry for file in image.files}
+        members |= {os.path.realpath(file): entry for image in found or () for file in image.files}
         yield entry, error if found is None else found
+        del found
 
 
 def _check_time(source: str, deadline: float | None) -> None:

@@ -1,6 +1,7 @@
 """Coverage-guided fuzzing of everything that looks at a TIFF: header, IFDs, descriptions, planes, and the first pixels.
 
-Whatever the bytes, `open_images` and the reader must give images, or one InputError of one line that names the file, within LIMIT
+Whatever the bytes, `open_images` and the reader must give images, or one error of one line (InputError, LimitError) that names the file,
+within LIMIT
 seconds of CPU and MEMORY bytes. An input that runs a line of omezarr_proc/tiff after a line that it never came from before is kept and
 mutated further. test_hostile.py runs this for a few seconds; at length, with each finding kept as a file:
 
@@ -24,7 +25,7 @@ import fuzz_seeds
 from fuzz_mutation import Mutator
 
 import omezarr_proc
-from omezarr_proc.errors import InputError
+from omezarr_proc.errors import InputError, LimitError
 from omezarr_proc.image import Rect
 from omezarr_proc.tiff import images as tiff
 from omezarr_proc.tiff.reader import Reader
@@ -98,7 +99,7 @@ def judged(path: str, fill: str, reduced_by: int) -> bool:
     signal.setitimer(signal.ITIMER_PROF, LIMIT, LIMIT)  # again, since what is raised in a destructor is lost
     try:
         consume(path, fill, reduced_by)
-    except InputError as error:
+    except (InputError, LimitError) as error:
         message = str(error)
         assert "\n" not in message, f"more than one line: {message!r}"
         assert os.path.dirname(path) in message, f"no file named: {message}"

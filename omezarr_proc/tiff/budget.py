@@ -11,7 +11,7 @@ from omezarr_proc.errors import LimitError, OutOfTimeError
 MB = 1 << 20
 PAGE_BYTES = 800  # a directory beside its entries, its kind and number
 PLANE_BYTES = 300  # a plane of an image, while it is put in order
-ELEMENT_BYTES = 700  # an element of OME-XML that is kept (TiffData, Channel, Image), beside its text
+ELEMENT_BYTES = 400  # an element of OME-XML that is kept (TiffData, Channel, Image), beside its text
 VALUE_BYTES = 40  # an integer of a tag as tifffile holds it
 SEGMENT_BYTES = 64  # offset and byte count of a segment while they are checked
 DEFAULT_BYTES = 1 << 30

@@ -159,7 +159,7 @@ class Pages:
         tags = ifd.tags
         tiled = 324 in tags
         stated = [tags[code] for code in ((324, 325) if tiled else (273, 279)) if code in tags]
-        most = max((tag.number for tag in stated), default=0)
+        most = min(max((tag.number for tag in stated), default=0), directory.size)
         self.budget.check_segments(most)
         self.budget.need(SEGMENT_BYTES * most)
         self._offsets_read[number] = self._offsets_read.get(number, 0) + (stated[0].size if most > 1 else 0)
