@@ -112,7 +112,7 @@ class Conversion:
         try:
             chunks = self._chunk_store(geometry, record.staging)
             build = Build(geometry, chunks, self.pool, record, self.report)
-            metadata = _Background(lambda: self._write_metadata(chunks))  # importing zarr takes long beside a small image
+            metadata = _Background(lambda: self._write_metadata(chunks))  # network storage takes long beside a small image
             found = self._build(geometry, build, record)
             metadata.result()
             record.flush()
@@ -239,7 +239,10 @@ class _Background(threading.Thread):
         super().__init__(name="metadata", daemon=True)
         self._work = work
         self._error: BaseException | None = None
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:  # no thread is allowed: at once instead
+            self.run()
 
     def run(self) -> None:
         """Do the work, and keep what went wrong."""
@@ -250,6 +253,7 @@ class _Background(threading.Thread):
 
     def result(self) -> None:
         """Wait, and raise what went wrong."""
-        self.join()
+        if self.ident is not None:  # was started
+            self.join()
         if self._error:
             raise self._error

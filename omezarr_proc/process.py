@@ -46,7 +46,7 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)  # before our own processes are part of what is in use
     if deadline is not None:
         deadline -= min(STOP_SECONDS / min(1.0, limits.cpus), (deadline - time.monotonic()) / 2)
-    nursery = Nursery()  # before zarr's threads are there; one that is started by exec imports while we do
+    nursery = Nursery()  # before any thread of ours is there; one that is started by exec imports while we do
     if not nursery.forked:
         limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - EXECUTED_BYTES))
     from omezarr_proc.engine.workers import Pool

@@ -374,6 +374,39 @@ def test_few_processes_are_fewer_workers_or_a_clear_error(tmp_path: Path, allowe
         shutil.rmtree(shared)
 
 
+@pytest.fixture
+def pids_group() -> Iterator[Path]:
+    """A control group with a pids limit to set."""
+    base = next((path for path in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")) if (path / "cgroup.procs").exists()), None)
+    group = (base or Path("/nowhere")) / f"omezarr_proc-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        if not (group / "pids.max").exists():
+            pytest.skip("no pids controller here")
+        yield group
+    finally:
+        assert soon(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("allowed", "status"), [(4, 1), (8, 0), (10, 0)])
+def test_a_pids_limit_suffices_for_all_of_a_run_or_ends_it_before_the_work(
+    pids_group: Path, tmp_path: Path, allowed: int, status: int
+) -> None:
+    (pids_group / "pids.max").write_text(str(allowed))
+    tifffile.imwrite(tmp_path / "a.tif", np.arange(1000 * 1000, dtype=np.uint16).reshape(1000, 1000), tile=(256, 256))
+    enter = "import os, sys; open(sys.argv[1], 'w').write('0'); os.execv(sys.executable, sys.argv[2:])"
+    command = [sys.executable, "-c", enter, pids_group / "cgroup.procs", sys.executable, "-m", "omezarr_proc"]
+    with Program([tmp_path / "a.tif", "--output-dir", tmp_path, "--max-workers", "4", "--quiet"], command) as program:
+        assert program.finish()[0] == status
+    assert (tmp_path / "a.ome.zarr").exists() == (status == 0)
+    assert len({path.name for path in tmp_path.rglob("c")}) == (status == 0)
+
+
 def test_nursery_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **more: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")

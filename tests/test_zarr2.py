@@ -94,10 +94,14 @@ def test_half_a_root_is_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     class KilledError(Exception):
         pass
 
-    def killed(*_: object) -> None:
-        raise KilledError
+    rename = Path.replace
 
-    monkeypatch.setattr(zarr.Group, "update_attributes", killed)
+    def killed(path: Path, to: Path) -> Path:
+        if to.name == ".zattrs":
+            raise KilledError
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KilledError):
         store.write_root(tmp_path, {"multiscales": []}, 2)
     assert (tmp_path / ".zgroup").exists()

@@ -1,7 +1,7 @@
 """The nursery: a small clean process that forks the workers.
 
 The main process starts it at the beginning of a run: by fork while it has no thread beside its first, which saves the imports a second
-time; else by exec, since a fork could deadlock (the caller has threads, or zarr's event loop is there since an earlier Lambda invocation).
+time; else by exec, since a fork could deadlock (the caller has threads, or an earlier Lambda invocation has left some).
 So the nursery is single-threaded either way. Workers forked from it start in milliseconds, share its memory, and replacements come from the
 same state as the first ones.
 

@@ -1,5 +1,6 @@
 """How much memory all processes of a run take together, sampled while they work."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -28,11 +29,14 @@ class PeakMemory:
         self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
 
     def __enter__(self) -> "PeakMemory":
-        self._thread.start()
+        with contextlib.suppress(RuntimeError):  # no thread is allowed: nothing is measured, which stops nobody
+            self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._done.set()
+        if self._thread.ident is None:  # was not started
+            return
         self._thread.join(0.1)  # no longer: what the system tells of a process that is stuck in storage can be stuck too
 
     def _sample(self) -> None:

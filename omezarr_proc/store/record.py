@@ -182,8 +182,8 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
 
 
 def _forget_metadata(staging: Path) -> None:
-    """Remove what zarr writes anew in each attempt, whole or torn."""
-    for pattern in ("zarr.*", ".z*"):  # also zarr's temporary names: zarr.<hex>.partial, .zattrs.<hex>.partial
+    """Remove the documents, which each attempt writes anew, whole or torn."""
+    for pattern in ("zarr.*", ".z*"):  # also temporary names: zarr.json.partial, and zarr.<hex>.partial of earlier versions
         for path in (*staging.glob(pattern), *staging.glob(f"*/{pattern}")):
             path.unlink()
 

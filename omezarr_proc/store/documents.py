@@ -1,0 +1,75 @@
+"""The JSON documents of a dataset, as bytes: what makes its folders Zarr arrays and a Zarr group. Pure, and without zarr.
+
+Importing zarr takes 0.3 s, 30 MB and three threads, for documents that are functions of a few numbers. They are byte for byte those that
+zarr-python 3.1 to 3.4 writes; a test holds them against it.
+
+Zarr v3  https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html, codecs `bytes` and `blosc` beside it
+Zarr v2  https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html, `dimension_separator` as NGFF 0.4 asks for it
+"""
+
+import json
+from typing import Any, Literal
+
+import numpy as np
+
+from omezarr_proc.plan.pyramid import Level
+from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.codec import SHUFFLES
+
+
+def array_documents(store: ChunkStore, level: Level) -> dict[str, bytes]:
+    """File names and contents that make the folder of a level an array, in the order in which they are written."""
+    frames = store.frames
+    sizes = {"t": frames.size_t, "c": frames.size_c, "z": frames.size_z, "y": level.height, "x": level.width}
+    chunk = {"c": frames.channels if store.bundled else 1, "y": store.tile, "x": store.tile}
+    shape, chunks = [sizes[axis] for axis in store.axes], [chunk.get(axis, 1) for axis in store.axes]
+    if store.zarr_format == 3:
+        return {"zarr.json": _json(_array_v3(store, shape, chunks))}
+    return {".zarray": _json(_array_v2(store, shape, chunks)), ".zattrs": _json({})}
+
+
+def group_documents(attributes: dict[str, Any], zarr_format: Literal[2, 3]) -> dict[str, bytes]:
+    """File names and contents that make a folder the group with these attributes; the last one makes it an image."""
+    if zarr_format == 3:
+        return {"zarr.json": _json({"attributes": attributes, "zarr_format": 3, "node_type": "group"})}
+    return {".zgroup": _json({"zarr_format": 2}), ".zattrs": _json(attributes)}
+
+
+def _array_v3(store: ChunkStore, shape: list[int], chunks: list[int]) -> dict[str, Any]:
+    dtype, codec = np.dtype(store.dtype), store.codec
+    serializer = {"name": "bytes"} | ({"configuration": {"endian": "little"}} if dtype.itemsize > 1 else {})
+    blosc = {"typesize": codec.typesize, "cname": codec.cname, "clevel": codec.clevel, "shuffle": codec.shuffle}
+    return {
+        "shape": shape,
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": dtype.type(0).item(),
+        "codecs": [serializer, {"name": "blosc", "configuration": blosc | {"blocksize": codec.blocksize}}],
+        "attributes": {},
+        "dimension_names": store.axes,
+        "zarr_format": 3,
+        "node_type": "array",
+        "storage_transformers": [],
+    }
+
+
+def _array_v2(store: ChunkStore, shape: list[int], chunks: list[int]) -> dict[str, Any]:
+    dtype, codec = np.dtype(store.dtype), store.codec
+    blosc = {"cname": codec.cname, "clevel": codec.clevel, "shuffle": SHUFFLES[codec.shuffle], "blocksize": codec.blocksize}
+    return {
+        "shape": shape,
+        "chunks": chunks,
+        "dtype": dtype.str,
+        "fill_value": dtype.type(0).item(),
+        "order": "C",
+        "filters": None,
+        "dimension_separator": "/",
+        "compressor": {"id": "blosc", **blosc},
+        "zarr_format": 2,
+    }
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    """ASCII with two blanks of indentation; floats that are no number as zarr writes them (NaN, Infinity)."""
+    return json.dumps(document, indent=2).encode()
