@@ -19,7 +19,7 @@ import tifffile
 from runs import ROOT, Program, sandbox, sandboxed, slide
 
 from omezarr_proc.engine import nursery
-from omezarr_proc.engine.nursery import Nursery, NurseryError
+from omezarr_proc.engine.nursery import Nursery, NurseryError, NurseryGoneError
 from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, WholeWritten
 from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError
 from omezarr_proc.errors import OutOfTimeError
@@ -206,19 +206,36 @@ def test_the_nursery_killed_is_replaced(pool: Pool, job) -> None:
     assert isinstance(answers(pool, 2)[0], WholeWritten)
 
 
-def test_a_nursery_that_does_not_answer_is_replaced(job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nursery, "ANSWER_SECONDS", 2.0)
-    pool = Pool(Nursery())
+def test_a_nursery_that_does_not_answer_is_replaced() -> None:
+    first = Nursery()
+    pool = Pool(first)
     try:
         pool.resize(1)
-        silent = pool.pids()[0]
-        os.kill(silent, signal.SIGSTOP)
+        first.patience = 0.05
+        os.kill(first.pid, signal.SIGSTOP)
         pool.resize(2)
         assert len(pool.workers) == 2
-        assert pool.pids()[0] != silent
-        assert soon(lambda: ended(silent))
+        assert pool.pids()[0] != first.pid
+        assert soon(lambda: ended(first.pid))
     finally:
         pool.close()
+
+
+def test_a_late_answer_of_the_nursery_is_taken_for_no_other_one_s(pool: Pool) -> None:
+    """Else the number that it says of one worker's end would be another worker's process id, which is killed in the end."""
+    pool.resize(1)
+    slow = Nursery()
+    pid, connection = slow.fork(pool.arena.fd)
+    connection.close()
+    slow.patience = 0.05
+    os.kill(slow.pid, signal.SIGSTOP)
+    assert slow.status(pid) == -signal.SIGKILL
+    os.kill(slow.pid, signal.SIGCONT)  # answers now, to nobody
+    slow.patience = 60.0
+    with pytest.raises(NurseryGoneError):
+        slow.fork(pool.arena.fd)
+    slow.close()
+    assert gone(pid)
 
 
 def test_the_deadline_ends_the_waiting(job) -> None:

@@ -44,17 +44,18 @@ class NurseryGoneError(NurseryError):
 class Nursery:
     """The main process's side.
 
-    pid     the nursery's process id
-    forked  whether it shares the main process's pages
+    pid       the nursery's process id
+    forked    whether it shares the main process's pages
+    patience  how many seconds it may take to answer; then it counts as dead, since its late answer would be taken for the next one's
     """
 
     def __init__(self) -> None:
         """Start the nursery; requests may be sent before it has finished its imports. Raises NurseryError."""
+        self.patience = ANSWER_SECONDS
         try:
             self._socket, child = socket.socketpair()
         except OSError as error:
             raise NurseryError(f"cannot make a pair of sockets to talk to a process: {error.strerror}") from error
-        self._socket.settimeout(ANSWER_SECONDS)
         try:
             with child:
                 self.forked = _may_fork()
@@ -71,8 +72,7 @@ class Nursery:
             raise NurseryError(f"cannot make a pair of sockets to talk to a worker: {error.strerror}") from error
         with theirs:
             try:
-                socket.send_fds(self._socket, [_RECORD.pack(b"f", 0)], [theirs.fileno(), memory])
-                pid = self._answer()
+                pid = self._ask(b"f", 0, [theirs.fileno(), memory])
             except OSError as error:
                 ours.close()
                 raise NurseryGoneError(f"the process that starts workers is gone ({error.strerror or error})") from error
@@ -84,15 +84,21 @@ class Nursery:
     def status(self, pid: int) -> int:
         """How a worker whose socket has closed ended, as `os.waitstatus_to_exitcode` says it (-9: SIGKILL)."""
         try:
-            self._socket.sendall(_RECORD.pack(b"w", pid))
-            return self._answer()
+            return self._ask(b"w", pid, [])
         except OSError:
             return -signal.SIGKILL
 
-    def _answer(self) -> int:
-        data = self._socket.recv(_RECORD.size, socket.MSG_WAITALL)
-        if len(data) < _RECORD.size:
-            raise ConnectionResetError(104, "connection closed")
+    def _ask(self, kind: bytes, number: int, fds: list[int]) -> int:
+        """The answer to a request. After an OSError every further request fails at once: the nursery must be replaced."""
+        try:
+            self._socket.settimeout(self.patience)
+            socket.send_fds(self._socket, [_RECORD.pack(kind, number)], fds)
+            data = self._socket.recv(_RECORD.size, socket.MSG_WAITALL)
+            if len(data) < _RECORD.size:
+                raise ConnectionResetError(104, "connection closed")
+        except OSError:
+            self._socket.close()
+            raise
         return int(_RECORD.unpack(data)[1])
 
     def close(self, patience: float = 1.0) -> None:
