@@ -17,7 +17,7 @@ from omezarr_proc.engine.build import Build
 from omezarr_proc.engine.contrast import display_windows
 from omezarr_proc.engine.tasks import Job
 from omezarr_proc.engine.usage import PeakMemory
-from omezarr_proc.engine.workers import Pool, WorkerDiedError
+from omezarr_proc.engine.workers import Pool, WorkerLostError
 from omezarr_proc.errors import InputError, LimitError, OutOfTimeError, OutputError
 from omezarr_proc.image import Image
 from omezarr_proc.ngff import attributes as ngff
@@ -172,13 +172,13 @@ class Conversion:
                 build.run(plan)
                 logger.bind(phase="windows").debug(f"{self.image.source}: display windows")
                 return display_windows(self.pool, self.image, geometry.levels, geometry.frames, build.tally.extremes)
-            except WorkerDiedError as died:
-                record.end("worker died")
+            except WorkerLostError as lost:
+                record.end("worker lost")
                 deaths = deaths + 1 if before == plan else 1
                 if deaths > _MOST_DEATHS:
                     raise
                 smaller += 1
-                logger.warning(f"{self.image.source}: {died}; going on with a smaller plan")
+                logger.warning(f"{self.image.source}: {lost}; going on with a smaller plan")
 
     def _chunk_store(self, geometry: Geometry, staging: Path) -> ChunkStore:
         image, settings = self.image, self.settings

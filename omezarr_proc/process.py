@@ -49,9 +49,10 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
     nursery = Nursery()  # before any thread of ours is there; one that is started by exec imports while we do
     if not nursery.forked:
         limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - EXECUTED_BYTES))
+    from omezarr_proc.engine.watch import Watch
     from omezarr_proc.engine.workers import Pool
 
-    pool = Pool(nursery, deadline)
+    pool = Pool(nursery, deadline, Watch(settings.stall_seconds))
     try:
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
         left = {target for folder in folders for target in publish.recover(folder)}

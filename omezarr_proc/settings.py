@@ -104,6 +104,10 @@ class Settings:
     )
     max_chunks: int = field(default=1 << 26, metadata=_row(integer(1), "most chunks of a dataset; one that would have more is refused"))
     max_segments: int = field(default=1 << 24, metadata=_row(integer(1), "most tiles or strips of a TIFF page; one with more is refused"))
+    stall_seconds: int = field(
+        default=600,
+        metadata=_row(integer(0), "a worker process that is stopped or stuck in storage for so long is replaced; 0 = never"),
+    )
     log_level: str = field(
         default="INFO", metadata=_row(choice("DEBUG", "INFO", "WARNING", "ERROR"), "the least severe messages that are shown")
     )

@@ -336,3 +336,24 @@ def test_band_of_another_plan_is_covered_when_all_its_chunks_are() -> None:
         assert not done.covers_level(2)
         done.add(Unit(frame, 2, (0, 1), (0, 1)))
     assert done.covers_level(2)
+
+
+def test_storage_that_does_not_answer_is_told_of(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time after twice as long; the flush itself goes on."""
+    told: list[str] = []
+    answers = threading.Event()
+
+    def listen(message: str) -> None:
+        told.append(message)
+        if len(told) == 3:
+            answers.set()
+
+    fsync = os.fsync
+    record = Record.open(target, "k")
+    monkeypatch.setattr(module.os, "fsync", lambda fd: (answers.wait(), fsync(fd)))
+    sink = module.logger.add(listen, format="{level} {message}")
+    record.add([Unit(0, 0, (0, 1), (0, 1))])
+    assert record.flush(notice=0.1)
+    record.close()
+    module.logger.remove(sink)
+    assert told == [f"WARNING {staging_path(target)}: has waited for storage for {seconds} s\n" for seconds in (0.1, 0.2, 0.4)]

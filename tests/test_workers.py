@@ -1,6 +1,7 @@
 """The nursery and the pool: deaths are noticed and said, replacements work, nobody is left, nothing is inherited, little is needed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,15 @@ import numpy as np
 import psutil
 import pytest
 import tifffile
+from loguru import logger
 from runs import ROOT, Program, sandbox, sandboxed, slide
 
 from omezarr_proc.engine import nursery
+from omezarr_proc.engine import workers as module
 from omezarr_proc.engine.nursery import Nursery, NurseryError, NurseryGoneError
 from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, WholeWritten
-from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError
+from omezarr_proc.engine.watch import Watch
+from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError, WorkerStuckError
 from omezarr_proc.errors import OutOfTimeError
 from omezarr_proc.image import Rect
 from omezarr_proc.plan.pyramid import Band, Pass, make_frames, make_levels
@@ -236,6 +240,53 @@ def test_a_late_answer_of_the_nursery_is_taken_for_no_other_one_s(pool: Pool) ->
         slow.fork(pool.arena.fd)
     slow.close()
     assert gone(pid)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What goes to the log."""
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{level} {message}")
+    yield lines
+    logger.remove(sink)
+
+
+def test_a_stopped_worker_is_told_of_then_given_up_and_another_one_does_its_task(job, logged: list[str]) -> None:
+    pool = Pool(Nursery(), watch=Watch(0.3, notice_seconds=0.1))
+    try:
+        task = begin(pool, job)
+        pid = pool.workers[0].pid
+        os.kill(pid, signal.SIGSTOP)
+        pool.submit(*first(pool, task))
+        words = rf"worker process {pid} has not moved for \d\.\d s \(stopped by a signal\), reading and storing rows 0 to 199 of level 0"
+        with pytest.raises(WorkerStuckError, match=words + r" \(STALL_SECONDS=0\.3\)"):
+            answers(pool, 2)
+        assert re.search(rf"WARNING .*a\.tif: {words}; after 0\.3 s it is replaced", "".join(logged))
+        memory = os.fstat(pool.arena.fd)
+        pool.resize(0)
+        assert soon(lambda: ended(pid))
+        assert os.path.samestat(memory, os.fstat(pool.arena.fd))  # it could be killed
+        pool.resize(1)
+        pool.submit(*first(pool, task))
+        assert isinstance(answers(pool, 1)[0], WholeWritten)
+    finally:
+        pool.close()
+
+
+def test_the_memory_of_a_worker_that_cannot_be_killed_is_nobody_else_s(pool: Pool, job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its system call may still write there when storage answers, whoever's slot that is by then."""
+    task = begin(pool, job, 2)
+    stuck, old = pool.workers[1].pid, os.dup(pool.arena.fd)
+    states = module.thread_states
+    monkeypatch.setattr(module, "thread_states", lambda pid: "D" if pid == stuck else states(pid))
+    pool.resize(1)
+    monkeypatch.undo()
+    assert os.fstat(old).st_size == 0
+    assert os.fstat(pool.arena.fd).st_size == pool.arena.size == 4 << 20
+    assert not os.path.sameopenfile(old, pool.arena.fd)
+    os.close(old)
+    pool.submit(*first(pool, task))
+    assert isinstance(answers(pool, 1)[0], WholeWritten)
 
 
 def test_the_deadline_ends_the_waiting(job) -> None:

@@ -19,7 +19,7 @@ def run_pass(
 ) -> None:
     """Work all bands of a pass; calls `on_task` for what was encoded of each band of a task, `on_bands` when all files of some are written.
 
-    Raises what a task failed with, or WorkerDiedError; then no worker is left that could touch a slot or a file.
+    Raises what a task failed with, or WorkerLostError; then no worker is left that could touch a slot or a file.
     """
 
     def note(task: Task, reply: Reply) -> None:

@@ -35,6 +35,14 @@ class Arena:
             raise LimitError(f"cannot take {size >> 20} MB of {where} for the slots: {error.strerror}") from error
         self.size = size
 
+    def renew(self) -> None:
+        """Take other memory of the same size, and free this one, of whoever may still be in it: a process that cannot be ended."""
+        size = self.size
+        self.resize(0)
+        self.close()
+        self.kind, self.fd = _open(None)
+        self.resize(size)
+
     def close(self) -> None:
         """Let go of the memory; it is freed when the workers have ended too."""
         os.close(self.fd)

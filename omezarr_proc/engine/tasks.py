@@ -96,6 +96,23 @@ class Filled:
     """A `Load` or a `Spool` is done."""
 
 
+def doing(task: Task) -> str:
+    """What a worker does for a task, in the user's words."""
+    match task:
+        case Load(stage, _, _, rect):
+            source = "the TIFF" if stage.source is None else f"level {stage.source}"
+            return f"reading {source} for rows {rect.y0} to {rect.y1 - 1} of level {stage.first}"
+        case Write(stage, _, band, step):
+            rect = band.at(step)
+            return f"storing rows {rect.y0} to {rect.y1 - 1} of level {stage.first + step}"
+        case Whole(stage, _, bands):
+            return f"reading and storing rows {bands[0].rect.y0} to {bands[-1].rect.y1 - 1} of level {stage.first}"
+        case Spool(frame):
+            return f"decoding plane {frame} of the TIFF"
+        case Count(level):
+            return f"counting the pixels of level {level} for the display windows"
+
+
 @dataclass(frozen=True)
 class Written:
     """What a `Write` has made. Its slot is free for other use; its files may still be queued (see `Stored`).

@@ -5,6 +5,7 @@ as a whole when a worker is killed.
 """
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -17,11 +18,26 @@ from loguru import logger
 
 from omezarr_proc.engine.nursery import CANNOT_START, Nursery, NurseryError, NurseryGoneError
 from omezarr_proc.engine.shm import Arena
-from omezarr_proc.engine.tasks import Failed, Job, Reply, Stored, Task
+from omezarr_proc.engine.tasks import Failed, Job, Reply, Stored, Task, Whole, Write, doing
+from omezarr_proc.engine.watch import Watch, thread_states
 from omezarr_proc.errors import OutOfTimeError, ProcError
+from omezarr_proc.progress import duration
+
+# What a thread's state says of a process that does not move (proc(5)).
+_STATES = {"T": "stopped by a signal", "D": "waits for storage"}
+# For the end of a process that SIGKILL was sent to; longer only where it is stuck in a system call.
+_KILLED_SECONDS = 0.5
 
 
-class WorkerDiedError(ProcError):
+class WorkerLostError(ProcError):
+    """A worker process cannot go on with what it was given; another one can."""
+
+
+class WorkerStuckError(WorkerLostError):
+    """A worker process does not move. It is still of the pool: `resize(0)` ends it."""
+
+
+class WorkerDiedError(WorkerLostError):
     """A worker process ended by itself; SIGKILL mostly means that memory ran out."""
 
     def __init__(self, pid: int, status: int) -> None:
@@ -37,23 +53,30 @@ class WorkerDiedError(ProcError):
 
 @dataclass(eq=False)
 class Worker:
-    """One worker process and the tasks it has been sent and not yet answered, oldest first."""
+    """One worker process.
+
+    tasks     what it has been sent and has not yet answered, oldest first
+    unstored  what it has answered of which files are still to be written
+    """
 
     pid: int
     connection: Connection
     tasks: deque[Task] = field(default_factory=deque)
+    unstored: list[Task] = field(default_factory=list)
 
 
 class Pool:
     """All workers of a run. Only the thread that made it may use it."""
 
-    def __init__(self, nursery: Nursery, deadline: float | None = None) -> None:
+    def __init__(self, nursery: Nursery, deadline: float | None = None, watch: Watch | None = None) -> None:
         """Take over the nursery; workers come with `resize`. Raises LimitError where there is no memory to share with them.
 
         deadline  when `wait` gives up, as time.monotonic() counts
+        watch     what notices workers that do not move; by default it only tells of them
         """
         self.workers: list[Worker] = []
         self._deadline = deadline
+        self._watch = watch or Watch()
         self._nursery = nursery
         try:
             self.arena = Arena()
@@ -67,7 +90,11 @@ class Pool:
         """Have `count` workers, all of them idle; fewer where the system allows no more. Raises NurseryError where it allows none."""
         surplus = self.workers[count:]
         del self.workers[count:]
-        self._end(surplus)
+        if not self._end(surplus):
+            # The system call in which it is stuck may still write into its slot. So the slots of all others are elsewhere from now on.
+            rest, self.workers = self.workers, []
+            self._end(rest)
+            self.arena.renew()
         while len(self.workers) < count:
             try:
                 worker = Worker(*self._fork())
@@ -128,16 +155,14 @@ class Pool:
     def wait(self) -> list[tuple[Task, Reply]]:
         """Answers that have come, each with its task; waits for the first.
 
-        Raises what a task failed with, WorkerDiedError when a worker has ended (it is removed from the pool), and OutOfTimeError.
+        Raises what a task failed with, WorkerDiedError when a worker has ended (it is removed from the pool), WorkerStuckError and
+        OutOfTimeError.
         """
-        left = None if self._deadline is None else self._deadline - time.monotonic()
         by_connection = {worker.connection: worker for worker in self.workers}
         answers: list[tuple[Task, Reply]] = []
-        ready = wait(list(by_connection), left) if left is None or left > 0 else []
-        if not ready:
-            raise OutOfTimeError("out of time")
-        for connection in ready:
-            worker = by_connection[connection]  # type: ignore[index]
+        for connection in self._ready(list(by_connection)):
+            worker = by_connection[connection]
+            self._watch.moved(worker.pid)
             try:
                 reply = worker.connection.recv()
             except (EOFError, OSError):  # killed while idle, or in the middle of an answer
@@ -148,10 +173,39 @@ class Pool:
                 logger.debug(f"task failed: {reply.trace}")
                 raise reply.error
             if isinstance(reply, Stored):
+                worker.unstored.remove(reply.task)
                 answers.append((reply.task, reply))
-            else:
-                answers.append((worker.tasks.popleft(), reply))
+                continue
+            task = worker.tasks.popleft()
+            if isinstance(task, Write | Whole):
+                worker.unstored.append(task)
+            answers.append((task, reply))
         return answers
+
+    def _ready(self, connections: list[Connection]) -> list[Connection]:
+        """The connections on which something has come; waits for the first, and looks after the workers meanwhile."""
+        while True:
+            left = math.inf if self._deadline is None else self._deadline - time.monotonic()
+            if left <= 0:
+                raise OutOfTimeError("out of time")
+            ready = wait(connections, min(left, self._watch.due))
+            self._look()
+            if ready:
+                return ready  # type: ignore[return-value]
+
+    def _look(self) -> None:
+        busy = {worker.pid: worker for worker in self.workers if worker.tasks or worker.unstored}
+        for still in self._watch.look(busy):
+            worker = busy[still.pid]
+            states = thread_states(still.pid)
+            why = next((f" ({text})" for state, text in _STATES.items() if state in states), "")
+            task = doing((*worker.tasks, *worker.unstored)[0])
+            what = f"worker process {still.pid} has not moved for {duration(still.seconds)}{why}, {task}"
+            if still.stuck:
+                raise WorkerStuckError(f"{what} (STALL_SECONDS={self._watch.stall_seconds:g})")
+            image = f"{self._job.image.source}: " if self._job else ""
+            limit = self._watch.stall_seconds
+            logger.warning(f"{image}{what}{f'; after {duration(limit)} it is replaced' if limit else ''}")
 
     def close(self, patience: float = 1.0) -> None:
         """End all workers (within `patience` seconds, then by force) and the nursery, and let go of the memory."""
@@ -162,23 +216,32 @@ class Pool:
         self.arena.close()
         self._close_spool()
 
-    def _end(self, workers: list[Worker], patience: float = 1.0) -> None:
-        """Closing its socket is how a worker is told to end; one that is busy ends at once, since nothing half done counts."""
+    def _end(self, workers: list[Worker], patience: float = 1.0) -> bool:
+        """Closing its socket is how a worker is told to end; one that is busy ends at once, since nothing half done counts.
+
+        Returns whether all have ended: one that is stuck in a system call cannot be killed before it gets out of there.
+        """
         for worker in workers:
             worker.connection.close()
-        deadline = time.monotonic() + patience
-        for worker in workers:
-            while _alive(worker.pid) and time.monotonic() < deadline:
-                time.sleep(0.005)
-            if _alive(worker.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.pid, signal.SIGKILL)
+        pids = [worker.pid for worker in workers]
+        if _ended(pids, patience):
+            return True
+        for pid in filter(_alive, pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return _ended(pids, _KILLED_SECONDS)
+
+
+def _ended(pids: list[int], patience: float) -> bool:
+    """Whether all have ended within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while alive := any(map(_alive, pids)):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    return not alive
 
 
 def _alive(pid: int) -> bool:
-    """Whether a worker still runs; a zombie that the nursery has not reaped does not."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            return stat.read().rpartition(b")")[2].split()[0] != b"Z"
-    except OSError:
-        return False
+    """Whether a thread of a worker still runs; a zombie that the nursery has not reaped does not."""
+    return bool(set(thread_states(pid)) - set("ZX"))

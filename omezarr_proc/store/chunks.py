@@ -77,6 +77,7 @@ def write_chunk(path: str, data: bytes, root: str) -> None:
     """Create or replace one chunk file, and its folders below `root` where they are not there yet. Raises OutputError.
 
     No temporary name: until the dataset is published nobody reads it, and a file twice named costs twice on network file systems.
+    Never emptied: a worker that was given up while it was stuck in here may do its step after its replacement has written the same bytes.
     """
     try:
         retry(lambda: _write(path, data, root))
@@ -85,13 +86,15 @@ def write_chunk(path: str, data: bytes, root: str) -> None:
 
 
 def _write(path: str, data: bytes, root: str) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no link, and no pipe to wait at
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no link, and no pipe to wait at
     try:
         fd = os.open(path, flags, 0o666)
     except FileNotFoundError:
         _make_folder(os.path.dirname(path), root)
         fd = os.open(path, flags, 0o666)
     try:
+        if os.fstat(fd).st_size > len(data):
+            os.ftruncate(fd, len(data))
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]

@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from omezarr_proc.errors import OutputError
+from omezarr_proc.progress import duration
 from omezarr_proc.store.faults import describe
 from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.store.history import History, Unit, header, line, read, unit_line
@@ -19,6 +22,7 @@ from omezarr_proc.store.remove import remove_tree
 from omezarr_proc.store.sync import Disk, sync_folder
 
 INTERVAL = 2.0
+NOTICE_SECONDS = 30.0
 
 
 class Record:
@@ -95,14 +99,23 @@ class Record:
         self._append([line(["end", how])])
         return self.flush(timeout)
 
-    def flush(self, timeout: float | None = None) -> bool:
-        """Get everything onto the disk; returns whether it is there within `timeout` seconds."""
+    def flush(self, timeout: float | None = None, notice: float = NOTICE_SECONDS) -> bool:
+        """Get everything onto the disk; returns whether it is there within `timeout` seconds.
+
+        Without a timeout the log tells after `notice` seconds that storage is slow, then each time after twice as long.
+        """
         with self._changed:
-            self._urgent = True
+            self._urgent, waited = True, 0.0
             self._changed.notify_all()
-            done = self._changed.wait_for(lambda: self._error or not (self._waiting or self._busy), timeout)
+            while not (done := self._changed.wait_for(self._flushed, notice if timeout is None else timeout)) and timeout is None:
+                waited += notice
+                logger.warning(f"{self.staging}: has waited for storage for {duration(waited)}")
+                notice = waited  # twice as long in all
         self._check()
-        return bool(done)
+        return done
+
+    def _flushed(self) -> bool:
+        return self._error is not None or not (self._waiting or self._busy)
 
     def close(self) -> None:
         """Stop; what was not flushed is not noted. Waits at most a second for a disk that is stuck."""
