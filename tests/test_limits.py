@@ -70,11 +70,31 @@ def test_v2_own_group_with_working_set_and_quota(tree: Tree):
         memory__max=512 * MB,
         memory__high="max",
         memory__current=300 * MB,
-        memory__stat=f"anon 1\ninactive_file {200 * MB}\nactive_file 5",
+        memory__stat=f"anon 1\ninactive_file {200 * MB}",
         cpu__max="150000 100000",
     )
     limits = tree.limits()
     assert limits == Limits(512 * MB, (512 - 100 + 30) * MB, "cgroup v2 memory.max", 1.5, "cgroup v2 cpu.max")
+
+
+@pytest.mark.parametrize(("mapped", "free"), [(10, 20 + 30 - 10 + 5), (40, 20 + 5)])
+def test_v2_what_the_kernel_can_drop_is_free_but_what_is_mapped_is_not(tree: Tree, mapped: int, free: int):
+    tree.own("0::/")
+    tree.mount("/sys/fs/cgroup", "cgroup2")
+    numbers = {"inactive_file": 20, "active_file": 30, "file_mapped": mapped, "slab_reclaimable": 5}
+    stat = "\n".join(f"{name} {size * MB}" for name, size in numbers.items())
+    tree.group("sys/fs/cgroup", memory__max=200 * MB, memory__current=140 * MB, memory__stat=stat)
+    assert tree.limits().headroom_bytes == (200 - (140 - free) + 30) * MB
+
+
+@pytest.mark.parametrize("prefix", ["", "total_"])
+def test_v1_what_the_kernel_can_drop_is_free_but_what_is_mapped_is_not(tree: Tree, prefix: str):
+    tree.own("4:memory:/")
+    tree.mount("/sys/fs/cgroup/memory", "cgroup", "rw,memory")
+    numbers = {"inactive_file": 20, "active_file": 30, "mapped_file": 10}
+    stat = "\n".join(f"{prefix}{name} {size * MB}" for name, size in numbers.items())
+    tree.group("sys/fs/cgroup/memory", memory__limit_in_bytes=200 * MB, memory__usage_in_bytes=140 * MB, memory__stat=stat)
+    assert tree.limits().headroom_bytes == (200 - (140 - 40) + 30) * MB
 
 
 def test_v2_high_counts_as_a_limit(tree: Tree):

@@ -48,22 +48,32 @@ def cgroups(root: Path) -> Iterator[Group]:
 
 
 def memory_bounds(group: Group) -> Iterator[Bound]:
-    """Limits of a group, with its working set as use: page cache that the kernel can drop at once (inactive_file) is free memory."""
+    """Limits of a group, with what the kernel cannot drop as use.
+
+    Page cache is dropped before anything is killed, the active part of it too, and so are reclaimable slabs (dentries, inodes). Only what
+    processes have mapped (libraries; shared memory, which is counted with it) is needed again at once, so it is no free memory.
+    """
     if "memory" not in group.controllers:
         return
     numbers = _numbers(group.path / "memory.stat")
     if group.version == 2:
-        usage, inactive = _number(group.path / "memory.current") or 0, numbers.get("inactive_file", 0)
+        usage, free = _number(group.path / "memory.current") or 0, _cache(numbers, "", "file_mapped") + numbers.get("slab_reclaimable", 0)
         limits = {name: _number(group.path / name) for name in ("memory.max", "memory.high")}
     else:
         usage = _number(group.path / "memory.usage_in_bytes") or 0
-        inactive = numbers.get("total_inactive_file", numbers.get("inactive_file", 0))
+        free = _cache(numbers, "total_" if "total_inactive_file" in numbers else "", "mapped_file")
         limits = {"memory.limit_in_bytes": _number(group.path / "memory.limit_in_bytes")}
     if (hierarchical := numbers.get("hierarchical_memory_limit", UNLIMITED)) < UNLIMITED:
         limits["memory.stat hierarchical_memory_limit"] = hierarchical
     for name, limit in limits.items():
         if limit is not None:
-            yield Bound(f"cgroup v{group.version} {name}", limit, max(0, usage - inactive))
+            yield Bound(f"cgroup v{group.version} {name}", limit, max(0, usage - free))
+
+
+def _cache(numbers: dict[str, int], prefix: str, mapped: str) -> int:
+    """Bytes of page cache that can be dropped, of a group's memory.stat."""
+    inactive, active = numbers.get(f"{prefix}inactive_file", 0), numbers.get(f"{prefix}active_file", 0)
+    return inactive + max(0, active - numbers.get(f"{prefix}{mapped}", 0))
 
 
 def cpu_bounds(group: Group) -> Iterator[CpuBound]:
