@@ -161,7 +161,8 @@ class Conversion:
             if record.stalled >= _MOST_STALLED and plan == make_plan(geometry, self.limits, smaller - 2):
                 raise LimitError(
                     f"{self.image.source}: was killed {record.stalled} times before it got anywhere, the last times with the smallest plan"
-                    f" ({plan.projected_bytes >> 20} MB): give it more than the {self.limits.memory_bytes >> 20} MB that there are"
+                    f" ({plan.projected_bytes >> 20} MB): if memory ran out, give it more than the {self.limits.memory_bytes >> 20} MB that"
+                    " there are; if somebody else killed it (a time limit, a stop), see to that and run it again"
                 )
             logger.bind(phase="plan", projected_bytes=plan.projected_bytes).debug(f"{self.image.source}: {plan}")
             record.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes})

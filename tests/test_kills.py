@@ -76,7 +76,7 @@ def test_workers_killed_one_after_another_end_in_a_clear_error(slide_run: Refere
     last = text.splitlines()[-1]
     assert status == 1
     assert "slide.ome.tif: worker process" in last
-    assert "was killed by SIGKILL (out of memory? give it more, or set MAX_WORKERS lower)" in last
+    assert "was killed by SIGKILL (memory ran out, or somebody else killed it: give it more memory" in last
     assert "Traceback" not in text
     slide_run.check_nothing_published(tmp_path)
     slide_run.complete(tmp_path)

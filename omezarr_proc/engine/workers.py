@@ -45,7 +45,7 @@ class WorkerDiedError(WorkerLostError):
         self.pid, self.status = pid, status
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         hints = {
-            -signal.SIGKILL: " (out of memory? give it more, or set MAX_WORKERS lower)",
+            -signal.SIGKILL: " (memory ran out, or somebody else killed it: give it more memory, or set MAX_WORKERS lower)",
             CANNOT_START: " (no thread is allowed for it? allow this user more processes, or set MAX_WORKERS lower)",
         }
         super().__init__(f"worker process {pid} {'was ' if status < 0 else ''}{how}{hints.get(status, '')}")
