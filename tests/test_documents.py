@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from zarr.storage import LocalStore
 from omezarr_proc.errors import OutputError
 from omezarr_proc.plan.pyramid import Frames, make_levels
 from omezarr_proc.store import arrays
-from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.chunks import ChunkStore, write_chunk
 from omezarr_proc.store.codec import SHUFFLES, Codec
 from omezarr_proc.store.documents import array_documents, group_documents
 
@@ -97,3 +98,21 @@ def test_a_conversion_does_without_zarr(tmp_path: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (run.returncode, run.stderr) == (0, "")
     assert zarr.open_group(tmp_path / "a.ome.zarr", mode="r")["0"].shape == (1, 150, 150)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("before", [b"", b"ab", b"abcdef", b"abcdefgh, and more"])
+def test_a_chunk_that_is_there_is_never_emptied(tmp_path: Path, before: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker given up in the middle of its `open` opens it late, after its replacement has written all of it."""
+    path = tmp_path / "0"
+    path.write_bytes(before)
+    opened, sizes = os.open, []
+
+    def watched(name: str, flags: int, mode: int) -> int:
+        fd = opened(name, flags, mode)
+        sizes.append(os.fstat(fd).st_size)
+        return fd
+
+    monkeypatch.setattr(os, "open", watched)
+    write_chunk(str(path), b"abcdef", str(tmp_path))
+    monkeypatch.undo()
+    assert (sizes, path.read_bytes()) == ([len(before)], b"abcdef")
