@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ import pytest
 from omezarr_proc.errors import OutputError
 from omezarr_proc.store import lock as module
 from omezarr_proc.store.hidden import lock_path, owner_path
-from omezarr_proc.store.lock import Lock
+from omezarr_proc.store.lock import Lock, LockedError
 
 NO_FLOCK = """
 import errno, fcntl
@@ -184,6 +185,29 @@ class TestOwner:
                     first.check()
         assert os.listdir(target.parent) == []
 
+    def test_owner_of_the_future_is_replaced_unless_it_is_touched(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A clock was wrong when it was made; it must not be believed until then."""
+        monkeypatch.setattr(module, "HEARTBEAT", 0.1)
+        monkeypatch.setattr(module, "_SETTLE", 0.01)
+        self.elsewhere(target, -1e9)
+        with Lock(target, patience=0) as mine:
+            mine.check()
+        assert os.listdir(target.parent) == []
+
+    def test_message_names_the_owner_file(self, target: Path) -> None:
+        self.elsewhere(target, 0)
+        with pytest.raises(LockedError) as caught, Lock(target, patience=0):
+            pass
+        assert str(caught.value).endswith(f"then run again; if there is no such run, remove {owner_path(target)}")
+
+    def test_foreign_owner_file_stays(self, target: Path) -> None:
+        self.elsewhere(target, 0)
+        owner_path(target).write_text("my notes")
+        os.utime(owner_path(target), (0, 0))
+        with pytest.raises(OutputError, match=r"\.owner: is in the way and not of omezarr_proc"), Lock(target, patience=0):
+            pass
+        assert owner_path(target).read_text() == "my notes"
+
     def test_old_time_alone_is_no_proof(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The file server's clock is an hour behind, but the owner lives: it is touched while we look."""
         monkeypatch.setattr(module, "HEARTBEAT", 0.3)
@@ -202,6 +226,53 @@ class TestOwner:
             while owner_path(target).stat().st_mtime == 0 and time.monotonic() < end:
                 time.sleep(0.01)
             assert owner_path(target).stat().st_mtime > 0
+
+
+@pytest.mark.parametrize("left", [b"", bytes(100), b'{"pi', b'{"pid": 7, "ho'])
+def test_what_a_crash_left_of_a_lock_file_is_in_nobodys_way(target: Path, form: str, left: bytes) -> None:
+    target.parent.mkdir()
+    lock_path(target).write_bytes(left)
+    with Lock(target, patience=0):
+        pass
+    assert os.listdir(target.parent) == []
+
+
+ODD = [
+    {"since": 10**300},
+    {"since": -(10**12)},
+    {"since": 1e308},
+    {"since": None},
+    {"since": True},
+    {"pid": 10**30},
+    {"pid": -1},
+    {"pid": 0},
+    {"pid": "1"},
+    {"host": 5},
+    {"host": "two\nlines"},
+    {"system": ["x"]},
+]
+TRUE = {"pid": 1, "host": "elsewhere", "since": 1700000000, "system": "other"}
+CONTENTS = [json.dumps(TRUE | odd).encode() for odd in ODD] + [b'{"pid": 1}', b'{"pid": ' * 500, b'{"pid": \xff\xfe}', bytes(9), b""]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_whatever_is_in_a_lock_file_that_another_run_holds_the_message_is_one_line(target: Path, form: str, content: bytes) -> None:
+    with Lock(target):
+        (lock_path if form == "flock" else owner_path)(target).write_bytes(content)
+        with pytest.raises(LockedError) as caught, Lock(target, patience=0):
+            pass
+    assert f"{target}: another run works on this dataset: wait until" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_lock_file_that_is_no_plain_file_is_refused(target: Path, form: str) -> None:
+    target.parent.mkdir()
+    for make in (lambda path: path.symlink_to("elsewhere"), os.mkfifo, os.mkdir):
+        make(lock_path(target))
+        with pytest.raises(OutputError, match=r"cannot lock the dataset: Is (a link|no plain file|a directory)"), Lock(target, patience=0):
+            pass
+        (os.rmdir if make is os.mkdir else os.unlink)(lock_path(target))
+    assert not target.with_name("elsewhere").exists()
 
 
 def test_foreign_file_in_the_way_stays(target: Path, form: str) -> None:

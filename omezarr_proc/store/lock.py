@@ -3,37 +3,39 @@
 Where the file system has locks, it is a flock on `.NAME.lock`; no other process keeps it, since its descriptor is closed on exec and
 workers come from a process that was started by exec. Where there are none, it is the file `.NAME.owner`, made exclusively and touched every
 HEARTBEAT seconds by a thread. An owner that was not touched for STALE seconds, or whose process is known to be gone, is replaced.
+Both name their maker (see `holder`).
 """
 
 import contextlib
 import errno
 import fcntl
-import json
 import os
-import secrets
-import socket
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from omezarr_proc.errors import OutputError
 from omezarr_proc.store.faults import describe
 from omezarr_proc.store.hidden import lock_path, owner_path
+from omezarr_proc.store.holder import Holder, check_ours, is_dead, moment, myself, read
+from omezarr_proc.store.opening import open_file
 
 HEARTBEAT = 10.0
 STALE = 60.0
 _SETTLE = 2.0  # between taking over a stale owner and being sure that nobody else did
 _SHORT = 0.05  # between two tries: another run may look at the dataset only for a moment
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
-_BEGIN = b'{"pid": '  # how all our lock files begin
+
+
+class LockedError(OutputError):
+    """Another run works on the dataset."""
 
 
 class Lock:
     """`with Lock(target):` holds the right to work on the dataset `target`; its folder is made where it is missing.
 
-    Raises OutputError when another run has it for longer than `patience` seconds, or when the lock cannot be made.
+    Raises LockedError when another run has it for longer than `patience` seconds, OutputError when the lock cannot be made.
     """
 
     def __init__(self, target: Path, patience: float = 1.0) -> None:
@@ -48,7 +50,7 @@ class Lock:
             self._target.parent.mkdir(parents=True, exist_ok=True)
             while (holder := self._try()) is not None:
                 if time.monotonic() >= give_up:
-                    raise OutputError(_refusal(self._target, holder))
+                    raise LockedError(_refusal(self._target, holder))
                 time.sleep(_SHORT)
         except OSError as error:
             raise OutputError(f"{self._target}: cannot lock the dataset: {describe(error)}") from error
@@ -70,38 +72,38 @@ class Lock:
         if self._heart is not None and not self._heart.mine():
             raise OutputError(f"{self._target}: another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s")
 
-    def _try(self) -> dict[str, Any] | None:
+    def _try(self) -> Holder | None:
         """Take the lock; returns who has it when it is another."""
         path = lock_path(self._target)
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            fd = open_file(path, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(fd, path):
-                    self._check_ours(fd, path)
+                    check_ours(fd, path)
                     with contextlib.suppress(OSError):  # a full disk: the name is for messages only
                         os.ftruncate(fd, 0)
-                        os.pwrite(fd, _me(), 0)
+                        os.pwrite(fd, myself(), 0)
                     self._fd = fd
                     return None
             except BlockingIOError:
-                return _read(fd)
+                return read(fd)
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
-                self._check_ours(fd, path)
+                check_ours(fd, path)
                 path.unlink(missing_ok=True)
                 return self._try_owner()
             finally:
                 if self._fd is None:
                     os.close(fd)
 
-    def _try_owner(self) -> dict[str, Any] | None:
+    def _try_owner(self) -> Holder | None:
         """Make the owner file, or replace a stale one; returns who has it when it is another."""
-        path, me = owner_path(self._target), _me()
+        path, me = owner_path(self._target), myself()
         if not _make(path, me):
             holder, seen = _read_owner(path)
-            if not _is_dead(holder) and not _is_silent(path, seen):
+            if not is_dead(holder) and not _is_silent(path, seen):
                 return holder
             path.unlink(missing_ok=True)
             if not _make(path, me):
@@ -113,11 +115,6 @@ class Lock:
         heart.start()
         self._heart = heart
         return None
-
-    def _check_ours(self, fd: int, path: Path) -> None:
-        data = os.pread(fd, len(_BEGIN), 0)
-        if data and data != _BEGIN:
-            raise OutputError(f"{path}: is in the way and not of omezarr_proc: remove it, then run again")
 
 
 class _Heart(threading.Thread):
@@ -165,51 +162,22 @@ def _is_at(fd: int, path: Path) -> bool:
         return False
 
 
-def _me() -> bytes:
-    who = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time()), "system": _system(), "token": secrets.token_hex(8)}
-    return json.dumps(who).encode() + b"\n"
-
-
-def _system() -> str:
-    """What tells this boot and this container's process ids from others; empty where nothing does."""
+def _read_owner(path: Path) -> tuple[Holder, float]:
+    """The owner, and when it was touched; nobody and now where it has just been removed. Raises OutputError for a file that is not ours."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
-def _read(fd: int) -> dict[str, Any]:
-    """The owner that a lock file names; empty where it names none (yet)."""
-    try:
-        holder = json.loads(os.pread(fd, 4096, 0))
-    except ValueError:
-        return {}
-    return holder if isinstance(holder, dict) else {}
-
-
-def _read_owner(path: Path) -> tuple[dict[str, Any], float]:
-    """The owner, and when it was touched; nobody and never where it has just been removed."""
-    try:
-        with path.open("rb") as file:
-            return _read(file.fileno()), os.fstat(file.fileno()).st_mtime
+        with open(open_file(path), "rb") as file:
+            check_ours(file.fileno(), path)
+            return read(file.fileno()), os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
-        return {}, time.time()
-
-
-def _is_dead(holder: dict[str, Any]) -> bool:
-    """Whether the owner is certainly gone: it was on this system, and its process is no more."""
-    if not holder.get("system") or (holder["system"], holder["host"]) != (_system(), socket.gethostname()):
-        return False
-    try:
-        os.kill(holder["pid"], 0)
-    except OSError as error:
-        return error.errno == errno.ESRCH
-    return False
+        return Holder(), time.time()
 
 
 def _is_silent(path: Path, seen: float) -> bool:
-    """Whether the owner has not been touched for STALE seconds. The file server's clock may be off, so look again for two heartbeats."""
-    if time.time() - seen < STALE:
+    """Whether the owner has not been touched for STALE seconds. Clocks may be off, so look again for two heartbeats.
+
+    A time in the future is as suspect as one in the past: who lives touches the file with the clock that there is.
+    """
+    if abs(time.time() - seen) < STALE:
         return False
     until = time.monotonic() + 2 * HEARTBEAT
     while time.monotonic() < until:
@@ -219,8 +187,10 @@ def _is_silent(path: Path, seen: float) -> bool:
     return True
 
 
-def _refusal(target: Path, holder: dict[str, Any]) -> str:
+def _refusal(target: Path, holder: Holder) -> str:
     who = "another run"
-    if "pid" in holder:
-        who += f" (process {holder['pid']} on {holder['host']} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(holder['since']))})"
-    return f"{target}: {who} works on this dataset: wait until it is done or stop it, then run again"
+    if holder.pid:
+        who += f" (process {holder.pid} on {holder.host} since {moment(holder.since)})"
+    owner = owner_path(target)
+    hint = f"; if there is no such run, remove {owner}" if os.path.lexists(owner) else ""
+    return f"{target}: {who} works on this dataset: wait until it is done or stop it, then run again{hint}"
