@@ -93,13 +93,15 @@ class Conversion:
     def run(self) -> Summary:
         """Convert and publish.
 
-        Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run.
+        Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run; after an
+        InputError nothing is left of it.
         """
         try:
             with PeakMemory(self.pool.pids) as memory:
                 summary = self._run()
         except InputError:
             self._refuse_changed()  # what looks corrupt can be a file that is being written
+            discard(self.target, self.deadline)  # another run would find the same, so what is finished is of no use
             raise
         return replace(summary, peak_bytes=memory.peak or None)
 
@@ -113,7 +115,11 @@ class Conversion:
             chunks = self._chunk_store(geometry, record.staging)
             build = Build(geometry, chunks, self.pool, record, self.report)
             metadata = _Background(lambda: self._write_metadata(chunks))  # network storage takes long beside a small image
-            found = self._build(geometry, build, record)
+            try:
+                found = self._build(geometry, build, record)
+            except InputError:
+                metadata.join()  # it must not write into what is removed now
+                raise
             metadata.result()
             record.flush()
             store.write_root(record.staging, self._attributes(geometry, chunks, found), chunks.zarr_format)
@@ -128,7 +134,7 @@ class Conversion:
             self._leave(record, how)
         self.lock.check()
         self._refuse_changed()
-        publish(self.target, self.deadline, record.disk)
+        publish(self.target, self.deadline, record.disk, force=self.settings.existing == "force")
         planes = self.image.size_t * self.image.size_c * self.image.size_z
         pixels = planes * self.image.height * self.image.width * (100 - build.taken_over) // 100
         return self._summary(geometry, chunks, build, time.monotonic() - began, pixels)

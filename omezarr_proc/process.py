@@ -15,7 +15,10 @@ from omezarr_proc.plan.limits import Limits, read_limits
 from omezarr_proc.progress import Report
 from omezarr_proc.settings import Settings
 from omezarr_proc.store import publish
+from omezarr_proc.store.existing import dataset_key as key_of
+from omezarr_proc.store.existing import refuse_foreign
 from omezarr_proc.store.lock import Lock
+from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
     from omezarr_proc.engine.workers import Pool
@@ -55,7 +58,7 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
     pool = Pool(nursery, deadline, Watch(settings.stall_seconds))
     try:
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
-        left = {target for folder in folders for target in publish.recover(folder)}
+        left = {target for folder in folders if not first_link(settings.output_dir, folder) for target in publish.recover(folder)}
         images = _Images(settings, limits, report, pool, left, deadline)
         results: list[Result] = []
         for entry, found in open_inputs(settings, inputs, limits, deadline):
@@ -155,6 +158,8 @@ class _Images:
         from omezarr_proc.convert import Conversion, dataset_key
 
         key = dataset_key(image, self.settings)
+        if link := first_link(self.settings.output_dir, target.parent):
+            raise OutputError(f"{link}: is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again")
         if target not in self.left and self._is_done(target, key, image.source):
             return
         _check_time(image.source, self.deadline)
@@ -169,9 +174,9 @@ class _Images:
     def _is_done(self, target: Path, key: str, source: str) -> bool:
         """Whether the dataset that is there already is to be left alone. Raises OutputError where it must not be there."""
         existing = self.settings.existing
-        if existing == "force" or not target.exists():
+        if existing == "force" or not os.path.lexists(target):
             return False
-        if publish.dataset_key(target) == key:
+        if key_of(target) == key:
             self.report.skip(source, f"{target} is there already, made of the same input with the same settings")
             return True
         if existing == "skip":
@@ -181,4 +186,5 @@ class _Images:
             raise OutputError(
                 f"{target}: is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip"
             )
+        refuse_foreign(target)
         return False

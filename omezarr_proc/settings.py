@@ -89,7 +89,8 @@ class Settings:
         metadata=_row(
             choice("replace", "skip", "fail", "force"),
             "a dataset of that name that is there already: one with the same source, settings and versions is left alone by replace and "
-            "skip; another one is replaced, skipped, or an error (fail); force rebuilds always",
+            "skip; another one is replaced, skipped, or an error (fail); force rebuilds always, and alone replaces what is no OME-Zarr "
+            "dataset",
         ),
     )
     preview: bool = field(

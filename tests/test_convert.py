@@ -156,6 +156,58 @@ def test_a_dataset_with_the_same_key_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.tif"]
 
 
+@pytest.mark.parametrize("what", ["file", "folder", "link"])
+def test_what_is_no_dataset_is_replaced_by_force_only(tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels((100, 100), "uint8"))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "mine").write_text("mine")
+    place = tmp_path / "a.ome.zarr"
+    {"file": place.touch, "folder": lambda: (tmp_path / "b").rename(place), "link": lambda: place.symlink_to("b")}[what]()
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    assert convert(tmp_path / "a.tif", tmp_path) == 1
+    assert "is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it" in capsys.readouterr().err
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    assert cli.main([str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--existing", "force"]) == 0
+    assert f"a.ome.zarr: has replaced a {what}" in capsys.readouterr().err
+    assert (place / "zarr.json").exists() and not place.is_symlink()
+    assert (tmp_path / "b" / "mine").exists() or what == "folder"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_corrupt_input_leaves_nothing_hidden(tmp_path: Path, before: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither what it has made itself, nor what stood there of the dataset that it would have replaced."""
+    source, out = tmp_path / "a.tif", tmp_path / "out"
+    tifffile.imwrite(source, random_pixels((600, 600), "uint8"), tile=(64, 64), compression="deflate")
+    if before:
+        assert convert(source, out) == 0
+    with tifffile.TiffFile(source) as tiff:
+        offset, count = tiff.pages.first.dataoffsets[77], tiff.pages.first.databytecounts[77]
+    data = bytearray(source.read_bytes())
+    data[offset : offset + count] = b"x" * count
+    source.write_bytes(data)
+    old = digest(out)
+    assert convert(source, out, "--initial-downsample", "1", "--tile-size", "64") == 1
+    assert "segment 77 is corrupt" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == (["a.ome.zarr"] if before else [])
+    assert digest(out) == old
+
+
+def test_a_linked_folder_of_the_output_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in/sub/er").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / ".x.ome.zarr.lock").touch()  # which the beginning of a run would remove
+    (tmp_path / "out/sub").symlink_to(tmp_path / "elsewhere")
+    for name in ("a.tif", "sub/er/b.tif", "sub/c.tif"):
+        tifffile.imwrite(tmp_path / "in" / name, random_pixels((100, 100), "uint8"))
+    assert cli.main(["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "out"), "--quiet"]) == 1
+    assert capsys.readouterr().err.count("out/sub: is a link, and below OUTPUT_DIR links are not followed") == 2
+    assert (tmp_path / "out/a.ome.zarr/zarr.json").exists()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".x.ome.zarr.lock"]
+    (tmp_path / "link").symlink_to(tmp_path / "out")  # OUTPUT_DIR itself may be one
+    assert convert(tmp_path / "in/sub/c.tif", tmp_path / "link") == 0
+
+
 def test_a_broken_input_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.tif").write_bytes(b"II*\0garbage")

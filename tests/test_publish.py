@@ -1,5 +1,8 @@
 """Publish and its removal: by result, by system call trace, and killed at every system call that changes a name or flushes."""
 
+import ctypes
+import errno
+import json
 import os
 import shutil
 import subprocess
@@ -9,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from omezarr_proc.errors import OutputError
 from omezarr_proc.store import publish as module
-from omezarr_proc.store.hidden import MAGIC, aside_path, lock_path, record_path, staging_path
+from omezarr_proc.store import readback
+from omezarr_proc.store.hidden import MAGIC, aside_path, emptied_path, lock_path, record_path, staging_path
 from omezarr_proc.store.history import Unit
 from omezarr_proc.store.lock import Lock
 from omezarr_proc.store.publish import dataset_key, discard, publish, recover
@@ -40,7 +45,17 @@ def tree(folder: Path) -> Tree:
 
 
 OLD, NEW = dataset("old"), dataset("new")
-HIDDEN = (lock_path, record_path, staging_path, aside_path)
+HIDDEN = (lock_path, record_path, staging_path, aside_path, emptied_path)
+# What an overlay answers for a folder of its lower layer.
+LOWER = """
+import errno, os
+rename = os.rename
+def lower(source, to):
+    if str(source) == sys.argv[1]:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    rename(source, to)
+os.rename = lower
+"""
 
 
 def stage(target: Path, key: str = "new") -> None:
@@ -64,11 +79,40 @@ def next_run(target: Path, key: str = "new") -> None:
             assert publish(target)
 
 
-@pytest.fixture(params=["exchange", "two renames"])
-def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+class NoExchange:
+    """A C library whose renameat2 cannot exchange."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def renameat2(self, *arguments: object) -> int:
+        ctypes.set_errno(self.code)
+        return -1
+
+
+@pytest.fixture(params=["exchange", "two renames", "removal"])
+def form(request: pytest.FixtureRequest, target: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if request.param == "two renames":
         monkeypatch.setattr(module, "_libc", object())
+    if request.param == "removal":
+        rename = os.rename
+
+        def lower(source: Path, to: Path) -> None:
+            if source == target:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            rename(source, to)
+
+        monkeypatch.setattr(module, "_libc", NoExchange(errno.EXDEV))
+        monkeypatch.setattr(os, "rename", lower)
     yield request.param
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    found: list[str] = []
+    sink = logger.add(lambda text: found.append(str(text).strip()), format="{level} {message}")
+    yield found
+    logger.remove(sink)
 
 
 @pytest.fixture
@@ -91,6 +135,8 @@ def test_new_and_replaced_dataset_leave_nothing_hidden(target: Path, form: str) 
 
 
 def test_what_cannot_be_removed_in_time_waits_for_the_next_run(target: Path, form: str) -> None:
+    if form == "removal":
+        pytest.skip("here all is removed before")
     write(target, OLD)
     for key, hidden in (("new", 2), ("third", 3)):
         with Lock(target):
@@ -112,12 +158,7 @@ def test_publish_fails_when_nothing_is_staged(target: Path, form: str) -> None:
 
 
 def test_exchange_that_the_file_system_lacks_is_replaced(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class NoExchange:
-        def renameat2(self, *arguments: object) -> int:
-            module.ctypes.set_errno(module.errno.EINVAL)
-            return -1
-
-    monkeypatch.setattr(module, "_libc", NoExchange())
+    monkeypatch.setattr(module, "_libc", NoExchange(errno.EINVAL))
     write(target, OLD)
     stage(target)
     assert publish(target)
@@ -151,6 +192,170 @@ def test_killed_just_before_the_exchange_loses_nothing(target: Path, there: str)
     next_run(target)
     assert tree(target) == NEW
     assert os.listdir(target.parent) == [target.name]
+
+
+OME = {"ome": {"version": "0.5", "multiscales": []}}
+FOREIGN: dict[str, Tree] = {
+    "an image, v3": {"zarr.json": json.dumps({"zarr_format": 3, "node_type": "group", "attributes": OME}).encode()},
+    "a plate, v2": {".zgroup": b'{"zarr_format": 2}', ".zattrs": b'{"plate": {}}'},
+    "a collection, v2": {".zgroup": b'{"zarr_format": 2}', ".zattrs": b'{"bioformats2raw.layout": 3}'},
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_datasets_of_others_are_replaced_and_the_log_says_so(target: Path, form: str, what: str, messages: list[str]) -> None:
+    write(target, FOREIGN[what])
+    stage(target)
+    assert publish(target)
+    assert tree(target) == NEW
+    assert messages == [f"INFO {target}: has replaced an OME-Zarr dataset of another program"]
+
+
+NO_DATASETS: dict[str, Tree] = {
+    "photos": {"1.jpg": b"jpg"},
+    "a Zarr array": {"zarr.json": b'{"zarr_format": 3, "node_type": "array", "attributes": {"multiscales": []}}'},
+    "a group of something": {"zarr.json": b'{"zarr_format": 3, "node_type": "group", "attributes": {"ome": "multiscales"}}'},
+    "attributes alone": {".zattrs": b'{"multiscales": []}'},
+    "no JSON": {"zarr.json": b"[" * 100_000},
+    "a list": {"zarr.json": b"[]"},
+}
+
+
+@pytest.mark.parametrize("what", [*NO_DATASETS, "a file", "a link", "a FIFO"])
+def test_what_is_no_dataset_is_replaced_by_force_only(target: Path, form: str, what: str, messages: list[str]) -> None:
+    write(target.parent / "kept", OLD)
+    if what in NO_DATASETS:
+        write(target, NO_DATASETS[what])
+    elif what == "a file":
+        target.write_text("mine")
+    elif what == "a link":
+        target.symlink_to("kept")
+    else:
+        target.mkdir()
+        os.mkfifo(target / "zarr.json")
+    before = sorted(os.listdir(target)) if target.is_dir() else target.read_text()
+    stage(target)
+    with pytest.raises(OutputError, match=r"a\.ome\.zarr: is a (file|link|folder that is no .* dataset) and is not .* EXISTING=force"):
+        publish(target)
+    assert (sorted(os.listdir(target)) if target.is_dir() else target.read_text()) == before
+    if what in ("a file", "a link") and form == "removal":
+        return  # an overlay renames these
+    assert publish(target, force=True)
+    assert tree(target) == NEW
+    assert tree(target.parent / "kept") == OLD
+    assert len(messages) == 1 and messages[0].startswith(f"INFO {target}: has replaced a ")
+
+
+@pytest.mark.parametrize("fault", ["EIO", "other bytes"])
+def test_a_root_that_cannot_be_read_back_is_an_error_and_keeps_the_old_dataset(
+    target: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = readback.read_file
+
+    def wrong(path: Path) -> bytes:
+        if path == target / "zarr.json":
+            if fault == "EIO":
+                raise OSError(errno.EREMOTEIO, os.strerror(errno.EREMOTEIO))
+            return b""
+        return read(path)
+
+    monkeypatch.setattr(readback, "read_file", wrong)
+    write(target, OLD)
+    stage(target)
+    with pytest.raises(OutputError, match=r"a\.ome\.zarr/zarr\.json: cannot be read back after publishing \(.*remove this dataset"):
+        publish(target)
+    assert tree(target.with_name(f".{target.name}.old-0")) == OLD
+
+
+def test_a_replaced_dataset_that_cannot_be_removed_is_named(target: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]) -> None:
+    unlink, old = os.unlink, target.with_name(f".{target.name}.old-0")
+
+    def busy(path: str | Path) -> None:
+        if str(path).startswith(str(old)):
+            raise OSError(errno.EBUSY, "busy")
+        unlink(path)
+
+    write(target, OLD)
+    stage(target)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", busy)
+        assert not publish(target)
+        assert recover(target.parent) == {target}
+        assert not discard(target)
+    assert [text for text in messages if "replaced dataset is not removed, since its files" in text] == messages[1:]
+    assert len(messages) == 3
+    assert f"WARNING {old}: " in messages[1] and "the next run tries again, or remove it yourself" in messages[1]
+    assert tree(target) == NEW
+    assert discard(target)
+    assert os.listdir(target.parent) == [target.name]
+
+
+def test_what_cannot_be_renamed_nor_removed_is_finished_by_a_later_run(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename, unlink = os.rename, os.unlink
+
+    def lower(source: Path, to: Path) -> None:
+        if source == target:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(source, to)
+
+    def busy(path: str) -> None:
+        if "/c/" in str(path):
+            raise OSError(errno.EBUSY, "busy")
+        unlink(path)
+
+    monkeypatch.setattr(module, "_libc", NoExchange(errno.EXDEV))
+    monkeypatch.setattr(os, "rename", lower)
+    write(target, OLD)
+    stage(target)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", busy)
+        with pytest.raises(OutputError, match="can neither be renamed nor removed"):
+            publish(target)
+        assert recover(target.parent) == {target}
+    assert dataset_key(target) is None
+    assert recover(target.parent) == set()
+    assert tree(target) == NEW
+    assert os.listdir(target.parent) == [target.name]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("staged", ["above", "below"])
+def test_dataset_of_a_lower_layer_is_replaced(tmp_path: Path, staged: str) -> None:
+    """On a real overlay, whose folders of the lower layer cannot be renamed."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    base = tmp_path / "base"
+    base.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", base], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        layers = {name: base / name for name in ("lower", "upper", "work", "all")}
+        for folder in layers.values():
+            folder.mkdir()
+        write(layers["lower"] / "a.ome.zarr", OLD)
+        target = layers["all"] / "a.ome.zarr"
+        if staged == "below":
+            stage(layers["lower"] / "a.ome.zarr")
+        options = f"lowerdir={layers['lower']},upperdir={layers['upper']},workdir={layers['work']},redirect_dir=off"
+        if subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, layers["all"]], capture_output=True).returncode:
+            pytest.skip("no overlay can be mounted here")
+        try:
+            if staged == "below":
+                with pytest.raises(OutputError, match=r"cannot publish: .* lower layer of an overlay and cannot be renamed: remove it"):
+                    publish(target)
+                assert tree(target) == OLD
+                assert recover(target.parent) == {target}
+                with Lock(target):
+                    assert discard(target)
+            with Lock(target):
+                stage(target)
+                assert publish(target)
+            assert tree(target) == NEW
+            assert os.listdir(target.parent) == [target.name]
+        finally:
+            subprocess.run(["umount", layers["all"]], check=True)
+    finally:
+        subprocess.run(["umount", base], check=True)
 
 
 def test_names_that_are_hard_to_read(tmp_path: Path) -> None:
@@ -246,9 +451,9 @@ from omezarr_proc.store import publish
 from omezarr_proc.store import remove
 from omezarr_proc.store.lock import Lock
 target = Path(sys.argv[1])
-if sys.argv[2] == "two renames":
+if sys.argv[2] != "exchange":
     publish._libc = object()
-else:  # all removals in one thread, so that strace's count goes over all of them
+if sys.argv[2] != "two renames":  # all removals in one thread, so that strace's count goes over all of them
     remove._THREADS = 0
 with Lock(target):
     assert publish.publish(target)
@@ -305,7 +510,7 @@ def kills(calls: Sequence[str], folder: Path, script: str, *arguments: object) -
 
 @pytest.mark.usefixtures("tracer")
 @pytest.mark.parametrize("calls", [RENAMES, FLUSHES, REMOVALS], ids=["renames", "flushes", "removals"])
-@pytest.mark.parametrize("way", ["exchange", "two renames"])
+@pytest.mark.parametrize("way", ["exchange", "two renames", pytest.param("removal", marks=pytest.mark.slow)])
 def test_killed_at_every_call_while_replacing(target: Path, way: str, calls: Sequence[str]) -> None:
     def prepare() -> None:
         shutil.rmtree(target, ignore_errors=True)
@@ -314,12 +519,15 @@ def test_killed_at_every_call_while_replacing(target: Path, way: str, calls: Seq
 
     killed = []
     prepare()
-    for at in kills(calls, target.parent, RUN, target, way):
+    script = RUN.replace("with Lock", LOWER + "with Lock") if way == "removal" else RUN
+    for at in kills(calls, target.parent, script, target, way):
         if at:
             killed.append(at)
             left = set(os.listdir(target.parent))
             assert left <= {path(target).name for path in HIDDEN} | {target.name, f".{target.name}.old-0"}
-            if target.exists() or way == "exchange":
+            if way == "removal":
+                assert dataset_key(target) is None or tree(target) in (OLD, NEW)
+            elif target.exists() or way == "exchange":
                 assert tree(target) in (OLD, NEW)
             else:
                 assert tree(aside_path(target)) == OLD
@@ -329,7 +537,8 @@ def test_killed_at_every_call_while_replacing(target: Path, way: str, calls: Seq
         assert tree(target) == NEW
         assert os.listdir(target.parent) == [target.name]
         prepare()
-    assert len(killed) >= {RENAMES: 2 if way == "exchange" else 3, FLUSHES: 2, REMOVALS: 12 if way == "exchange" else 4}[tuple(calls)]
+    least = {"exchange": (2, 2, 12), "two renames": (3, 2, 4), "removal": (1, 5, 12)}[way]
+    assert len(killed) >= least[(RENAMES, FLUSHES, REMOVALS).index(tuple(calls))]
 
 
 @pytest.mark.usefixtures("tracer")

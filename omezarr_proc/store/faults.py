@@ -33,6 +33,7 @@ def describe(error: OSError) -> str:
         errno.ENOSPC: " (the file system of OUTPUT_DIR is full: free space, then run again)",
         errno.EDQUOT: " (the quota of OUTPUT_DIR is used up: free space, then run again)",
         errno.EROFS: " (OUTPUT_DIR is mounted read-only)",
+        errno.EXDEV: " (it lies on the lower layer of an overlay and cannot be renamed: remove it, then run again)",
         errno.EACCES: " (OUTPUT_DIR must be writable for the user this runs as)",
     }.get(error.errno or 0, "")
     return f"{error.strerror or error}{hint}"

@@ -6,18 +6,23 @@
     .NAME.partial   the dataset in the making
     .NAME.aside     the old dataset between the two renames of a replacement, where the file system cannot exchange
     .NAME.old-N     a replaced dataset, to be removed
+    .NAME.emptied   empty: the old dataset, which cannot be renamed, is removed where it lies; without root metadata it is a remainder
 
 Only the run that has the lock touches them.
 """
 
+import contextlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from omezarr_proc.store.opening import open_file
+
 MAGIC = b"omezarr_proc: a conversion in progress. The hidden files of this dataset go when it is run again.\n"
 
-_HIDDEN = re.compile(r"\.(.+\.ome\.zarr)\.(lock|owner|record|partial|aside|old-[0-9]+)", re.DOTALL)
+_HIDDEN = re.compile(r"\.(.+\.ome\.zarr)\.(lock|owner|record|partial|aside|emptied|old-[0-9]+)", re.DOTALL)
 
 
 def lock_path(target: Path) -> Path:
@@ -45,6 +50,11 @@ def aside_path(target: Path) -> Path:
     return _beside(target, "aside")
 
 
+def emptied_path(target: Path) -> Path:
+    """The mark that what is left of `target` is ours to remove."""
+    return _beside(target, "emptied")
+
+
 def free_old_path(target: Path) -> Path:
     """A name that is not taken yet for the replaced dataset `target`."""
     number = 0
@@ -66,12 +76,13 @@ def hidden_files(folder: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def is_ours(target: Path) -> bool:
-    """Whether the hidden files of `target` were made by this program. Raises OSError."""
-    try:
-        with record_path(target).open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except FileNotFoundError:
-        return False
+    """Whether the hidden files of `target` were made by this program. Raises OSError where its record is there and cannot be read."""
+    path = record_path(target)
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISREG(path.lstat().st_mode):
+            with open(open_file(path), "rb") as file:
+                return file.read(len(MAGIC)) == MAGIC
+    return False
 
 
 def _beside(target: Path, role: str) -> Path:
