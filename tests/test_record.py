@@ -17,9 +17,11 @@ from omezarr_proc.errors import OutputError
 from omezarr_proc.image import Rect
 from omezarr_proc.plan.pyramid import Frames, Pass, bands, make_levels
 from omezarr_proc.store import record as module
+from omezarr_proc.store.chunks import write_chunk
 from omezarr_proc.store.completed import Completed
 from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.store.history import Unit, header, line, read, unit_line
+from omezarr_proc.store.publish import recover
 from omezarr_proc.store.record import Record
 from omezarr_proc.store.sync import Disk
 
@@ -198,6 +200,55 @@ def test_foreign_files_in_the_way_stay(target: Path) -> None:
         with pytest.raises(OutputError, match=r"\.a\.ome\.zarr\.partial: is in the way and not known to be of omezarr_proc: remove it"):
             Record.open(target, "k")
     assert os.listdir(target.parent) == [staging_path(target).name]
+
+
+@pytest.mark.parametrize("what", ["staging", "level", "row", "chunk", "metadata", "FIFO"])
+def test_links_in_the_staging_folder_are_not_followed(target: Path, what: str) -> None:
+    """All is made anew, and what the link leads to is neither changed nor taken for finished."""
+    record = Record.open(target, "k")
+    for folder in (record.staging / "0/c/0", elsewhere := target.with_name("elsewhere")):
+        folder.mkdir(parents=True)
+        for name in ("0", "zarr.json", ".zattrs"):
+            (folder / name).write_text("mine")
+    record.add([Unit(0, 0, (0, 1), (0, 1))])
+    record.flush()
+    record.close()
+    parts = {"staging": ".", "level": "0", "row": "0/c/0", "chunk": "0/c/0/0", "metadata": "0/zarr.json", "FIFO": "0/c/0/1"}
+    place = record.staging / parts[what]
+    module.remove_tree(place)
+    if what == "FIFO":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(elsewhere / "0" if what in ("chunk", "metadata") else elsewhere)
+    again = reopened(target)
+    assert not again.resumed
+    assert not again.staging.is_symlink() and os.listdir(again.staging) == []
+    assert {path.name: path.read_text() for path in elsewhere.iterdir()} == dict.fromkeys(("0", "zarr.json", ".zattrs"), "mine")
+
+
+@pytest.mark.parametrize("what", ["link", "FIFO"])
+def test_a_chunk_file_is_not_written_through_a_link_nor_into_a_fifo(tmp_path: Path, what: str) -> None:
+    (tmp_path / "mine").write_text("mine")
+    if what == "link":
+        (tmp_path / "0").symlink_to("mine")
+    else:
+        os.mkfifo(tmp_path / "0")
+    with pytest.raises(OutputError, match="/0: cannot write: "):
+        write_chunk(str(tmp_path / "0"), b"chunk", str(tmp_path))
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["link", "FIFO", "folder"])
+def test_a_record_that_is_no_plain_file_is_refused(target: Path, what: str) -> None:
+    (mine := target.with_name("mine")).write_bytes(HEADER)
+    if what == "link":
+        record_path(target).symlink_to("mine")
+    else:
+        (os.mkfifo if what == "FIFO" else os.mkdir)(record_path(target))
+    with pytest.raises(OutputError, match=r"\.a\.ome\.zarr\.record: cannot make the output: Is (a link|no plain file|a directory)"):
+        Record.open(target, "k")
+    assert recover(target.parent) == set()
+    assert mine.read_bytes() == HEADER
 
 
 def test_attempts_count_as_long_as_they_are_killed(target: Path) -> None:

@@ -14,6 +14,7 @@ from omezarr_proc.image import Rect
 from omezarr_proc.plan.pyramid import Frames, Level
 from omezarr_proc.store.codec import Codec
 from omezarr_proc.store.faults import describe, retry
+from omezarr_proc.store.opening import PLAIN
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def write_chunk(path: str, data: bytes, root: str) -> None:
 
 
 def _write(path: str, data: bytes, root: str) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no link, and no pipe to wait at
+    flags = os.O_WRONLY | os.O_CREAT | PLAIN
     try:
         fd = os.open(path, flags, 0o666)
     except FileNotFoundError:

@@ -2,6 +2,11 @@
 
 It is only appended to. A unit is noted after its chunks are on disk: every INTERVAL seconds, more often at first, a thread takes the units
 that were added by then, flushes the file system, appends their lines and flushes those.
+
+Nothing that is opened or removed here leads out of the output through a link: the record is a plain file, and a staging folder that is a
+link, or holds one or anything else that this program does not make, is removed and made anew (links themselves, not what they lead to)
+before anything is written. Chunk files are opened without following links at any time; against who puts a link in the place of a folder
+while a conversion runs, nothing helps but permissions.
 """
 
 import contextlib
@@ -18,6 +23,7 @@ from omezarr_proc.progress import duration
 from omezarr_proc.store.faults import describe
 from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.store.history import History, Unit, header, line, read, unit_line
+from omezarr_proc.store.opening import is_folder, open_file, strangers
 from omezarr_proc.store.remove import remove_tree
 from omezarr_proc.store.sync import Disk, sync_folder
 
@@ -59,14 +65,14 @@ class Record:
         path, staging = record_path(target), staging_path(target)
         try:
             disk = Disk(path.parent)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            fd = open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             try:
                 return cls(target, fd, disk, _prepare(fd, path, staging, key), interval)
             except BaseException:
                 os.close(fd)
                 raise
         except OSError as error:
-            raise OutputError(f"{staging}: cannot make the output: {describe(error)}") from error
+            raise OutputError(f"{error.filename or staging}: cannot make the output: {describe(error)}") from error
 
     @property
     def resumed(self) -> bool:
@@ -179,7 +185,7 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
     elif not data.startswith(MAGIC):
         raise OutputError(f"{path}: is in the way and not of omezarr_proc: remove it, then run again")
     history = read(data, key)
-    if history is not None and staging.is_dir():
+    if history is not None and is_folder(staging) and not any(strangers(staging)):
         os.ftruncate(fd, history.end)
         _forget_metadata(staging)
         return history
