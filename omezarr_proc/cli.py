@@ -39,6 +39,7 @@ VERBS = {
     "view": ("omezarr_proc.view", "look at datasets in a web browser"),
     "validate": ("omezarr_proc.validate", "check datasets: metadata, chunks, with --deep also pixels"),
     "info": ("omezarr_proc.info", "tell what TIFFs and datasets hold"),
+    "clean": ("omezarr_proc.clean", "remove what unfinished conversions have left"),
     "memprofile": ("omezarr_proc.memprofile", "measure the memory of a conversion over time"),
 }
 

@@ -17,7 +17,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from omezarr_proc.errors import InputError
+from omezarr_proc.errors import InputError, LimitError, ProcError
 from omezarr_proc.image import Image, Plane
 from omezarr_proc.tiff import claims, decode, lzw
 from omezarr_proc.tiff.ifd import Directory
@@ -172,9 +172,8 @@ class Source:
         except InputError:
             raise
         except MemoryError as error:
-            raise self.error(
-                plane, f"segment {index} does not fit into the memory there is: it is corrupt, or needs a larger machine"
-            ) from error
+            what = f"segment {index} does not fit into the memory there is: it is corrupt, or needs a larger machine"
+            raise LimitError(str(self.error(plane, what))) from error
         except Exception as error:
             raise self.error(plane, f"segment {index} is corrupt ({_first_line(error)}); copy the file again or repair it") from error
 
@@ -223,6 +222,8 @@ class Source:
             with open(path, "rb") as header:
                 ndpi = Directory(path, header.fileno()).ndpi
             tiff = decode.open_file(path, ndpi)
+        except OSError as error:  # not the file's fault: another run may be able to
+            raise ProcError(str(self.error(plane, f"the file cannot be opened ({_first_line(error)})"))) from error
         except Exception as error:
             raise self.error(plane, f"the file cannot be opened ({_first_line(error)})") from error
         self._files[number] = _File(tiff, Directory(path, tiff.filehandle.fileno()), {})
