@@ -118,7 +118,7 @@ class Conversion:
             try:
                 found = self._build(geometry, build, record)
             except InputError:
-                metadata.join()  # it must not write into what is removed now
+                metadata.wait()  # it must not write into what is removed now
                 raise
             metadata.result()
             record.flush()
@@ -258,9 +258,13 @@ class _Background(threading.Thread):
         except BaseException as error:
             self._error = error
 
-    def result(self) -> None:
-        """Wait, and raise what went wrong."""
+    def wait(self) -> None:
+        """Wait until it is done, one way or the other."""
         if self.ident is not None:  # was started
             self.join()
+
+    def result(self) -> None:
+        """Wait, and raise what went wrong."""
+        self.wait()
         if self._error:
             raise self._error

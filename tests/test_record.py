@@ -17,6 +17,7 @@ from omezarr_proc.errors import OutputError
 from omezarr_proc.image import Rect
 from omezarr_proc.plan.pyramid import Frames, Pass, bands, make_levels
 from omezarr_proc.store import record as module
+from omezarr_proc.store.arrays import write_ome_xml, write_root
 from omezarr_proc.store.chunks import write_chunk
 from omezarr_proc.store.completed import Completed
 from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
@@ -236,6 +237,24 @@ def test_a_chunk_file_is_not_written_through_a_link_nor_into_a_fifo(tmp_path: Pa
     with pytest.raises(OutputError, match="/0: cannot write: "):
         write_chunk(str(tmp_path / "0"), b"chunk", str(tmp_path))
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_metadata_are_not_written_through_a_link_nor_where_the_folder_has_vanished(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (staging := tmp_path / "staging").mkdir()
+    (tmp_path / "elsewhere/zarr.json.partial").write_text("mine")
+    (staging / "OME").symlink_to("../elsewhere")
+    (staging / "zarr.json.partial").symlink_to("../elsewhere/zarr.json.partial")
+    with pytest.raises(OutputError, match=r"METADATA\.ome\.xml: cannot write: Not a directory"):
+        write_ome_xml(staging, "<OME/>")
+    with pytest.raises(OutputError, match="staging: cannot write: Is a link"):
+        write_root(staging, {}, 3)
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["zarr.json.partial"]
+    assert (tmp_path / "elsewhere/zarr.json.partial").read_text() == "mine"
+    for call in (lambda: write_root(tmp_path / "gone", {}, 2), lambda: write_ome_xml(tmp_path / "gone", "<OME/>")):
+        with pytest.raises(OutputError, match="cannot write: N"):
+            call()
+    assert not (tmp_path / "gone").exists()
 
 
 @pytest.mark.parametrize("what", ["link", "FIFO", "folder"])

@@ -94,14 +94,14 @@ def test_half_a_root_is_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     class KilledError(Exception):
         pass
 
-    rename = Path.replace
+    rename = Path.rename
 
     def killed(path: Path, to: Path) -> Path:
         if to.name == ".zattrs":
             raise KilledError
         return rename(path, to)
 
-    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(KilledError):
         store.write_root(tmp_path, {"multiscales": []}, 2)
     assert (tmp_path / ".zgroup").exists()

@@ -111,6 +111,8 @@ def doing(task: Task) -> str:
             return f"decoding plane {frame} of the TIFF"
         case Count(level):
             return f"counting the pixels of level {level} for the display windows"
+        case Check():
+            return "checking what an earlier run has finished"
 
 
 @dataclass(frozen=True)

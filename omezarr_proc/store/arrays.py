@@ -4,10 +4,12 @@ While staged, a dataset has arrays and chunks but no root metadata; that comes l
 Zarr v2 the root is two files: `.zgroup` makes it a group, and the `.zattrs` that makes the group an image is renamed into place after it.
 """
 
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,42 +17,28 @@ from omezarr_proc.errors import OutputError
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.documents import array_documents, group_documents
 from omezarr_proc.store.faults import describe, retry
+from omezarr_proc.store.opening import is_folder, open_file
 
 
 def write_arrays(store: ChunkStore) -> None:
     """Make the array metadata of every level. Raises OutputError."""
-    for level in store.levels:
-        folder = Path(store.root, str(level.index))
-        _written(folder, lambda folder=folder: folder.mkdir(exist_ok=True))  # type: ignore[misc]
-        _write_documents(folder, array_documents(store, level))
+
+    def write() -> None:
+        for level in store.levels:
+            _write(_made(Path(store.root, str(level.index))), array_documents(store, level))
+
+    _written(Path(store.root), write)
 
 
 def write_root(staging: Path, attributes: dict[str, Any], zarr_format: Literal[2, 3]) -> None:
     """Make the root group with its attributes: what turns the folder into a dataset. Raises OutputError."""
-    _write_documents(staging, group_documents(attributes, zarr_format))
-
-
-def _write_documents(folder: Path, documents: dict[str, bytes]) -> None:
-    """One after another, each whole under its name; `folder` is never made, since a staging folder that has vanished must not come back."""
-
-    def write() -> None:
-        for name, content in documents.items():
-            partial = folder / f"{name}.partial"
-            partial.write_bytes(content)
-            partial.replace(folder / name)
-
-    _written(folder, lambda: retry(write))
+    _written(staging, lambda: _write(staging, group_documents(attributes, zarr_format)))
 
 
 def write_ome_xml(staging: Path, text: str) -> None:
     """Keep the input's OME-XML as it is. Raises OutputError."""
-    path = staging / "OME" / "METADATA.ome.xml"
-
-    def write() -> None:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-    _written(path, lambda: retry(write))
+    folder, name = staging / "OME", "METADATA.ome.xml"
+    _written(folder / name, lambda: _write(_made(folder), {name: text.encode()}))
 
 
 def spool_file(target: Path, size: int) -> int:
@@ -69,6 +57,28 @@ def spool_file(target: Path, size: int) -> int:
             return os.dup(file.fileno())
     except OSError as error:
         raise OutputError(f"{target.parent}: cannot make a file for decoded planes: {describe(error)}") from error
+
+
+def _made(folder: Path) -> Path:
+    """A folder of the staging folder, made where it is not there yet. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        retry(folder.mkdir)
+    return folder
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make files in a folder; each appears whole. Raises OSError."""
+
+    def write() -> None:
+        if not is_folder(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        for name, data in files.items():
+            partial = folder / f"{name}.partial"
+            with open(open_file(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+                file.write(data)
+            partial.rename(folder / name)
+
+    retry(write)
 
 
 def _written(path: Path, write: Callable[[], object]) -> None:
