@@ -135,6 +135,15 @@ def test_claims_of_encoded_images():
     assert claims.excessive(b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\1\1\x11\0" + bytes(9), "jpeg", 64, 64)
 
 
+def test_claims_of_more_samples_than_there_are():
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    lerc, two_thousand = bytearray(imagecodecs.lerc_encode(pixels)), bytearray(imagecodecs.jpeg2k_encode(pixels, codecformat="j2k"))
+    assert claims.claimed_samples(lerc, "lerc") == claims.claimed_samples(two_thousand, "jpeg2000") == 3
+    lerc[22:26], two_thousand[40:42] = struct.pack("<i", 1 << 21), struct.pack(">H", 16384)
+    assert claims.excessive(lerc, "lerc", 64, 64, 3) == "it claims 64 x 64 pixels of 2097152 samples for 64 x 64"
+    assert "16384 samples" in (claims.excessive(two_thousand, "jpeg2000", 64, 64, 3) or "")
+
+
 @pytest.mark.parametrize("sides", [(37, 53), (8, 8), (64, 128), (200, 100), (1000, 1200), (9, 700), (3, 1), (1, 70000), (2160, 3840)])
 @pytest.mark.parametrize("boxed", [False, True])
 def test_claims_of_every_size(sides, boxed):

@@ -15,12 +15,21 @@ _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 
 _JPEG = {"jpeg", "ojpeg", "jpeg_lossy", "dcsjpeg"}
 
 
-def excessive(data: bytes | memoryview, compression: str, width: int, height: int) -> str | None:
-    """Why the encoded segment should not be decoded, when it claims far more pixels than its width and height; else None."""
-    claimed = claim(data, compression)
-    if claimed is None or claimed[0] * claimed[1] <= SLACK * max(width * height, 1 << 16):
+def excessive(data: bytes | memoryview, compression: str, width: int, height: int, samples: int = 1) -> str | None:
+    """Why the encoded segment should not be decoded, when it claims far more values than its width, height and samples; else None."""
+    claimed, limit = claim(data, compression), SLACK * max(width * height, 1 << 16)
+    if claimed is None or claimed[0] * claimed[1] * -(-(depth := claimed_samples(data, compression)) // samples) <= limit:
         return None
-    return f"it claims {claimed[0]} x {claimed[1]} pixels for {width} x {height}"
+    return f"it claims {claimed[0]} x {claimed[1]} pixels{f' of {depth} samples' if depth > samples else ''} for {width} x {height}"
+
+
+def claimed_samples(data: bytes | memoryview, compression: str) -> int:
+    """Samples of a pixel as the encoded image states them, where its codec allows any number; else 1."""
+    if compression == "lerc" and data[:6] == b"Lerc2 " and len(data) >= 26 and int.from_bytes(data[6:10], "little") >= 4:
+        return max(int.from_bytes(data[22:26], "little", signed=True), 1)
+    if compression == "jpeg2000":
+        return max(int.from_bytes(_codestream(bytes(data[: 1 << 16]))[40:42], "big"), 1)
+    return 1
 
 
 def claim(data: bytes | memoryview, compression: str) -> tuple[int, int] | None:

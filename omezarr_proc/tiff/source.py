@@ -185,8 +185,8 @@ class Source:
 
     def check(self, plane: Plane, index: int, data: bytes | memoryview) -> None:
         """Raise InputError for an encoded segment that must not reach its decoder: it would take the worker's memory or its life."""
-        layout = self.image.layouts[plane.layout]
-        reason = claims.excessive(data, layout.compression, layout.segment_width, layout.segment_height)
+        layout, samples = self.image.layouts[plane.layout], self.page(plane).shown.stored_samples
+        reason = claims.excessive(data, layout.compression, layout.segment_width, layout.segment_height, samples)
         if layout.compression == "lzw":
             page = self.page(plane).tiff
             reason = lzw.invalid(imagecodecs.bitorder_decode(bytes(data)) if page.fillorder == 2 else data)
