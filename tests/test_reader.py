@@ -274,3 +274,21 @@ def test_few_descriptors_for_a_set_of_many_files(tmp_path):
         assert len(os.listdir("/proc/self/fd")) <= before + 10
     reader.close()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("options", [{"rowsperstrip": 512}, {"tile": (528, 704)}])
+def test_the_checksum_of_a_stream_is_looked_at(tmp_path, options):
+    """Also where it lies behind rows below the image."""
+    pixels = np.random.default_rng(0).integers(0, 255, (512, 700), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="deflate", **options)
+    image, reader = opened(tmp_path / "a.tif")
+    with closing(reader):
+        assert np.array_equal(whole(reader, image.planes[0], "stream")[..., 0], pixels)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        last = file.pages.first.dataoffsets[0] + file.pages.first.databytecounts[0] - 1
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[last] ^= 1
+    (tmp_path / "a.tif").write_bytes(content)
+    image, reader = opened(tmp_path / "a.tif")
+    with closing(reader), pytest.raises(InputError, match="segment 0 is corrupt"):
+        whole(reader, image.planes[0], "stream")

@@ -28,14 +28,21 @@ class _Inflate:
         page, shown = source.page(plane).tiff, source.page(plane).shown
         self.place = source.extent(plane, index)
         self.predictor = int(page.predictor)
-        self.shape = source.image.layouts[plane.layout].segment_width, shown.stored_samples
+        layout = source.image.layouts[plane.layout]
+        self.shape = layout.segment_width, shown.stored_samples
+        self.height = layout.segment_height
+        across = -(-layout.width // layout.segment_width)
+        self.last = min(self.height, layout.height - index // across * self.height)
         self.stored = shown.stored
         self.read = 0
         self.row = 0
         self._inflate: Any = None
 
     def rows(self, number: int) -> NDArray[Any]:
-        """The next rows [number, width, samples] as stored, predictor undone. Raises InputError where the data end or are corrupt."""
+        """The next rows [number, width, samples] as stored, predictor undone.
+
+        Raises InputError where the data end or are corrupt; with the last row of the image the checksum is looked at.
+        """
         line = self.shape[0] * self.shape[1] * self.stored.itemsize
         data = bytearray(number * line)
         done = 0
@@ -44,6 +51,8 @@ class _Inflate:
             data[done : done + len(piece)] = piece
             done += len(piece)
         self.row += number
+        if self.row == self.last:
+            self._end(line)
         if self.predictor == 3:
             values = np.frombuffer(data, self.stored.newbyteorder("=")).reshape(number, *self.shape)
             return np.asarray(imagecodecs.floatpred_decode(values, axis=-2))
@@ -51,7 +60,13 @@ class _Inflate:
         values = values.astype(self.stored.newbyteorder("="), copy=False)
         return np.asarray(imagecodecs.delta_decode(values, axis=-2, out=values)) if self.predictor == 2 else values
 
-    def _more(self, most: int) -> bytes:
+    def _end(self, line: int) -> None:
+        """Go through the rows below the image to the checksum behind them."""
+        left = (self.height - self.row) * line + 1
+        while left > 0 and not self._inflate.eof:
+            left -= len(self._more(left, may_end=True))
+
+    def _more(self, most: int, may_end: bool = False) -> bytes:
         assert self.place is not None
         offset, count = self.place
         pending = self._inflate.unconsumed_tail if self._inflate else b""
@@ -64,7 +79,8 @@ class _Inflate:
             data: bytes = self._inflate.decompress(pending, most)
         except isal_zlib.error as error:  # type: ignore[misc]  # its stub takes it for an instance
             raise self.source.error(self.plane, f"segment {self.index} is corrupt ({error}); copy the file again or repair it") from error
-        if not data and (self._inflate.eof or (self.read >= count and not self._inflate.unconsumed_tail)):
+        used_up = self.read >= count and not self._inflate.unconsumed_tail
+        if not data and (not may_end if self._inflate.eof else used_up):
             raise self.source.error(self.plane, f"segment {self.index} ends before row {self.row}; the file is cut off or corrupt")
         return data
 
