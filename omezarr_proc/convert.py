@@ -211,9 +211,8 @@ class Conversion:
         self.pool.resize(plan.workers)
         spool = store.spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
         text = self.image.ome_xml and ""  # workers only ask whether there is one
-        self.pool.begin(
-            Job(replace(self.image, ome_xml=text), build.chunks, self.settings.downsample_method == "nearest", plan.access), spool
-        )
+        nearest, lenient = self.settings.downsample_method == "nearest", self.settings.on_corrupt == "warn"
+        self.pool.begin(Job(replace(self.image, ome_xml=text), build.chunks, nearest, plan.access, lenient), spool)
 
     def _write_metadata(self, chunks: ChunkStore) -> None:
         store.write_arrays(chunks)

@@ -20,8 +20,8 @@ COMPRESSORS = ("zstd", "lz4", "lz4hc", "zlib")
 NO_SNAPPY = f"snappy is in no Blosc build that can be installed; there are {', '.join(COMPRESSORS)}"
 
 
-def _row(rule: Rule, help: str, shapes_output: bool = False) -> dict[str, Any]:
-    return {"rule": rule, "help": help, "shapes_output": shapes_output}
+def _row(rule: Rule, help: str, shapes_output: bool = False, later: bool = False) -> dict[str, Any]:
+    return {"rule": rule, "help": help, "shapes_output": shapes_output, "later": later}
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,15 @@ class Settings:
     on_missing: Literal["error", "fill"] = field(
         default="error",
         metadata=_row(choice("error", "fill"), "planes or segments that the file lacks: an error, or fill values", shapes_output=True),
+    )
+    on_corrupt: Literal["error", "warn"] = field(
+        default="error",
+        metadata=_row(
+            choice("error", "warn"),
+            "a damaged segment of which its decoder still makes pixels: an error, or these pixels and a line in the log",
+            shapes_output=True,
+            later=True,
+        ),
     )
     existing: Literal["replace", "skip", "fail", "force"] = field(
         default="replace",
@@ -146,8 +155,12 @@ class Settings:
         return cls(**values)
 
     def output_shaping(self) -> dict[str, str | int | bool]:
-        """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token."""
-        return {entry.name: getattr(self, entry.name) for entry in table() if entry.shapes_output}
+        """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token.
+
+        One that came later is left out at its default, so that datasets made before it keep their key.
+        """
+        shaping = {entry: getattr(self, entry.name) for entry in table() if entry.shapes_output}
+        return {entry.name: value for entry, value in shaping.items() if not (entry.later and value == entry.default)}
 
     def secrets(self) -> tuple[str, ...]:
         """Return the plain token values, for masking them in what is written."""
@@ -164,6 +177,7 @@ class Entry:
     rule: Rule
     help: str
     shapes_output: bool
+    later: bool
 
     @property
     def variable(self) -> str:

@@ -48,6 +48,7 @@ def test_defaults_are_those_of_the_specification():
         "axes": "auto",
         "existing": "replace",
         "on_missing": "error",
+        "on_corrupt": "error",
         "use_existing_resolutions": False,
         "zarr_format": "3",
         "preview": False,
@@ -120,6 +121,7 @@ def test_right_values(variable: str, text: str, value: object):
         ("AXES", "tczyx"),
         ("EXISTING", "overwrite"),
         ("ON_MISSING", "ignore"),
+        ("ON_CORRUPT", "ignore"),
         ("USE_EXISTING_RESOLUTIONS", "true"),
         ("INPUT_DIR", "a\0b"),
         ("DEPLOYMENT_MODE", "expert"),
@@ -242,6 +244,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "AXES": "czyx",
         "USE_EXISTING_RESOLUTIONS": "1",
         "ON_MISSING": "fill",
+        "ON_CORRUPT": "warn",
         "ZARR_FORMAT": "2",
     }
     neutral = {
@@ -270,7 +273,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
     assert json.loads(json.dumps(base)) == base
     for variable, text in other.items():
         changed = load(**{variable: text}).output_shaping()
-        assert {name for name in base if base[name] != changed[name]} == {variable.lower()}
+        assert {name for name in changed if base.get(name) != changed[name]} == {variable.lower()}
     assert load(**neutral).output_shaping() == base
     assert set(other) | set(neutral) == {entry.variable for entry in table()}
 

@@ -1,6 +1,6 @@
 """Source to slot: average the pixels of a band, from the TIFF or from a finished level, into the first level of its slot."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,10 @@ _PIECE_BYTES = 128 * 1024
 class Loader:
     """Loads bands of one image."""
 
-    def __init__(self, job: Job, spool: int | None) -> None:
-        """`spool`: descriptor of the file for decoded planes, where the job's access names one."""
+    def __init__(self, job: Job, spool: int | None, note: Callable[[str], None]) -> None:
+        """`spool`: descriptor of the file for decoded planes, where the job's access names one. `note` tells of damaged segments."""
         self._job, self._spool = job, spool
-        self._reader = Reader(job.image)
+        self._reader = Reader(job.image, note if job.lenient else None)
 
     def close(self) -> None:
         """Close the TIFF files."""

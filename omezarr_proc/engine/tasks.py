@@ -16,12 +16,14 @@ class Job:
 
     nearest  take the first pixel of each box instead of the mean (label images)
     access   for each layout of the image how its pixels are read: "rows", "segment", "stream" or "spool" (see `reader`)
+    lenient  take damaged segments as their decoder makes them, and tell of each
     """
 
     image: Image
     store: ChunkStore
     nearest: bool
     access: tuple[str, ...]
+    lenient: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,4 +172,11 @@ class Failed:
     trace: str
 
 
-Reply = Filled | Written | WholeWritten | Counted | Checked | Failed | Stored
+@dataclass(frozen=True)
+class Noted:
+    """What the user should know of the source; answers no task."""
+
+    text: str
+
+
+Reply = Filled | Written | WholeWritten | Counted | Checked | Failed | Stored | Noted

@@ -29,6 +29,7 @@ from omezarr_proc.engine.tasks import (
     Filled,
     Job,
     Load,
+    Noted,
     Reply,
     Spool,
     Stored,
@@ -50,7 +51,7 @@ from omezarr_proc.store.chunks import ChunkStore
 def serve(connection: Connection, memory_fd: int) -> None:
     """Answer every task with the `Reply` to it, or `Failed`; then, when the files of a task are on disk, with `Stored` or `Failed`.
 
-    A `Job` says what the next tasks are about; it is followed by the spool file's descriptor where it spools.
+    `Noted` can come at any time. A `Job` says what the next tasks are about; it is followed by the spool file's descriptor where it spools.
     """
     arena, filing = ArenaMap(memory_fd), Filing()
     sending = threading.Lock()  # filing's threads answer too
@@ -83,7 +84,7 @@ class _Bench:
         self._arena = arena
         self._spool = spool
         self._send = send
-        self._loader = Loader(job, spool)
+        self._loader = Loader(job, spool, lambda text: send(Noted(text)))
         self._writer = Writer(job, filing)
 
     def close(self) -> None:

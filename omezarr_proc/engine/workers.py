@@ -16,9 +16,10 @@ from multiprocessing.reduction import send_handle
 
 from loguru import logger
 
+from omezarr_proc.engine.noted import NotedLog
 from omezarr_proc.engine.nursery import CANNOT_START, Nursery, NurseryError, NurseryGoneError
 from omezarr_proc.engine.shm import Arena
-from omezarr_proc.engine.tasks import Failed, Job, Reply, Stored, Task, Whole, Write, doing
+from omezarr_proc.engine.tasks import Failed, Job, Noted, Reply, Stored, Task, Whole, Write, doing
 from omezarr_proc.engine.watch import Watch, thread_states
 from omezarr_proc.errors import OutOfTimeError, ProcError
 from omezarr_proc.progress import duration
@@ -84,6 +85,7 @@ class Pool:
             nursery.close()
             raise
         self._job: Job | None = None
+        self._noted = NotedLog("")
         self._spool: int | None = None
 
     def resize(self, count: int) -> None:
@@ -126,6 +128,8 @@ class Pool:
         """
         self._close_spool()
         self._job, self._spool = job, spool
+        if self._noted.source != job.image.source:
+            self._noted = NotedLog(job.image.source)
         for worker in self.workers:
             self._brief(worker)
 
@@ -153,7 +157,7 @@ class Pool:
             worker.connection.send(message)
 
     def wait(self) -> list[tuple[Task, Reply]]:
-        """Answers that have come, each with its task; waits for the first.
+        """Answers that have come, each with its task; waits for the first, or for a line to log.
 
         Raises what a task failed with, WorkerDiedError when a worker has ended (it is removed from the pool), WorkerStuckError and
         OutOfTimeError.
@@ -172,6 +176,9 @@ class Pool:
             if isinstance(reply, Failed):
                 logger.debug(f"task failed: {reply.trace}")
                 raise reply.error
+            if isinstance(reply, Noted):
+                self._noted.add(reply.text)
+                continue
             if isinstance(reply, Stored):
                 worker.unstored.remove(reply.task)
                 answers.append((reply.task, reply))

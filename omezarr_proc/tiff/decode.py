@@ -16,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from omezarr_proc.image import Layout
-from omezarr_proc.tiff import ycc
+from omezarr_proc.tiff import jpeg, ycc
 from omezarr_proc.tiff.budget import VALUE_BYTES
 from omezarr_proc.tiff.ifd import Tag
 
@@ -189,12 +189,36 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
     )  # fmt: skip
 
 
-def segment(page: tifffile.TiffPage, shown: Pixels, data: bytes | bytearray, index: int, jpegtables: bytes | None) -> NDArray[Any]:
-    """The pixels [h, w, samples] of one segment from its encoded bytes, cut at the image's edge for strips, as stored for tiles."""
-    tables = {"jpegtables": jpegtables, "jpegheader": page.jpegheader} if page.compression in _JPEG else {}
-    values: Any = page.decode(data, index, **tables)[0]
-    block: NDArray[Any] = values[0]
+def segment(
+    page: tifffile.TiffPage, shown: Pixels, data: bytes | bytearray, index: int, jpegtables: bytes | None, damaged: bool = False
+) -> NDArray[Any]:
+    """The pixels [h, w, samples] of one segment from its encoded bytes, cut at the image's edge for strips, as stored for tiles.
+
+    Raises DamagedError for a JPEG of which libjpeg only warns; with `damaged` it is decoded as far as it can be.
+    """
+    is_jpeg = page.compression in _JPEG
+    block = _jpeg(page, shown, data, index, jpegtables) if is_jpeg and not damaged else None
+    if block is None:
+        tables = {"jpegtables": jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
+        values: Any = page.decode(data, index, **tables)[0]
+        block = values[0]
     return block if shown.convert is None else shown.convert(block)
+
+
+def _jpeg(page: tifffile.TiffPage, shown: Pixels, data: bytes | bytearray, index: int, tables: bytes | None) -> NDArray[Any] | None:
+    """The values of a JPEG of the segment's own size; None for another one, which tifffile fits in."""
+    stream = data if page.jpegheader is None else b"".join((page.jpegheader, data, b"\xff\xd9"))
+    values = jpeg.decode(stream, tables, jpeg_colours(page))
+    top = index % segments_of(page) * (page.rowsperstrip or page.imagelength)
+    height, width = (
+        (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, page.imagelength - top), page.imagewidth)
+    )
+    return values if values is not None and values.shape == (height, width, shown.stored_samples) else None
+
+
+def jpeg_colours(page: tifffile.TiffPage) -> jpeg.Colours:
+    """The colours of a page's JPEG streams and of the pixels, as codes of imagecodecs; None where libjpeg finds out."""
+    return tifffile.tifffile.jpeg_decode_colorspace(page.photometric, page.planarconfig, page.extrasamples, page.is_jfif)
 
 
 def decompressed(page: tifffile.TiffPage) -> tifffile.TiffPage:

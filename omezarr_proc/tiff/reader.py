@@ -8,7 +8,7 @@ Blocks are (y, x, pixels[h, w, samples]) in native byte order, disjoint, and cov
 memory may be used again for the next block.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,10 @@ Block = tuple[int, int, NDArray[Any]]
 class Reader:
     """Reads the planes of one image; opens its files when they are needed."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None) -> None:
+        """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
         self.image = image
-        self._source = Source(image)
+        self._source = Source(image, on_damage)
         self._streams = Streams(self._source)
 
     def close(self) -> None:

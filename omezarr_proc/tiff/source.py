@@ -8,7 +8,7 @@ plane and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writ
 import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from omezarr_proc.errors import InputError, LimitError, ProcError
 from omezarr_proc.image import Image, Plane
-from omezarr_proc.tiff import claims, decode, lzw
+from omezarr_proc.tiff import claims, damage, decode, lzw
+from omezarr_proc.tiff.damage import DamagedError
 from omezarr_proc.tiff.ifd import Directory
 
 OPEN_FILES = 8
@@ -52,8 +53,10 @@ class _File:
 class Source:
     """The pages and encoded segments of an image's files. Few descriptors: the files used last stay open."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None) -> None:
+        """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
         self.image = image
+        self._on_damage = on_damage
         self._files: OrderedDict[int, _File] = OrderedDict()
         self._pages: OrderedDict[tuple[int, int], Page] = OrderedDict()
 
@@ -158,18 +161,36 @@ class Source:
 
     def segment(self, plane: Plane, index: int) -> NDArray[Any]:
         """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""
-        page = self.page(plane)
         place = self.extent(plane, index)
         if place is None:
             return self.empty(plane)
         data = self.read(plane, *place)
+        try:
+            return self._decoded(plane, index, data)
+        except DamagedError as error:
+            pixels = self._decoded(plane, index, data, damaged=True)  # raises where ON_CORRUPT=warn would not help
+            self.damaged(plane, index, error)
+            return pixels
+
+    def damaged(self, plane: Plane, index: int, reason: DamagedError) -> None:
+        """Tell of a segment that is damaged. Raises InputError where that is an error."""
+        what = f"segment {index} is damaged ({_first_line(reason)})"
+        if self._on_damage is None:
+            raise self.error(plane, f"{what}; copy the file again or repair it (or set ON_CORRUPT=warn)") from reason
+        self._on_damage(str(self.error(plane, f"{what}; its pixels are taken as decoded")))
+
+    def _decoded(self, plane: Plane, index: int, data: bytes, damaged: bool = False) -> NDArray[Any]:
+        """The pixels of an encoded segment. Raises DamagedError for what is seen to be damaged and yet can be decoded with `damaged`."""
+        page = self.page(plane)
         position = index + plane.sample % page.shown.planes * decode.segments_of(page.tiff)
         try:
             if page.decompressed and (decompressed := lzw.decode(data, self._stored_bytes(plane))) is not None:
                 return decode.segment(page.decompressed, page.shown, decompressed, position, None)
             self.check(plane, index, data)
-            return decode.segment(page.tiff, page.shown, data, position, page.jpegtables)
-        except InputError:
+            if not damaged:
+                damage.look(data, self.image.layouts[plane.layout].compression)
+            return decode.segment(page.tiff, page.shown, data, position, page.jpegtables, damaged)
+        except (InputError, DamagedError):
             raise
         except MemoryError as error:
             what = f"segment {index} does not fit into the memory there is: it is corrupt, or needs a larger machine"

@@ -11,11 +11,12 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
+from omezarr_proc.errors import InputError
 from omezarr_proc.image import Layout, Plane, Rect
-from omezarr_proc.tiff import decode
+from omezarr_proc.tiff import damage, decode, jpeg
+from omezarr_proc.tiff.damage import DamagedError
 from omezarr_proc.tiff.source import Source
 
 _CODECS = {5: imagecodecs.lzw_decode, 8: imagecodecs.zlib_decode, 32946: imagecodecs.zlib_decode, 32773: imagecodecs.packbits_decode,
@@ -78,15 +79,12 @@ def _straight(source: Source, plane: Plane, index: int, place: tuple[int, int], 
     source.check(plane, index, data)
     try:
         if page.compression == 7:
-            colours = tifffile.tifffile.jpeg_decode_colorspace(page.photometric, page.planarconfig, page.extrasamples, page.is_jfif)
-            into = target if target.shape[2] > 1 else target[..., 0]
-            tables = source.page(plane).jpegtables
-            imagecodecs.jpeg8_decode(data, tables=tables, colorspace=colours[0], outcolorspace=colours[1], shape=into.shape[:2], out=into)
+            _jpeg(source, plane, index, data, target)
         else:
             got = _CODECS[int(page.compression)](data, out=target.data.cast("B"))
             if len(got) < target.nbytes:
                 raise ValueError(f"{len(got)} of {target.nbytes} bytes decoded")
-    except MemoryError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:
         if page.compression == 7:
@@ -102,3 +100,18 @@ def _straight(source: Source, plane: Plane, index: int, place: tuple[int, int], 
         if shown.convert is not None:
             rows[...] = shown.convert(rows)
     return True
+
+
+def _jpeg(source: Source, plane: Plane, index: int, data: memoryview, target: NDArray[Any]) -> None:
+    tables, colours = source.page(plane).jpegtables, decode.jpeg_colours(source.page(plane).tiff)
+    damaged = None
+    try:
+        damage.look(data, "jpeg")
+        if jpeg.decode(data, tables, colours, target) is not None:
+            return
+    except DamagedError as error:
+        damaged = error
+    into = target if target.shape[2] > 1 else target[..., 0]
+    imagecodecs.jpeg8_decode(data, tables=tables, colorspace=colours[0], outcolorspace=colours[1], shape=into.shape[:2], out=into)
+    if damaged:
+        source.damaged(plane, index, damaged)
