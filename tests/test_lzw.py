@@ -132,6 +132,9 @@ def test_claims_of_encoded_images():
         assert claims.excessive(encoded, name, 53, 37) is None
     lossy = imagecodecs.webp_encode(pixels, level=50, lossless=False)
     assert claims.claim(lossy, "webp") == (53, 37)
+    for stream in (lossy, imagecodecs.webp_encode(pixels, lossless=True)):
+        assert claims.claim(stream[12:], "webp") == claims.claim(stream[20:], "webp") == (53, 37)
+        assert imagecodecs.webp_decode(stream[12:]).shape == (37, 53, 3)
     assert claims.excessive(b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\1\1\x11\0" + bytes(9), "jpeg", 64, 64)
 
 

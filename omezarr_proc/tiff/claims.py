@@ -42,7 +42,7 @@ def claim(data: bytes | memoryview, compression: str) -> tuple[int, int] | None:
     if compression == "png" and len(data) >= 24:
         width, height = struct.unpack_from(">2I", data, 16)
         return width, height
-    if compression == "webp" and data[8:15] == b"WEBPVP8" and len(data) >= 30:
+    if compression == "webp":
         return _webp(data)
     if compression in ("jpegxr", "jpegxr_ndpi"):
         return max(map(_jpegxr, re.finditer(b"WMPHOTO\0.{12}", data, re.DOTALL)), key=math.prod, default=None)
@@ -55,13 +55,22 @@ def claim(data: bytes | memoryview, compression: str) -> tuple[int, int] | None:
     return None
 
 
-def _webp(data: bytes) -> tuple[int, int]:
-    if data[15:16] == b"X":
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    if data[15:16] == b"L":
-        bits = int.from_bytes(data[21:25], "little")
+def _webp(data: bytes) -> tuple[int, int] | None:
+    """From the first chunk that states it; libwebp also takes a chunk, or what is in one, without the container."""
+    at = 12 if data[:4] == b"RIFF" else 0
+    if data[at : at + 4] == b"VP8X":
+        return int.from_bytes(data[at + 12 : at + 15], "little") + 1, int.from_bytes(data[at + 15 : at + 18], "little") + 1
+    if data[at : at + 4] == b"ALPH":
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    if data[at : at + 4] in (b"VP8 ", b"VP8L"):
+        at += 8
+    if data[at : at + 1] == b"\x2f":
+        bits = int.from_bytes(data[at + 1 : at + 5], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    if data[at + 3 : at + 6] == b"\x9d\x01\x2a":
+        return int.from_bytes(data[at + 6 : at + 8], "little") & 0x3FFF, int.from_bytes(data[at + 8 : at + 10], "little") & 0x3FFF
+    return None
 
 
 def _jpegxr(header: re.Match[bytes]) -> tuple[int, int]:
