@@ -100,7 +100,7 @@ def test_a_marker_that_is_none_is_an_error(tmp_path):
     changed(tmp_path / "a.tif", at + 20, b"abcd")
     assert "segment 1 is corrupt" in refused(tmp_path / "a.tif")
     with open(tmp_path / "a.tif", "rb") as file, pytest.raises(DamagedError, match=r"no marker at byte 20"):
-        jpeg.decode(file.read()[at:], None, (None, 2))
+        jpeg.decode(file.read()[at:], None, (None, 2), 3)
 
 
 @pytest.mark.parametrize("padding", [b"", b"\0", b"x", b"\xff", b"\0" * 999, b"\xff\xff\0"])
@@ -145,14 +145,14 @@ def test_pixels_are_those_of_imagecodecs(sampling, shape):
     data = imagecodecs.jpeg8_encode(pixels, level=80, subsampling=sampling)
     for colours in [(None, 2), (2, 2)]:
         expected = imagecodecs.jpeg8_decode(data, colorspace=colours[0], outcolorspace=colours[1])
-        assert np.array_equal(jpeg.decode(data, None, colours), expected)
+        assert np.array_equal(jpeg.decode(data, None, colours, 3), expected)
         out = np.zeros(pixels.shape, np.uint8)
-        jpeg.decode(memoryview(data), None, colours, out)
+        jpeg.decode(memoryview(data), None, colours, 3, out)
         assert np.array_equal(out, expected)
     grey = imagecodecs.jpeg8_encode(pixels[..., 0].copy(), level=80)
-    assert np.array_equal(jpeg.decode(grey, None, (None, None))[..., 0], imagecodecs.jpeg8_decode(grey))
+    assert np.array_equal(jpeg.decode(grey, None, (None, None), 1)[..., 0], imagecodecs.jpeg8_decode(grey))
     as_rgb = imagecodecs.jpeg8_encode(pixels, level=80, colorspace="rgb", outcolorspace="rgb")
-    assert np.array_equal(jpeg.decode(as_rgb, None, (None, 2)), imagecodecs.jpeg8_decode(as_rgb, outcolorspace=2))
+    assert np.array_equal(jpeg.decode(as_rgb, None, (None, 2), 3), imagecodecs.jpeg8_decode(as_rgb, outcolorspace=2))
 
 
 def test_tables_that_are_stored_apart(tmp_path):
@@ -164,15 +164,22 @@ def test_tables_that_are_stored_apart(tmp_path):
     rest = b"\xff\xd8" + b"".join(part for code, part in parts if code not in (0xC4, 0xDB, 0xDA)) + data[scan:]
     for colours in [(None, 2), (2, 2)]:
         expected = imagecodecs.jpeg8_decode(rest, tables=tables, colorspace=colours[0], outcolorspace=colours[1])
-        assert np.array_equal(jpeg.decode(rest, tables, colours), expected)
+        assert np.array_equal(jpeg.decode(rest, tables, colours, 3), expected)
 
 
 def test_what_turbojpeg_does_not_decode_is_left_to_imagecodecs():
     four = imagecodecs.jpeg8_encode(np.dstack([tissue(), tissue()[..., :1]]), level=80)
     deep = imagecodecs.jpeg8_encode(tissue().astype(np.uint16) * 16, level=80, bitspersample=12)
     lossless = imagecodecs.jpeg8_encode(tissue(), lossless=True)
-    for data in (four, deep, lossless, b"", b"piece of an NDPI"):
-        assert jpeg.decode(data, None, (None, 2)) is None
+    for data, samples in ((four, 4), (deep, 3), (lossless, 3), (b"", 3), (b"piece of an NDPI", 3)):
+        assert jpeg.decode(data, None, (None, 2), samples) is None
+
+
+def test_grey_is_not_taken_for_colours():
+    grey = imagecodecs.jpeg8_encode(tissue()[..., 0].copy(), level=80)
+    assert imagecodecs.jpeg8_decode(grey, outcolorspace=2).shape == (96, 96, 3)
+    with pytest.raises(DamagedError, match="1 components for 3 samples"):
+        jpeg.decode(grey, None, (None, 2), 3)
 
 
 def test_sampling_factors_that_no_tiff_has():
@@ -180,9 +187,9 @@ def test_sampling_factors_that_no_tiff_has():
     at = data.index(b"\xff\xc0") + 11
     data[at] = 0x31
     with pytest.raises(DamagedError, match="3 x 1, 1 x 1, 1 x 1"):
-        jpeg.decode(bytes(data), None, (None, 2))
+        jpeg.decode(bytes(data), None, (None, 2), 3)
     data[at] = 0x42  # rare, yet allowed
-    assert jpeg.decode(bytes(data), None, (None, 2)) is None
+    assert jpeg.decode(bytes(data), None, (None, 2), 3) is None
 
 
 @needs_libtiff

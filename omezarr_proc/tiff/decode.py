@@ -208,7 +208,7 @@ def segment(
 def _jpeg(page: tifffile.TiffPage, shown: Pixels, data: bytes | bytearray, index: int, tables: bytes | None) -> NDArray[Any] | None:
     """The values of a JPEG of the segment's own size; None for another one, which tifffile fits in."""
     stream = data if page.jpegheader is None else b"".join((page.jpegheader, data, b"\xff\xd9"))
-    values = jpeg.decode(stream, tables, jpeg_colours(page))
+    values = jpeg.decode(stream, tables, jpeg_colours(page), shown.stored_samples)
     top = index % segments_of(page) * (page.rowsperstrip or page.imagelength)
     height, width = (
         (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, page.imagelength - top), page.imagewidth)

@@ -45,21 +45,23 @@ class Frame:
     head: tuple[tuple[int, int, int], ...]
 
 
-def decode(data: Bytes, tables: bytes | None, colours: Colours, out: NDArray[Any] | None = None) -> NDArray[Any] | None:
-    """The pixels [h, w, 1 or 3] of a stream, into `out` where it is given (same size); None for one that is left to imagecodecs.
+def decode(data: Bytes, tables: bytes | None, colours: Colours, samples: int, out: NDArray[Any] | None = None) -> NDArray[Any] | None:
+    """The pixels [h, w, samples] of a stream, into `out` where it is given (same size); None for one that is left to imagecodecs.
 
-    Raises DamagedError with what libjpeg says.
+    Raises DamagedError with what libjpeg says, and for another number of components: libjpeg would make colours of grey.
     """
     frame = _frame(data)
-    if frame is None or (len(frame.sampling), colours) not in _READ:
+    if frame is not None and len(frame.sampling) != samples:
+        raise DamagedError(f"{len(frame.sampling)} components for {samples} samples")
+    if frame is None or (samples, colours) not in _READ:
         return None
-    if out is not None and out.shape != (frame.height, frame.width, len(frame.sampling)):
+    if out is not None and out.shape != (frame.height, frame.width, samples):
         return None
     stream = _whole(data, frame, tables, colours == (2, 2))
     if stream is None:
         return None
     try:
-        pixels: NDArray[Any] = simplejpeg.decode_jpeg(stream, "RGB" if len(frame.sampling) == 3 else "GRAY", buffer=out)
+        pixels: NDArray[Any] = simplejpeg.decode_jpeg(stream, "RGB" if samples == 3 else "GRAY", buffer=out)
     except ValueError as error:
         if _UNKNOWN not in str(error):
             raise DamagedError(str(error)) from error
@@ -70,7 +72,7 @@ def decode(data: Bytes, tables: bytes | None, colours: Colours, out: NDArray[Any
     return pixels
 
 
-_READ: set[tuple[int, Colours]] = {(1, (None, None)), (1, (None, 1)), (3, (None, 2)), (3, (2, 2))}  # components, colours
+_READ: set[tuple[int, Colours]] = {(1, (None, None)), (1, (None, 1)), (3, (None, 2)), (3, (2, 2))}  # samples, colours
 
 
 def _frame(data: Bytes) -> Frame | None:

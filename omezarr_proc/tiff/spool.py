@@ -107,7 +107,7 @@ def _jpeg(source: Source, plane: Plane, index: int, data: memoryview, target: ND
     damaged = None
     try:
         damage.look(data, "jpeg")
-        if jpeg.decode(data, tables, colours, target) is not None:
+        if jpeg.decode(data, tables, colours, target.shape[2], target) is not None:
             return
     except DamagedError as error:
         damaged = error
