@@ -175,6 +175,16 @@ def test_what_turbojpeg_does_not_decode_is_left_to_imagecodecs():
         assert jpeg.decode(data, None, (None, 2), samples) is None
 
 
+def test_a_tile_of_another_shape_is_damaged(tmp_path):
+    """Of as many pixels, so that it would be taken for one of the right shape."""
+    tifffile.imwrite(tmp_path / "a.tif", tissue(), tile=(48, 96), photometric="rgb", compression="jpeg")
+    at, count = place(tmp_path / "a.tif", 1)
+    turned = imagecodecs.jpeg8_encode(tissue(96, 48), level=20)
+    assert len(turned) <= count
+    changed(tmp_path / "a.tif", at, turned.ljust(count, b"\0"))
+    assert "segment 1 is damaged (48 x 96 pixels for 96 x 48)" in refused(tmp_path / "a.tif")
+
+
 def test_grey_is_not_taken_for_colours():
     grey = imagecodecs.jpeg8_encode(tissue()[..., 0].copy(), level=80)
     assert imagecodecs.jpeg8_decode(grey, outcolorspace=2).shape == (96, 96, 3)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from omezarr_proc.image import Layout
 from omezarr_proc.tiff import jpeg, ycc
 from omezarr_proc.tiff.budget import VALUE_BYTES
+from omezarr_proc.tiff.damage import DamagedError
 from omezarr_proc.tiff.ifd import Tag
 
 for _name in ("tifffile", "imagecodecs"):  # they log what is reported here as an error
@@ -213,6 +214,8 @@ def _jpeg(page: tifffile.TiffPage, shown: Pixels, data: bytes | bytearray, index
     height, width = (
         (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, page.imagelength - top), page.imagewidth)
     )
+    if values is not None and (values.shape[1] > width or (page.is_tiled and values.shape[0] > height)):
+        raise DamagedError(f"{values.shape[1]} x {values.shape[0]} pixels for {width} x {height}")
     return values if values is not None and values.shape == (height, width, shown.stored_samples) else None
 
 
