@@ -6,6 +6,8 @@ PYTHON ?= $(or $(shell for python in python3.12 python3.13 python3.11 python3; d
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done),python3.12)
 # Versions to install; empty: the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
+# make soak looks at new examples each time; it prints this, to look at the same ones again.
+SEED := $(or $(SEED),$(shell date +%s))
 # More flags for the converter or for pytest: make run ARGS="--tile-size 512"
 ARGS ?=
 
@@ -29,7 +31,7 @@ help:
 	@echo "make test          the tests"
 	@echo "make check         lint, format, types and tests: the gate"
 	@echo "make lint          lint, format and types only"
-	@echo "make soak          all tests at length, also the slow ones"
+	@echo "make soak          all tests at length, also the slow ones, with new examples; SEED=... repeats"
 	@echo "make benchmark     time against the unavoidable work; ARGS=\"A --scale 0.25\" chooses"
 	@echo "make memprofile    memory over time against the plan; ARGS=\"--limit 512 INPUT OUTPUT\""
 	@echo "make viewer        build the page of the viewer again (needs Node)"
@@ -54,7 +56,8 @@ lint: $(VENV)/.dev
 check: lint test
 
 soak: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -m "" $(ARGS)
+	@echo "examples of hypothesis: make soak SEED=$(SEED)"
+	$(VENV)/bin/python -m pytest -m "" --hypothesis-profile fresh --hypothesis-seed $(SEED) $(ARGS)
 
 benchmark: $(VENV)/.test
 	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omezarr_proc.errors import OutputError
@@ -79,19 +79,20 @@ def test_lines_round_trip(added: list[Unit]) -> None:
 
 
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=3))
+@example(43, b"\n\0")  # the newline stays the newline that it was
 def test_damage_anywhere_ends_the_record_there(place: int, garbage: bytes) -> None:
     """Whatever three bytes become, and wherever the file ends, only true units are read."""
     added = [Unit(n, 0, (0, 1), (0, 1), ((-1.0, float(n)),)) for n in range(8)]
     lines = [unit_line(unit) for unit in added]
     body = b"".join(lines)
     place %= len(body)
-    before = next(n for n in range(9) if len(b"".join(lines[: n + 1])) > place)
     torn = read(HEADER + body[:place], "k")
-    assert torn is not None and torn.units == added[:before]
+    assert torn is not None and torn.units == added[: body.count(b"\n", 0, place)]
     damaged = body[:place] + garbage + body[place + len(garbage) :]
     history = read(HEADER + damaged, "k")
     assert history is not None
-    assert history.units == (added if damaged == body else added[:before])
+    whole = next((n for n, pair in enumerate(zip(body, damaged, strict=False)) if pair[0] != pair[1]), len(body))
+    assert history.units == (added if damaged == body else added[: body.count(b"\n", 0, whole)])
 
 
 def test_a_unit_of_an_older_version_is_without_checksums() -> None:
