@@ -201,10 +201,11 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
 
 
 def _forget_metadata(staging: Path) -> None:
-    """Remove the documents, which each attempt writes anew, whole or torn."""
-    for pattern in ("zarr.*", ".z*"):  # also temporary names: zarr.json.partial, and zarr.<hex>.partial of earlier versions
-        for path in (*staging.glob(pattern), *staging.glob(f"*/{pattern}")):
-            path.unlink()
+    """Remove the documents, which each attempt writes anew, whole or torn. Raises OSError (`Path.glob` passes over what it cannot list)."""
+    for folder in (staging, *(path for path in staging.iterdir() if is_folder(path))):
+        for path in folder.iterdir():
+            if path.name.startswith(("zarr.", ".z")):  # also temporary names: zarr.json.partial, and zarr.<hex>.partial of earlier versions
+                path.unlink()
 
 
 def _write_all(fd: int, data: bytes) -> None:

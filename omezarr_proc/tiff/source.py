@@ -5,10 +5,11 @@ plane and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writ
 "empty": its pixels have the no-data value, or 0. (GDAL: "Sparse files" in the GTiff driver's documentation.)
 """
 
+import contextlib
 import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,8 @@ class Source:
             return self._pages[key]
         file = self._file(plane)
         like = file.kinds.get(plane.layout)
-        page = (self._alike(plane, file, like) if like else None) or self._interpreted(plane, file)
+        with self._reading(plane):
+            page = (self._alike(plane, file, like) if like else None) or self._interpreted(plane, file)
         file.kinds.setdefault(plane.layout, page)
         self._pages[key] = page
         if len(self._pages) > CACHED_PAGES:
@@ -136,19 +138,21 @@ class Source:
 
     def read(self, plane: Plane, offset: int, count: int) -> bytes:
         """Exactly `count` bytes of the plane's file."""
-        data = os.pread(self._file(plane).directory.fd, count, offset)
-        while len(data) < count:
-            more = os.pread(self._file(plane).directory.fd, count - len(data), offset + len(data))
-            if not more:
-                raise self.error(plane, f"the file ends at byte {offset + len(data)}; copy it again")
-            data += more
-        return data
+        with self._reading(plane):
+            data = os.pread(self._file(plane).directory.fd, count, offset)
+            while len(data) < count:
+                more = os.pread(self._file(plane).directory.fd, count - len(data), offset + len(data))
+                if not more:
+                    raise self.error(plane, f"the file ends at byte {offset + len(data)}; copy it again")
+                data += more
+            return data
 
     def read_into(self, plane: Plane, offset: int, out: memoryview) -> None:
         """Fill `out` with the bytes at `offset`."""
         done = 0
         while done < len(out):
-            got = os.preadv(self._file(plane).directory.fd, [out[done:]], offset + done)
+            with self._reading(plane):
+                got = os.preadv(self._file(plane).directory.fd, [out[done:]], offset + done)
             if not got:
                 raise self.error(plane, f"the file ends at byte {offset + done}; copy it again")
             done += got
@@ -232,6 +236,14 @@ class Source:
         except (ValueError, ZeroDivisionError):
             pass
         return InputError(f"{image.files[plane.file]}: image {image.series}, plane {where}: {what}")
+
+    @contextlib.contextmanager
+    def _reading(self, plane: Plane) -> Iterator[None]:
+        """Say where the storage failed."""
+        try:
+            yield
+        except OSError as error:
+            raise self.error(plane, f"the file cannot be read ({error.strerror}); check its storage, then run again") from error
 
     def _file(self, plane: Plane) -> _File:
         number = plane.file

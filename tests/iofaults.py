@@ -1,0 +1,102 @@
+"""A process with the shim of faults preloaded and the program imported, which forks a run of the program for each fault."""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SHIM = Path(__file__).with_name("faultshim.c")
+SHORT, COUNT = 0, -1  # what `Fault.error` can be beside an errno
+SECONDS = 60  # after which a run hangs
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The `nth` call of one of `kinds` below a folder fails with `error`; with `sticky` all calls after it too."""
+
+    kinds: str
+    nth: int
+    error: int
+    sticky: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run: its status (None: it hung), what it printed, how many calls there were, and which one failed first."""
+
+    status: int | None
+    text: str
+    calls: int
+    hit: str
+
+
+class Runner:
+    """Runs the program with faults on paths below `folder`."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def run(self, folder: Path, arguments: Sequence[str | Path], fault: Fault) -> Outcome:
+        """Run the program to its end."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        order = [str(folder), [*map(str, arguments)], fault.kinds, fault.nth, fault.error, fault.sticky]
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return Outcome(*json.loads(self._process.stdout.readline()))
+
+
+@contextmanager
+def runner(folder: Path) -> Iterator[Runner]:
+    """A runner whose shim is compiled into `folder`."""
+    shim = folder / "faultshim.so"
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()
+    subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-o", shim, SHIM, "-ldl"], check=True)
+    environ = os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": str(SHIM.parents[1])}
+    command = [sys.executable, __file__, shim]
+    with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Runner(process)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _serve(shim: ctypes.CDLL) -> None:
+    import zarr.storage  # noqa: F401  a run imports them all; importing is not what is tested
+
+    import omezarr_proc.convert
+    import omezarr_proc.process
+    import omezarr_proc.tiff.images  # noqa: F401
+    from omezarr_proc.cli import main
+    from omezarr_proc.store.faults import retry
+
+    retry.__defaults__ = (4, 0.001)
+    shim.fault_hit.restype = ctypes.c_char_p
+    for order in sys.stdin:
+        folder, arguments, kinds, nth, error, sticky = json.loads(order)
+        reading, writing = os.pipe()
+        if (pid := os.fork()) == 0:
+            os.close(reading)
+            os.setpgid(0, 0)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(writing, 1)
+            os.dup2(writing, 2)
+            os.close(writing)
+            shim.fault_arm(os.fsencode(folder), kinds.encode(), nth, error, sticky)
+            sys.exit(main(arguments))
+        os.close(writing)
+        watch = subprocess.Popen(["sh", "-c", f"sleep {SECONDS}; kill -KILL -{pid}"], start_new_session=True)
+        with open(reading, errors="replace") as output:
+            text = output.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.killpg(watch.pid, 9)
+        watch.wait()
+        print(json.dumps([None if code == -9 else code, text, shim.fault_calls(), os.fsdecode(shim.fault_hit())]), flush=True)
+
+
+if __name__ == "__main__":
+    _serve(ctypes.CDLL(sys.argv[1]))

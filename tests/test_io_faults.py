@@ -1,0 +1,117 @@
+"""A fault at the n-th call of a run on its storage, for every n: the old dataset or the new one, one clear line, nothing left for ever."""
+
+import errno
+import os
+import random
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from iofaults import COUNT, SHORT, Fault, Outcome, Runner, runner
+from runs import digest
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the shim is for Linux"),
+    pytest.mark.skipif(not shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0]), reason="needs a C compiler"),
+]
+
+FLAGS = ("--tile-size", "64", "--min-dimension", "64", "--initial-downsample", "1", "--max-workers", "1", "--quiet")
+STARTS = ("fresh", "replace", "resume")
+NAME = "a.ome.zarr"
+# Error and whether it stays. EINTR that stays would keep Python trying for ever, as it should.
+FAULTS = [(error, sticky) for error in (errno.EIO, errno.ENOSPC, SHORT) for sticky in (False, True)] + [(errno.EINTR, False)]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the runs begin with (`starts`: an output folder, and how many calls an undisturbed run makes there) and should end with."""
+
+    folder: Path
+    source: Path
+    runner: Runner
+    starts: dict[str, tuple[Path, int]]
+    old: dict[str, str]
+    new: dict[str, str]
+
+    def disturbed(self, start: str, fault: Fault) -> None:
+        """One run with a fault, then one without."""
+        out = self.folder / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(self.starts[start][0], out)
+        outcome = convert(self.runner, self.folder, self.source, out, fault)
+        told = f"{start}, {fault}: {outcome}"
+        assert outcome.status in (0, 1), told
+        assert "Traceback" not in outcome.text and "unexpected" not in outcome.text, told
+        assert outcome.status == 0 or len(outcome.text.splitlines()) == 1, told
+        found = digest(out / NAME) if (out / NAME).exists() else None
+        assert found == self.new or (outcome.status == 1 and found == (self.old if start == "replace" else None)), told
+        again = convert(self.runner, self.folder, self.source, out, Fault("*", 0, COUNT))
+        assert again.status == 0, f"{told}; then {again}"
+        assert digest(out / NAME) == self.new, told
+        assert os.listdir(out) == [NAME], told
+
+
+def convert(runner: Runner, folder: Path, source: Path, out: Path, fault: Fault, *flags: str) -> Outcome:
+    out.mkdir(exist_ok=True)
+    return runner.run(folder, [source, "--output-dir", out, *FLAGS, *flags], fault)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder, kept = tmp_path_factory.mktemp("faults"), tmp_path_factory.mktemp("kept")
+    source = folder / "a.ome.tif"
+    pixels = np.random.default_rng(1).integers(0, 255, (200, 150), dtype=np.uint8)
+    tifffile.imwrite(source, pixels, tile=(64, 64), compression="deflate")
+    with runner(kept) as runs:
+        fresh, replace, resume, done = (kept / name for name in (*STARTS, "done"))
+        fresh.mkdir()
+        assert convert(runs, folder, source, replace, Fault("*", 0, COUNT), "--compression", "lz4").status == 0
+        # renames of zarr.json come before the end, and after most of the chunks
+        assert convert(runs, kept, source, resume, Fault("rename", 1, errno.ENOSPC, sticky=True)).status == 1
+        assert f".{NAME}.partial" in os.listdir(resume)
+        starts = {}
+        for name, start in zip(STARTS, (fresh, replace, resume), strict=True):
+            shutil.rmtree(done, ignore_errors=True)
+            shutil.copytree(start, done)
+            undisturbed = convert(runs, done, source, done, Fault("*", 0, COUNT))
+            assert undisturbed.status == 0
+            reads = 60  # of the source, which is elsewhere
+            starts[name] = start, undisturbed.calls + reads
+        yield Bench(folder, source, runs, starts, digest(replace / NAME), digest(done / NAME))
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_a_fault_at_any_call(bench: Bench, seed: int) -> None:
+    start, (error, sticky) = STARTS[seed % 3], FAULTS[seed % len(FAULTS)]
+    bench.disturbed(start, Fault("*", random.Random(seed).randint(1, bench.starts[start][1]), error, sticky))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("error", "sticky"), FAULTS)
+@pytest.mark.parametrize("start", STARTS)
+def test_a_fault_at_every_call(bench: Bench, start: str, error: int, sticky: bool) -> None:
+    for nth in range(1, bench.starts[start][1] + 1):
+        bench.disturbed(start, Fault("*", nth, error, sticky))
+
+
+def test_storage_that_fails_under_the_source_is_named(bench: Bench, tmp_path: Path) -> None:
+    reads = convert(bench.runner, bench.source, bench.source, tmp_path, Fault("read", 0, COUNT)).calls
+    shutil.rmtree(tmp_path / NAME)
+    outcome = convert(bench.runner, bench.source, bench.source, tmp_path, Fault("read", reads, errno.EIO))
+    assert outcome.status == 1
+    assert outcome.text.endswith("a.ome.tif: image 0, plane t=0 c=0 z=0: the file cannot be read (Input/output error);"
+                                 " check its storage, then run again\n")  # fmt: skip
+
+
+def test_a_staging_folder_that_cannot_be_listed_is_named(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(bench.starts["resume"][0], out)
+    outcome = convert(bench.runner, out / f".{NAME}.partial", bench.source, out, Fault("opendir", 1, errno.EIO))
+    assert outcome.status == 1
+    assert outcome.text.endswith(f".{NAME}.partial: cannot make the output: Input/output error\n")
