@@ -1,32 +1,41 @@
+# A tag moves: --build-arg BASE_IMAGE=python:3.12-slim@sha256:... builds from the same image for ever.
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+# PYTHONHASHSEED: bytecode that is the same in every build.
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONHASHSEED=0
 WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
-COPY constraints.txt pyproject.toml ./
+COPY requirements.txt requirements-build.txt ./
 # The dependencies alone first: this layer is built again only when they change.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
-    && pip --python /opt/venv/bin/python install -c constraints.txt -r requirements.txt
+RUN pip --python /opt/venv/bin/python install --no-compile --require-hashes -r requirements.txt \
+    && pip install --require-hashes -r requirements-build.txt
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
-COPY LICENSE README.md setup.py ./
+COPY LICENSE README.md pyproject.toml setup.py ./
 COPY omezarr_proc omezarr_proc
+ARG SOURCE_DATE_EPOCH=315532800
 # Without a compiler numpy would do the work of the kernels, more slowly: the import fails where they are not there.
-RUN pip --python /opt/venv/bin/python install --no-deps . && /opt/venv/bin/python -I -c 'import omezarr_proc.engine._kernels'
+RUN pip wheel --no-build-isolation --no-deps --wheel-dir dist . \
+    && pip --python /opt/venv/bin/python install --no-compile --no-deps dist/*.whl \
+    && /opt/venv/bin/python -I -B -c 'import omezarr_proc.engine._kernels'
 # The libraries' own tests go, and what only compilers and type checkers need. numpy.testing imports numpy/_core/tests/_natype.py.
 RUN find /opt/venv -path '*/tests/*' ! -path '*/numpy/_core/tests/_natype.py' -type f -delete \
     && find /opt/venv -depth -type d -empty -delete \
     && find /opt/venv -depth \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name '*.c' -o -name '*.a' \) -type f -delete
 # Bytecode ahead of time, never checked against the source: a cold start on a read-only file system compiles nothing.
-RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+# It names the hash of its source, not the time of a file that each build makes anew.
+RUN python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 FROM ${BASE_IMAGE}
 # Slim images come without the bytecode of the standard library.
-RUN python -m compileall -q -j 0 -x '/(test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|pydoc_data|site-packages|dist-packages)/' \
+RUN PYTHONHASHSEED=0 python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|pydoc_data|site-packages|dist-packages)/' \
         "$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")"
 COPY --from=build /opt/venv /opt/venv
 COPY --chmod=755 entrypoint.sh /entrypoint.sh
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 HOME=/tmp
 WORKDIR /tmp
 USER 1000:1000
+ARG VERSION REVISION SOURCE
+LABEL org.opencontainers.image.title=omezarr-proc org.opencontainers.image.licenses=Apache-2.0 \
+    org.opencontainers.image.version=$VERSION org.opencontainers.image.revision=$REVISION org.opencontainers.image.source=$SOURCE
 ENTRYPOINT ["/entrypoint.sh"]

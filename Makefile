@@ -6,25 +6,43 @@ PYTHON ?= $(or $(shell for python in python3.12 python3.13 python3.11 python3; d
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done),python3.12)
 # Versions to install; empty: the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
+# What the image is built from: python:3.12-slim@sha256:... is the same one for ever, a tag is not.
+BASE_IMAGE ?= python:3.12-slim
+# Where its sources are published, for its label.
+SOURCE ?=
 # make soak looks at new examples each time; it prints this, to look at the same ones again.
 SEED := $(or $(SEED),$(shell date +%s))
 # More flags for the converter or for pytest: make run ARGS="--tile-size 512"
 ARGS ?=
 
+# What is built carries the time of the commit, not of the build; without git the first time that a wheel can carry.
+COMMIT_TIME = $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+REPORT = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report
+# The wheels that a Debian image of Python 3.12 takes: pip must be told each glibc, up to Debian 13's.
+FOR_LINUX = --only-binary :all: --no-deps --target $(VENV)/none --python-version 3.12 --platform manylinux2014_$(1) \
+	$(foreach glibc,$(shell seq 17 41),--platform manylinux_2_$(glibc)_$(1))
+BUILD_REQUIRES = $(shell sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)
 PACKAGING = pyproject.toml setup.py omezarr_proc/engine/_kernels.c $(CONSTRAINTS)
 
-# pip's report to lines of a constraints file. Python 3.11 has no newest numpy any more, so the pins leave it alone.
+# pip's reports to lines of a requirements file: the pins, a hash for the wheel of each report where told so.
+# Python 3.11 has no newest numpy any more, so the pins of constraints.txt leave it alone.
 define PINS
 import json, sys
-pins = (p["metadata"] for p in json.load(open(sys.argv[1]))["install"])
-lines = [f"{p['name']}=={p['version']}; python_version >= '3.12'" for p in pins if p["name"] != "omezarr-proc"]
-print(*sorted(lines, key=str.lower), sep="\n")
+kind, *reports = sys.argv[1:]
+pins = {}
+for package in (package for report in reports for package in json.load(open(report))["install"]):
+    pin = "{name}=={version}".format_map(package["metadata"])
+    if not pin.startswith("omezarr-proc=="):
+        pins.setdefault(pin, set()).add(package["download_info"]["archive_info"]["hashes"]["sha256"])
+for pin in sorted(pins, key=str.lower):
+    hashes = (f"    --hash=sha256:{digest}" for digest in sorted(pins[pin]))
+    print(*([pin, *hashes] if kind == "hashes" else [f"{pin}; python_version >= '3.12'"]), sep=" \\\n")
 endef
 export PINS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check soak benchmark memprofile viewer test-browser constraints docker-build docker-run clean
+.PHONY: help run test lint check soak benchmark memprofile viewer test-browser constraints wheel sbom docker-build docker-run clean
 
 help:
 	@echo "make run           convert data/input into data/output with the settings of dev.env"
@@ -36,7 +54,9 @@ help:
 	@echo "make memprofile    memory over time against the plan; ARGS=\"--limit 512 INPUT OUTPUT\""
 	@echo "make viewer        build the page of the viewer again (needs Node)"
 	@echo "make test-browser  the tests of that page (needs chromium and chromium-driver)"
-	@echo "make constraints   renew constraints.txt (needs Python 3.12)"
+	@echo "make constraints   renew constraints.txt and requirements*.txt (needs Python 3.12)"
+	@echo "make wheel         dist/*.whl, the same bytes for one commit from any folder"
+	@echo "make sbom          sbom.cdx.json: what the image installs, as CycloneDX"
 	@echo "make docker-build  build the image;  make docker-run  run it on data/input"
 	@echo "make clean         remove what these made, but not data/output"
 
@@ -73,17 +93,34 @@ test-browser: $(VENV)/.browser
 
 constraints: $(VENV)/.python
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "constraints.txt is made with Python 3.12: make constraints VENV=.venv-3.12 PYTHON=python3.12")'
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report $(VENV)/report.json '.[test,dev,browser]'
-	$(VENV)/bin/python -c "$$PINS" $(VENV)/report.json > constraints.txt
+	$(REPORT) $(VENV)/all.json '.[test,dev,browser,sbom]'
+	$(VENV)/bin/python -c "$$PINS" pins $(VENV)/all.json > constraints.txt
+	$(REPORT) $(VENV)/run.json --constraint constraints.txt .
+	$(VENV)/bin/python -c "$$PINS" pins $(VENV)/run.json > $(VENV)/run.txt
+	$(foreach arch,x86_64 aarch64,$(REPORT) $(VENV)/$(arch).json $(call FOR_LINUX,$(arch)) --requirement $(VENV)/run.txt &&) true
+	$(VENV)/bin/python -c "$$PINS" hashes $(VENV)/x86_64.json $(VENV)/aarch64.json > requirements.txt
+	$(REPORT) $(VENV)/build.json $(BUILD_REQUIRES)
+	$(VENV)/bin/python -c "$$PINS" hashes $(VENV)/build.json > requirements-build.txt
+
+wheel: $(VENV)/.python
+	rm -rf build dist
+	SOURCE_DATE_EPOCH=$(COMMIT_TIME) $(VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+sbom: $(VENV)/.sbom
+	$(PYTHON) -m venv --clear --without-pip $(VENV)-sbom
+	$(VENV)/bin/python -m pip --python $(VENV)-sbom/bin/python install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	$(VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.cdx.json $(VENV)-sbom
 
 docker-build:
-	docker build --tag omezarr-proc .
+	docker build --tag omezarr-proc --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg SOURCE=$(SOURCE) \
+		--build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' omezarr_proc/__init__.py) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE_DATE_EPOCH=$(COMMIT_TIME) .
 
 docker-run: docker-build
 	HOST_USER=$$(id -u):$$(id -g) docker compose run --rm omezarr-proc $(ARGS)
 
 clean:
-	rm -rf .venv* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv* build dist sbom.cdx.json *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
@@ -108,4 +145,8 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.browser: $(VENV)/.installed
 	$(INSTALL) --editable '.[test,browser]'
+	@touch $@
+
+$(VENV)/.sbom: $(VENV)/.installed
+	$(INSTALL) --editable '.[sbom]'
 	@touch $@

@@ -63,8 +63,8 @@ def test_entrypoint_becomes_the_program_of_its_surroundings(tmp_path: Path, envi
 def test_image_installs_pinned_versions_as_an_ordinary_user_without_what_built_it() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     build, final = re.split(r"^FROM \$\{BASE_IMAGE\}$", dockerfile, flags=re.MULTILINE)
-    assert dockerfile.startswith("ARG BASE_IMAGE=python:3.12-slim\n")
-    assert "-c constraints.txt" in build
+    assert "\nARG BASE_IMAGE=python:3.12-slim\n" in dockerfile.partition("FROM")[0]
+    assert all(re.search(r"--require-hashes|--no-deps", line) for line in build.splitlines() if "pip" in line and " install " in line)
     assert not re.search(r"pip install|apt-get", final)
     assert re.search(r"^USER [1-9]", final, flags=re.MULTILINE)
     assert 'ENTRYPOINT ["/entrypoint.sh"]' in final
@@ -84,9 +84,35 @@ def test_constraints_are_pins_alone() -> None:
         assert re.fullmatch(r"[\w.-]+==[\w.]+; python_version >= '3\.12'", line)
 
 
+def locked(name: str) -> dict[str, Requirement]:
+    """The pins of a requirements file; each has a hash, or two where there is a wheel for each architecture."""
+    text = (ROOT / name).read_text()
+    assert re.fullmatch(r"(?:[\w.-]+==[\w.]+(?: \\\n    --hash=sha256:[0-9a-f]{64}){1,2}\n)+", text)
+    return {canonicalize_name(pin.name): pin for pin in map(Requirement, re.findall(r"^\S+==\S+", text, flags=re.MULTILINE))}
+
+
+def test_the_image_has_the_versions_of_the_tests_and_what_these_need() -> None:
+    image, pinned = locked("requirements.txt"), pins()
+    for name, pin in image.items():
+        assert pin.specifier == pinned[name].specifier
+    wanted = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    for name in image:
+        lines = map(Requirement, metadata.requires(name) or [])
+        wanted |= {
+            canonicalize_name(r.name) for r in lines if r.marker is None or r.marker.evaluate({"extra": "", "python_version": "3.12"})
+        }
+    assert image.keys() == wanted
+
+
+def test_what_builds_is_pinned() -> None:
+    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    (requirement,) = map(Requirement, requires)
+    assert locked("requirements-build.txt") == {"setuptools": requirement}
+
+
 def test_constraints_cover_the_dependencies_and_what_these_need() -> None:
     pinned = pins()
-    groups = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in ("test", "dev"))]
+    groups = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in ("test", "dev", "sbom"))]
     wanted = [Requirement(line) for group in groups for line in group]
     for requirement in wanted:
         (pin,) = pinned[canonicalize_name(requirement.name)].specifier
