@@ -101,7 +101,7 @@ def test_the_image_has_the_versions_of_the_tests_and_what_these_need() -> None:
         wanted |= {
             canonicalize_name(r.name) for r in lines if r.marker is None or r.marker.evaluate({"extra": "", "python_version": "3.12"})
         }
-    assert image.keys() == wanted
+    assert wanted <= image.keys()
 
 
 def test_what_builds_is_pinned() -> None:
