@@ -84,7 +84,10 @@ class _Planes:
         wanted = {"t": rdefs.get("defaultT"), "z": rdefs.get("defaultZ", sizes.get("z", 1) // 2)}
         self._index = {name: min(max(value if isinstance(value, int) else 0, 0), sizes.get(name, 1) - 1) for name, value in wanted.items()}
         self._axes, self._every = dataset.axes, slice(None, None, step)
-        self._array: Any = zarr.open_array(dataset.path / level.path, mode="r")
+        try:
+            self._array: Any = zarr.open_array(dataset.path / level.path, mode="r")
+        except OSError as error:
+            raise InputError(f"{dataset.path / level.path}: no preview can be made: {describe(error)}") from error
 
     def read(self, channel: int) -> NDArray[Any]:
         """One channel `[h, w]`."""

@@ -115,3 +115,16 @@ def test_a_staging_folder_that_cannot_be_listed_is_named(bench: Bench, tmp_path:
     outcome = convert(bench.runner, out / f".{NAME}.partial", bench.source, out, Fault("opendir", 1, errno.EIO))
     assert outcome.status == 1
     assert outcome.text.endswith(f".{NAME}.partial: cannot make the output: Input/output error\n")
+
+
+def test_storage_that_fails_under_the_preview_is_named(bench: Bench, tmp_path: Path) -> None:
+    done = convert(bench.runner, bench.folder, bench.source, tmp_path, Fault("*", 0, COUNT))
+    assert done.status == 0
+    level = tmp_path / NAME / "0" / "zarr.json"
+    nth = convert(bench.runner, level, bench.source, tmp_path, Fault("read", 0, COUNT), "--preview", "1").calls
+    (tmp_path / f"{NAME}.png").unlink()
+    for last in range(1, nth + 1):
+        outcome = convert(bench.runner, level, bench.source, tmp_path, Fault("read", last, errno.EIO, sticky=True), "--preview", "1")
+        assert outcome.status == 1
+        assert "unexpected" not in outcome.text and len(outcome.text.splitlines()) == 1
+        assert "Input/output error" in outcome.text
