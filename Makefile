@@ -42,7 +42,7 @@ endef
 export PINS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check soak benchmark memprofile viewer test-browser constraints wheel sbom docker-build docker-run clean
+.PHONY: help run test lint check soak golden benchmark memprofile viewer test-browser constraints wheel sbom docker-build docker-run clean
 
 help:
 	@echo "make run           convert data/input into data/output with the settings of dev.env"
@@ -50,6 +50,7 @@ help:
 	@echo "make check         lint, format, types and tests: the gate"
 	@echo "make lint          lint, format and types only"
 	@echo "make soak          all tests at length, also the slow ones, with new examples; SEED=... repeats"
+	@echo "make golden        write the digests of tests/golden anew, for a change that is meant to change bytes"
 	@echo "make benchmark     time against the unavoidable work; ARGS=\"A --scale 0.25\" chooses"
 	@echo "make memprofile    memory over time against the plan; ARGS=\"--limit 512 INPUT OUTPUT\""
 	@echo "make viewer        build the page of the viewer again (needs Node)"
@@ -78,6 +79,9 @@ check: lint test
 soak: $(VENV)/.test
 	@echo "examples of hypothesis: make soak SEED=$(SEED)"
 	$(VENV)/bin/python -m pytest -m "" --hypothesis-profile fresh --hypothesis-seed $(SEED) $(ARGS)
+
+golden: $(VENV)/.test
+	PYTHONPATH=tests $(VENV)/bin/python -m golden
 
 benchmark: $(VENV)/.test
 	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)
