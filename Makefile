@@ -42,13 +42,14 @@ endef
 export PINS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check soak golden benchmark memprofile viewer test-browser constraints wheel sbom docker-build docker-run clean
+.PHONY: help run test lint check coverage soak golden benchmark memprofile viewer test-browser constraints wheel sbom docker-build docker-run clean
 
 help:
 	@echo "make run           convert data/input into data/output with the settings of dev.env"
 	@echo "make test          the tests"
 	@echo "make check         lint, format, types and tests: the gate"
 	@echo "make lint          lint, format and types only"
+	@echo "make coverage      the tests, and which lines of the package they reach, in all processes"
 	@echo "make soak          all tests at length, also the slow ones, with new examples; SEED=... repeats"
 	@echo "make golden        write the digests of tests/golden anew, for a change that is meant to change bytes"
 	@echo "make benchmark     time against the unavoidable work; ARGS=\"A --scale 0.25\" chooses"
@@ -79,6 +80,13 @@ check: lint test
 soak: $(VENV)/.test
 	@echo "examples of hypothesis: make soak SEED=$(SEED)"
 	$(VENV)/bin/python -m pytest -m "" --hypothesis-profile fresh --hypothesis-seed $(SEED) $(ARGS)
+
+# What a killed process has written of its data is left out.
+coverage: $(VENV)/.test
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest $(ARGS)
+	$(VENV)/bin/coverage combine --quiet 2>/dev/null
+	$(VENV)/bin/coverage report
 
 golden: $(VENV)/.test
 	PYTHONPATH=tests $(VENV)/bin/python -m golden
@@ -124,7 +132,7 @@ docker-run: docker-build
 	HOST_USER=$$(id -u):$$(id -g) docker compose run --rm omezarr-proc $(ARGS)
 
 clean:
-	rm -rf .venv* build dist sbom.cdx.json *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv* build dist sbom.cdx.json *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
