@@ -17,7 +17,7 @@ ARG SOURCE_DATE_EPOCH=315532800
 # Without a compiler numpy would do the work of the kernels, more slowly: the import fails where they are not there.
 RUN pip wheel --no-build-isolation --no-deps --wheel-dir dist . \
     && pip --python /opt/venv/bin/python install --no-compile --no-deps dist/*.whl \
-    && /opt/venv/bin/python -I -B -c 'import omezarr_proc.engine._kernels'
+    && /opt/venv/bin/python -I -B -c 'import omezarr_proc.pixels._kernels'
 # The libraries' own tests go, and what only compilers and type checkers need. numpy.testing imports numpy/_core/tests/_natype.py.
 RUN find /opt/venv -path '*/tests/*' ! -path '*/numpy/_core/tests/_natype.py' -type f -delete \
     && find /opt/venv -depth -type d -empty -delete \

@@ -23,7 +23,7 @@ REPORT = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -
 FOR_LINUX = --only-binary :all: --no-deps --target $(VENV)/none --python-version 3.12 --platform manylinux2014_$(1) \
 	$(foreach glibc,$(shell seq 17 41),--platform manylinux_2_$(glibc)_$(1))
 BUILD_REQUIRES = $(shell sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)
-PACKAGING = pyproject.toml setup.py omezarr_proc/engine/_kernels.c $(CONSTRAINTS)
+PACKAGING = pyproject.toml setup.py omezarr_proc/pixels/_kernels.c $(CONSTRAINTS)
 
 # pip's reports to lines of a requirements file: the pins, a hash for the wheel of each report where told so.
 # Python 3.11 has no newest numpy any more, so the pins of constraints.txt leave it alone.
@@ -95,7 +95,7 @@ benchmark: $(VENV)/.test
 	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)
 
 memprofile: $(VENV)/.plot
-	$(VENV)/bin/python -m omezarr_proc.memprofile $(or $(ARGS),--limit 512 data/input/brightfield.ome.tiff data/output)
+	$(VENV)/bin/python -m omezarr_proc.app.memprofile $(or $(ARGS),--limit 512 data/input/brightfield.ome.tiff data/output)
 
 viewer:
 	cd viewer && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build

@@ -9,8 +9,8 @@ from setuptools import Extension, setup
 FLAGS = ["-O3", "-std=c11", "-g0", f"-ffile-prefix-map={os.getcwd()}=."]
 
 KERNELS = Extension(
-    "omezarr_proc.engine._kernels",
-    ["omezarr_proc/engine/_kernels.c"],
+    "omezarr_proc.pixels._kernels",
+    ["omezarr_proc/pixels/_kernels.c"],
     extra_compile_args=[] if sys.platform == "win32" else FLAGS,
     py_limited_api=True,
     optional=True,

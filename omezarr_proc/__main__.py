@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from omezarr_proc import standard
+from omezarr_proc.app import standard
 from omezarr_proc.cli import main
 
 

@@ -18,14 +18,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from omezarr_proc import __version__
-from omezarr_proc.errors import OutputError, ProcError, SettingsError
-from omezarr_proc.rules import FLAG
-from omezarr_proc.secret import Mask, forget_environment, leave_no_core
-from omezarr_proc.settings import Settings, table
-from omezarr_proc.standard import say
+from omezarr_proc.app.standard import say
+from omezarr_proc.config.rules import FLAG
+from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
+from omezarr_proc.config.settings import Settings, table
+from omezarr_proc.model.errors import OutputError, ProcError, SettingsError
 
 if TYPE_CHECKING:
-    from omezarr_proc.inputs import Input
+    from omezarr_proc.app.inputs import Input
 
 PROGRAM = "omezarr-proc"
 OK, SOME_FAILED, WRONG_SETTINGS, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -36,11 +36,11 @@ PLATFORM = "given by the platform"
 
 # Verb: the module whose `main` does it, imported only then, and its line in --help.
 VERBS = {
-    "view": ("omezarr_proc.view", "look at datasets in a web browser"),
-    "validate": ("omezarr_proc.validate", "check datasets: metadata, chunks, with --deep also pixels"),
-    "info": ("omezarr_proc.info", "tell what TIFFs and datasets hold"),
-    "clean": ("omezarr_proc.clean", "remove what unfinished conversions have left"),
-    "memprofile": ("omezarr_proc.memprofile", "measure the memory of a conversion over time"),
+    "view": ("omezarr_proc.app.view", "look at datasets in a web browser"),
+    "validate": ("omezarr_proc.app.validate", "check datasets: metadata, chunks, with --deep also pixels"),
+    "info": ("omezarr_proc.app.info", "tell what TIFFs and datasets hold"),
+    "clean": ("omezarr_proc.app.clean", "remove what unfinished conversions have left"),
+    "memprofile": ("omezarr_proc.app.memprofile", "measure the memory of a conversion over time"),
 }
 
 
@@ -90,7 +90,7 @@ def convert(argv: Sequence[str]) -> int:
 
 def work(settings: Settings, arguments: argparse.Namespace) -> int:
     """Convert or plan the inputs; returns the exit status."""
-    from omezarr_proc import inputs, log, progress
+    from omezarr_proc.app import inputs, log, progress
 
     report = progress.make_report(quiet=arguments.quiet, lines=settings.log_format == "json")
     log.configure(settings, report.write, quiet=arguments.quiet)
@@ -98,7 +98,7 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
 
     if arguments.dry_run:
         return printing(lambda: print_plan(settings, found))
-    from omezarr_proc import process
+    from omezarr_proc.app import batch as process
 
     try:
         results = process.run(settings, found, report)
@@ -111,8 +111,8 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def print_plan(settings: Settings, found: "Sequence[Input]") -> int:
     """Print what would be done, and return the exit status."""
-    from omezarr_proc.dryrun import dry_run
-    from omezarr_proc.log import one_line
+    from omezarr_proc.app.log import one_line
+    from omezarr_proc.app.plan import dry_run
 
     mask = Mask(settings.secrets())
     if hasattr(sys.stdout, "reconfigure"):

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from omezarr_proc.errors import ProcError, SettingsError
-from omezarr_proc.secret import Mask, leave_no_core
-from omezarr_proc.settings import Settings, table
+from omezarr_proc.config.secret import Mask, leave_no_core
+from omezarr_proc.config.settings import Settings, table
+from omezarr_proc.model.errors import ProcError, SettingsError
 
 PAYLOAD = {
     "inputDir": "INPUT_DIR",
@@ -45,7 +45,7 @@ def convert(settings: Settings, ignored: int, deadline: float | None) -> dict[st
     """Convert and return what there is to say of it. Raises ConversionError when an input failed."""
     from loguru import logger
 
-    from omezarr_proc import inputs, log, progress
+    from omezarr_proc.app import inputs, log, progress
 
     report = progress.make_report(lines=True)
     log.configure(settings, report.write)
@@ -54,7 +54,7 @@ def convert(settings: Settings, ignored: int, deadline: float | None) -> dict[st
             logger.debug(f"{ignored} keys of the event are no settings and are ignored")
         found = inputs.collect(settings, create_output=True)
 
-        from omezarr_proc import process
+        from omezarr_proc.app import batch as process
 
         results = process.run(settings, found, report, deadline=deadline)
     finally:

@@ -25,10 +25,10 @@ import fuzz_seeds
 from fuzz_mutation import Mutator
 
 import omezarr_proc
-from omezarr_proc.errors import InputError, LimitError
-from omezarr_proc.image import Rect
-from omezarr_proc.tiff import images as tiff
-from omezarr_proc.tiff.reader import Reader
+from omezarr_proc.model.errors import InputError, LimitError
+from omezarr_proc.model.image import Rect
+from omezarr_proc.tiff.describe import images as tiff
+from omezarr_proc.tiff.read.reader import Reader
 
 LIMIT = 2.0  # seconds of CPU for one input
 MEMORY = 512 << 20  # bytes that one input may take, beside what the process has at its start

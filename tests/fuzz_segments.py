@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 from segment_mutation import Mutator
 from segment_seeds import LIBTIFF, Seed, seeds
 
-from omezarr_proc.errors import InputError
-from omezarr_proc.image import Rect
-from omezarr_proc.tiff import images as tiff
-from omezarr_proc.tiff.reader import Reader
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import Rect
+from omezarr_proc.tiff.describe import images as tiff
+from omezarr_proc.tiff.read.reader import Reader
 
 LEAST = 20  # inputs of each codec, however slow the machine
 CHECKED = {"deflate", "lzma", "png", "lerc"}  # with a checksum over all that makes pixels

@@ -68,9 +68,9 @@ def runner(folder: Path) -> Iterator[Runner]:
 def _serve(shim: ctypes.CDLL) -> None:
     import zarr.storage  # noqa: F401  a run imports them all; importing is not what is tested
 
-    import omezarr_proc.convert
-    import omezarr_proc.process
-    import omezarr_proc.tiff.images  # noqa: F401
+    import omezarr_proc.app.batch
+    import omezarr_proc.build.image
+    import omezarr_proc.tiff.describe.images  # noqa: F401
     from omezarr_proc.cli import main
     from omezarr_proc.store.faults import retry
 

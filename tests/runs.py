@@ -28,7 +28,7 @@ FLAGS = ("--tile-size", "128", "--quiet")
 EAGER = """
 import sys, time
 from omezarr_proc.cli import main
-from omezarr_proc.store.record import Record
+from omezarr_proc.publish.record import Record
 add = Record.add
 def paced(record, units):
     time.sleep(0.01)
@@ -42,7 +42,7 @@ EAGER_COMMAND = (sys.executable, "-c", EAGER)
 DYING = """
 import itertools, os, signal, sys
 from omezarr_proc.cli import main
-from omezarr_proc.store.record import Record
+from omezarr_proc.publish.record import Record
 add, times = Record.add, itertools.count(1)
 def last(record, units):
     add(record, units)

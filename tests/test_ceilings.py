@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from runs import sandbox, sandboxed, slide
 
 from omezarr_proc import cli
-from omezarr_proc.errors import InputError, LimitError, OutOfTimeError
-from omezarr_proc.plan.limits import MB, Limits
-from omezarr_proc.plan.sizing import metadata_bytes
-from omezarr_proc.tiff import budget, planes
-from omezarr_proc.tiff.budget import Budget
-from omezarr_proc.tiff.images import open_images
-from omezarr_proc.tiff.omexml import OmeImage, TiffData
+from omezarr_proc.host.limits import MB, Limits
+from omezarr_proc.model.errors import InputError, LimitError, OutOfTimeError
+from omezarr_proc.plan.memory import metadata_bytes
+from omezarr_proc.tiff.describe import planes
+from omezarr_proc.tiff.describe.images import open_images
+from omezarr_proc.tiff.describe.omexml import OmeImage, TiffData
+from omezarr_proc.tiff.file import budget
+from omezarr_proc.tiff.file.budget import Budget
 
 REFERENCE = '<TiffData IFD="0"/>'
 

@@ -13,9 +13,9 @@ from test_members import SPACE, page, xml
 from tiffs import save
 
 from omezarr_proc import cli
-from omezarr_proc import convert as conversion
-from omezarr_proc.tiff.changes import changed, state
-from omezarr_proc.tiff.images import open_images
+from omezarr_proc.build import image as conversion
+from omezarr_proc.tiff.describe.images import open_images
+from omezarr_proc.tiff.file.changes import changed, state
 
 
 def write(path: Path, seed: int) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omezarr_proc.plan.pyramid import Frames, make_levels
+from omezarr_proc.model.pyramid import Frames, make_levels
+from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.checksums import changed, checksum, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore, write_chunk
 from omezarr_proc.store.codec import codec_for
-from omezarr_proc.store.history import Unit
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from test_publish import NEW, OLD, stage, tree, write
 
 from omezarr_proc import cli
-from omezarr_proc.store.hidden import MAGIC, aside_path, emptied_path, record_path, staging_path
-from omezarr_proc.store.lock import Lock
+from omezarr_proc.publish.hidden import MAGIC, aside_path, emptied_path, record_path, staging_path
+from omezarr_proc.publish.lock import Lock
 
 
 @pytest.fixture

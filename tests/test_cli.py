@@ -12,11 +12,12 @@ from types import SimpleNamespace
 import pytest
 
 import omezarr_proc
-from omezarr_proc import cli, log
-from omezarr_proc.errors import LimitError, SettingsError
-from omezarr_proc.progress import Summary
-from omezarr_proc.rules import FLAG
-from omezarr_proc.settings import table
+from omezarr_proc import cli
+from omezarr_proc.app import log
+from omezarr_proc.app.progress import Summary
+from omezarr_proc.config.rules import FLAG
+from omezarr_proc.config.settings import table
+from omezarr_proc.model.errors import LimitError, SettingsError
 
 ROOT = Path(__file__).parents[1]
 SANDBOX = ROOT.parent / "shared/tools/runtime/in_cgroup.sh"
@@ -52,8 +53,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     for entry in table():
         monkeypatch.delenv(entry.variable, raising=False)
     fake = Engine()
-    monkeypatch.setitem(sys.modules, "omezarr_proc.process", fake)
-    monkeypatch.setitem(sys.modules, "omezarr_proc.dryrun", fake)
+    monkeypatch.setitem(sys.modules, "omezarr_proc.app.batch", fake)
+    monkeypatch.setitem(sys.modules, "omezarr_proc.app.plan", fake)
     monkeypatch.setattr(omezarr_proc, "process", fake, raising=False)
     yield fake
     log.close()
@@ -270,13 +271,13 @@ def test_sigterm_unwinds_and_is_143_and_a_second_one_cannot_break_the_way_out(fo
 
 
 SLEEPER = """
-import sys, time, types, omezarr_proc
-fake = types.ModuleType("omezarr_proc.process")
+import sys, time, types, omezarr_proc.app
+fake = types.ModuleType("omezarr_proc.app.batch")
 def run(settings, inputs, report):
     print("running", flush=True)
     time.sleep(30)
 fake.run = run
-sys.modules["omezarr_proc.process"] = omezarr_proc.process = fake
+sys.modules["omezarr_proc.app.batch"] = omezarr_proc.app.batch = fake
 from omezarr_proc.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -316,7 +317,7 @@ def test_sigterm_ends_it_as_process_1_too(folders, tmp_path: Path):
 def test_light_commands_import_nothing_heavy_and_are_quick(command: list[str]):
     run = subprocess.run([sys.executable, "-X", "importtime", *command], capture_output=True, text=True, cwd=ROOT, check=True)
     imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
-    assert "omezarr_proc.settings" in imported
+    assert "omezarr_proc.config.settings" in imported
     assert not imported & {
         "numpy",
         "tifffile",
@@ -356,7 +357,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folders):
     for number in range(3000):
         (folders[0] / f"image-with-a-long-name-{number}.tif").write_bytes(b"II*\0")
     code = SLEEPER.replace("fake.run = run", "fake.dry_run = lambda settings, found: [(str(entry.relative) * 9, False) for entry in found]")
-    code = code.replace("omezarr_proc.process", "omezarr_proc.dryrun")
+    code = code.replace("omezarr_proc.app.batch", "omezarr_proc.app.plan")
     command = [sys.executable, "-c", code, *arguments(folders, "--dry-run")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
         assert program.stdout is not None and program.stderr is not None

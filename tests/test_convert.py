@@ -11,12 +11,13 @@ import tifffile
 import zarr
 from ome_zarr_models.v05.image import Image as ImageModel
 
-from omezarr_proc import cli, process
-from omezarr_proc import convert as conversion
-from omezarr_proc.engine import nursery
-from omezarr_proc.plan.limits import Limits
-from omezarr_proc.plan.sizing import Geometry, Plan, make_plan
-from omezarr_proc.store.record import Record
+from omezarr_proc import cli
+from omezarr_proc.app import batch as process
+from omezarr_proc.build import image as conversion
+from omezarr_proc.engine.local import nursery
+from omezarr_proc.host.limits import Limits
+from omezarr_proc.plan.memory import Geometry, Plan, make_plan
+from omezarr_proc.publish.record import Record
 
 
 def convert(source: Path, target: Path, *flags: str) -> int:
@@ -108,7 +109,7 @@ def test_the_same_bytes_whatever_the_plan(tmp_path: Path, name: str, monkeypatch
     tifffile.imwrite(tmp_path / "a.ome.tif", random_pixels(shape, dtype), ome=True, metadata={"axes": axes}, **options)
     flags = ("--tile-size", "64", "--min-dimension", "32")
     assert convert(tmp_path / "a.ome.tif", tmp_path / "1", *flags) == 0
-    from omezarr_proc.plan import sizing
+    from omezarr_proc.plan import memory as sizing
 
     monkeypatch.setattr(sizing, "SLOT_TARGETS", (0,))  # the lowest bands, the most passes
     assert convert(tmp_path / "a.ome.tif", tmp_path / "2", *flags, "--max-workers", "1") == 0
@@ -237,7 +238,7 @@ def test_huge_strips_are_streamed_or_spooled_to_the_same_bytes(
     flags = ("--output-dir", str(tmp_path / "segment"), "--quiet", "--tile-size", "64", "--min-dimension", "64")
     files = [str(tmp_path / "a.ome.tif"), str(tmp_path / "b.ome.tif")]
     assert cli.main([*files, *flags]) == 0
-    from omezarr_proc.plan import sizing
+    from omezarr_proc.plan import memory as sizing
 
     monkeypatch.setattr(sizing, "_access", lambda geometry, *, spool: (access,) * len(geometry.image.layouts))
     monkeypatch.setattr(sizing, "SLOT_TARGETS", (1 << 19,))

@@ -20,13 +20,15 @@ import tifffile
 from datasets import IMAGES, pixels
 from runs import digest
 
-from omezarr_proc import cli, convert, progress
-from omezarr_proc.engine import build
-from omezarr_proc.engine.tasks import Check, Task
-from omezarr_proc.engine.workers import Pool, Worker
-from omezarr_proc.errors import OutputError
-from omezarr_proc.store.hidden import MAGIC
-from omezarr_proc.store.history import line, read
+from omezarr_proc import cli
+from omezarr_proc.app import progress
+from omezarr_proc.build import image as convert
+from omezarr_proc.build import passes as build
+from omezarr_proc.engine.local.pool import Pool, Worker
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.publish.hidden import MAGIC
+from omezarr_proc.publish.history import line, read
+from omezarr_proc.work.tasks import Check, Task
 
 NAME = "rgb"
 FAST, ALL = 60, 500

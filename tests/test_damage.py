@@ -14,13 +14,13 @@ from runs import digest
 from test_reader import opened, whole
 
 from omezarr_proc.cli import main
-from omezarr_proc.engine import noted
-from omezarr_proc.errors import InputError
-from omezarr_proc.image import Rect
-from omezarr_proc.tiff import images as tiff
-from omezarr_proc.tiff import jpeg
-from omezarr_proc.tiff.damage import DamagedError, look
-from omezarr_proc.tiff.reader import Reader
+from omezarr_proc.engine.local import noted
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import Rect
+from omezarr_proc.tiff.describe import images as tiff
+from omezarr_proc.tiff.read import jpeg
+from omezarr_proc.tiff.read.damage import DamagedError, look
+from omezarr_proc.tiff.read.reader import Reader
 
 needs_libtiff = pytest.mark.skipif(shutil.which("tiffcp") is None, reason="needs tiffcp")
 

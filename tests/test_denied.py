@@ -17,9 +17,9 @@ import tifffile
 from runs import ROOT, digest, needs_root
 
 from omezarr_proc import cli
-from omezarr_proc.engine.nursery import Nursery, NurseryError
-from omezarr_proc.engine.workers import Pool
-from omezarr_proc.plan.limits import read_machine
+from omezarr_proc.engine.local.nursery import Nursery, NurseryError
+from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.host.limits import read_machine
 from omezarr_proc.store import sync
 
 WITHOUT_PROC = 'mount --make-rprivate / && umount -l /proc && test ! -e /proc/self || exit 99; exec "$@"'

@@ -17,8 +17,8 @@ from runs import ROOT
 from zarr.codecs import BloscCodec, BytesCodec
 from zarr.storage import LocalStore
 
-from omezarr_proc.errors import OutputError
-from omezarr_proc.plan.pyramid import Frames, make_levels
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.pyramid import Frames, make_levels
 from omezarr_proc.store import arrays
 from omezarr_proc.store.chunks import ChunkStore, write_chunk
 from omezarr_proc.store.codec import SHUFFLES, Codec

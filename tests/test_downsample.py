@@ -9,11 +9,11 @@ import tensorstore as ts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc.engine.downsample import PartialBoxes, box_mean, box_nearest, numpy_box_mean
-from omezarr_proc.image import Rect
+from omezarr_proc.model.image import Rect
+from omezarr_proc.pixels.average import PartialBoxes, box_mean, box_nearest, numpy_box_mean
 
 try:
-    from omezarr_proc.engine import _kernels
+    from omezarr_proc.pixels import _kernels
 except ImportError:
     _kernels = None
 

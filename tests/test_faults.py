@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc.store import publish
+from omezarr_proc.publish import by_rename as publish
 from omezarr_proc.store.faults import PASSING, describe, retry
 
 

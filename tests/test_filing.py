@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from omezarr_proc.engine import filing as module
-from omezarr_proc.engine.filing import MAX_THREADS, QUEUE_BYTES, Filing, Ticket
+from omezarr_proc.work import filing as module
+from omezarr_proc.work.filing import MAX_THREADS, QUEUE_BYTES, Filing, Ticket
 
 
 class Tickets:

@@ -13,10 +13,10 @@ from loguru import logger
 
 import omezarr_proc
 from omezarr_proc import handler as module
-from omezarr_proc.errors import SettingsError
+from omezarr_proc.app.progress import Summary
+from omezarr_proc.config.settings import table
 from omezarr_proc.handler import ConversionError, handler, overrides_of
-from omezarr_proc.progress import Summary
-from omezarr_proc.settings import table
+from omezarr_proc.model.errors import SettingsError
 
 TOKEN = "s3cr3t-token"
 
@@ -38,7 +38,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         return [SimpleNamespace(source=str(entry.path), error=fake.errors.get(entry.path.name)) for entry in inputs]
 
     fake.run = run
-    monkeypatch.setitem(sys.modules, "omezarr_proc.process", fake)
+    monkeypatch.setitem(sys.modules, "omezarr_proc.app.batch", fake)
     monkeypatch.setattr(omezarr_proc, "process", fake, raising=False)
     yield fake
 

@@ -7,8 +7,8 @@ import time
 import pytest
 from tiffs import build, grey
 
-from omezarr_proc.errors import InputError
-from omezarr_proc.tiff import ifd
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.tiff.file import ifd
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 import tifffile
 from tiffs import coordinates
 
-from omezarr_proc.image import AxisSize
+from omezarr_proc.model.image import AxisSize
 from omezarr_proc.ngff.colors import channel_colors
-from omezarr_proc.tiff import imagej, shaped
-from omezarr_proc.tiff import images as tiff
+from omezarr_proc.tiff.describe import imagej, shaped
+from omezarr_proc.tiff.describe import images as tiff
 
 
 def test_a_hyperstack():

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc import log
-from omezarr_proc.errors import InputError, SettingsError
-from omezarr_proc.inputs import Input, check_file, check_names, check_output, collect, dataset_path, find, named, natural_key, shown
-from omezarr_proc.settings import Settings
+from omezarr_proc.app import log
+from omezarr_proc.app.inputs import Input, check_file, check_names, check_output, collect, dataset_path, find, named, natural_key, shown
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.errors import InputError, SettingsError
 
 
 def touch(folder: Path, *names: str) -> None:

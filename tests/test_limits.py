@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc.plan.bounds import Bound, CpuBound
-from omezarr_proc.plan.limits import ASSUMED_MEMORY, MB, Limits, Machine, combine, read_limits, read_machine
+from omezarr_proc.host.bounds import Bound, CpuBound
+from omezarr_proc.host.limits import ASSUMED_MEMORY, MB, Limits, Machine, combine, read_limits, read_machine
 
 MACHINE = Machine(total_bytes=64000 * MB, available_bytes=50000 * MB, own_bytes=30 * MB, cpus=16)
 V1_UNLIMITED = "9223372036854771712"
@@ -306,7 +306,7 @@ def test_every_view_of_a_container_shows_the_right_limit(view: str, ecs: bool, t
     if view == "none" and not ecs:
         pytest.skip("nothing in such a container tells its limit")
     code = (
-        "import dataclasses, json\nfrom omezarr_proc.plan.limits import read_limits\nprint(json.dumps(dataclasses.asdict(read_limits())))"
+        "import dataclasses, json\nfrom omezarr_proc.host.limits import read_limits\nprint(json.dumps(dataclasses.asdict(read_limits())))"
     )
     options = ["512", "cpus=1", f"view={view}", "shm=none", f"json={tmp_path / 'report.json'}"] + (["ecs=0.5:512"] if ecs else [])
     run = subprocess.run(

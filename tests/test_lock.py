@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc.errors import OutputError
-from omezarr_proc.store import lock as module
-from omezarr_proc.store.hidden import lock_path, owner_path
-from omezarr_proc.store.lock import Lock, LockedError
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.publish import lock as module
+from omezarr_proc.publish.hidden import lock_path, owner_path
+from omezarr_proc.publish.lock import Lock, LockedError
 
 NO_FLOCK = """
 import errno, fcntl
@@ -30,7 +30,7 @@ fcntl.flock = flock
 HOLD = """
 import sys, time
 from pathlib import Path
-from omezarr_proc.store.lock import Lock
+from omezarr_proc.publish.lock import Lock
 with Lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -40,7 +40,7 @@ with Lock(Path(sys.argv[1])):
 COUNT = """
 import sys, time
 from pathlib import Path
-from omezarr_proc.store.lock import Lock
+from omezarr_proc.publish.lock import Lock
 number = Path(sys.argv[1]).with_name("number")
 for _ in range(10):
     with Lock(Path(sys.argv[1]), patience=50):

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from omezarr_proc import log
-from omezarr_proc.settings import Settings
+from omezarr_proc.app import log
+from omezarr_proc.config.settings import Settings
 
 TOKEN = "s3cr3t-token/with\"quote'and\\slash"
 

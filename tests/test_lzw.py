@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omezarr_proc.tiff import claims, lzw
+from omezarr_proc.tiff.read import claims, lzw
 
 
 @given(st.integers(0, 40000), st.integers(1, 256), st.integers(0, 9))
@@ -91,7 +91,7 @@ def test_a_table_that_is_never_cleared(find):
 PROGRAM = """
 import random, sys
 import imagecodecs
-from omezarr_proc.tiff import lzw
+from omezarr_proc.tiff.read import lzw
 r = random.Random(int(sys.argv[1]))
 goods = [imagecodecs.lzw_encode(bytes(r.randrange(n) for _ in range(m))) for n in (3, 40, 256) for m in (100, 3000, 20000)]
 passed = 0

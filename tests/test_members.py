@@ -3,8 +3,8 @@
 import pytest
 from tiffs import build, grey, save
 
-from omezarr_proc.errors import InputError
-from omezarr_proc.tiff import images as tiff
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.tiff.describe import images as tiff
 
 SPACE = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from omezarr_proc import memprofile
-from omezarr_proc.profiling.sampling import Sampler
+from omezarr_proc.app import memprofile
+from omezarr_proc.app.profiling.sampling import Sampler
 
 MB = 1 << 20
 # How far the projected peak may be above the measured one; the processes themselves differ between versions of Python and the libraries.

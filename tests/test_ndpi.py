@@ -11,8 +11,8 @@ from test_reader import opened, whole
 from test_tiff import refusal
 from tiffs import FORMATS, coordinates
 
-from omezarr_proc.tiff import images as tiff
-from omezarr_proc.tiff.reader import Reader
+from omezarr_proc.tiff.describe import images as tiff
+from omezarr_proc.tiff.read.reader import Reader
 
 WIDE, HIGH = 64, 16  # pixels from restart marker to restart marker: four MCUs of 16 x 16
 BASE = 6 << 30

@@ -13,11 +13,11 @@ import pytest
 import zarr
 
 from omezarr_proc import __version__
-from omezarr_proc.image import AxisSize, Channel, Image, Layout
+from omezarr_proc.model.image import AxisSize, Channel, Image, Layout
+from omezarr_proc.model.pyramid import Level, make_levels
 from omezarr_proc.ngff.attributes import axis_names, channel_labels, fixed_windows, multiscales, omero, root_attributes
 from omezarr_proc.ngff.colors import PALETTE, channel_colors, emission_color
 from omezarr_proc.ngff.windows import Window
-from omezarr_proc.plan.pyramid import Level, make_levels
 
 MICRO = AxisSize(0.5, "micrometer")
 

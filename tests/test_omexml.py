@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc.image import AxisSize
-from omezarr_proc.tiff import omexml
+from omezarr_proc.model.image import AxisSize
+from omezarr_proc.tiff.describe import omexml
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:ABC">'
 SIZES = 'DimensionOrder="XYZCT" SizeX="4" SizeY="3" SizeZ="2" SizeC="1" SizeT="5"'

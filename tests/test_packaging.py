@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from tifffile import TiffFile
 
 from omezarr_proc import __version__
-from omezarr_proc.settings import Settings, readme_table, table
+from omezarr_proc.config.settings import Settings, readme_table, table
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

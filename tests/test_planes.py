@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc.tiff import planes
-from omezarr_proc.tiff.omexml import OmeImage, OmeXmlError, TiffData
+from omezarr_proc.tiff.describe import planes
+from omezarr_proc.tiff.describe.omexml import OmeImage, OmeXmlError, TiffData
 
 ORDERS = ["XYZCT", "XYZTC", "XYCZT", "XYCTZ", "XYTCZ", "XYTZC"]
 

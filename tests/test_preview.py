@@ -12,9 +12,9 @@ import zarr
 from datasets import change, copied, pixels
 
 from omezarr_proc import cli
-from omezarr_proc.check.dataset import open_dataset
-from omezarr_proc.errors import InputError
-from omezarr_proc.preview import compose, preview_path, write_preview
+from omezarr_proc.build.preview import compose, preview_path, write_preview
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.store.read import open_dataset
 
 
 def picture(dataset: Path) -> np.ndarray:

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from omezarr_proc.errors import OutputError
-from omezarr_proc.store import publish as module
-from omezarr_proc.store import readback
-from omezarr_proc.store.hidden import MAGIC, aside_path, emptied_path, lock_path, record_path, staging_path
-from omezarr_proc.store.history import Unit
-from omezarr_proc.store.lock import Lock
-from omezarr_proc.store.publish import dataset_key, discard, publish, recover
-from omezarr_proc.store.record import Record
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.publish import by_rename as module
+from omezarr_proc.publish import readback
+from omezarr_proc.publish.by_rename import dataset_key, discard, publish, recover
+from omezarr_proc.publish.hidden import MAGIC, aside_path, emptied_path, lock_path, record_path, staging_path
+from omezarr_proc.publish.history import Unit
+from omezarr_proc.publish.lock import Lock
+from omezarr_proc.publish.record import Record
 from omezarr_proc.store.remove import remove_tree
 
 Tree = dict[str, bytes]
@@ -447,9 +447,9 @@ def test_file_that_somebody_has_open_stays_with_its_folders_only(tmp_path: Path,
 RUN = """
 import sys
 from pathlib import Path
-from omezarr_proc.store import publish
+from omezarr_proc.publish import by_rename as publish
 from omezarr_proc.store import remove
-from omezarr_proc.store.lock import Lock
+from omezarr_proc.publish.lock import Lock
 target = Path(sys.argv[1])
 if sys.argv[2] != "exchange":
     publish._libc = object()
@@ -463,7 +463,7 @@ BEGIN_ANEW = """
 import sys
 from pathlib import Path
 from omezarr_proc.store import remove
-from omezarr_proc.store.record import Record
+from omezarr_proc.publish.record import Record
 remove._THREADS = 0
 Record.open(Path(sys.argv[1]), "other")
 """

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc.image import Rect
-from omezarr_proc.plan.pyramid import Frames, Pass, bands, ceil_div, chunk_count, make_levels, slot_levels
+from omezarr_proc.model.image import Rect
+from omezarr_proc.model.pyramid import Frames, Pass, bands, ceil_div, chunk_count, make_levels, slot_levels
 
 sides = st.integers(1, 5000)
 

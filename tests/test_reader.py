@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiffs import build, coordinates, grey, save
 
-from omezarr_proc.errors import InputError
-from omezarr_proc.image import Rect
-from omezarr_proc.tiff import images as tiff
-from omezarr_proc.tiff.reader import Reader
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import Rect
+from omezarr_proc.tiff.describe import images as tiff
+from omezarr_proc.tiff.read.reader import Reader
 
 
 def opened(path):

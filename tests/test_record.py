@@ -13,17 +13,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from omezarr_proc.errors import OutputError
-from omezarr_proc.image import Rect
-from omezarr_proc.plan.pyramid import Frames, Pass, bands, make_levels
-from omezarr_proc.store import record as module
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.image import Rect
+from omezarr_proc.model.pyramid import Frames, Pass, bands, make_levels
+from omezarr_proc.publish import record as module
+from omezarr_proc.publish.by_rename import recover
+from omezarr_proc.publish.finished import Completed
+from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
+from omezarr_proc.publish.history import Unit, header, line, read, unit_line
+from omezarr_proc.publish.record import Record
 from omezarr_proc.store.arrays import write_ome_xml, write_root
 from omezarr_proc.store.chunks import write_chunk
-from omezarr_proc.store.completed import Completed
-from omezarr_proc.store.hidden import MAGIC, record_path, staging_path
-from omezarr_proc.store.history import Unit, header, line, read, unit_line
-from omezarr_proc.store.publish import recover
-from omezarr_proc.store.record import Record
 from omezarr_proc.store.sync import Disk
 
 HEADER = MAGIC + header("k")

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc.engine.schedule import Schedule, load_parts
-from omezarr_proc.engine.tasks import Load, Task, Whole, Write
-from omezarr_proc.image import Rect
-from omezarr_proc.plan.pyramid import Band, Pass, bands, make_levels
+from omezarr_proc.engine.local.schedule import Schedule, load_parts
+from omezarr_proc.model.image import Rect
+from omezarr_proc.model.pyramid import Band, Pass, bands, make_levels
+from omezarr_proc.work.tasks import Load, Task, Whole, Write
 
 TILE = 64
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import EAGER_COMMAND, FLAGS, Program, stack
 
-from omezarr_proc.errors import SettingsError
-from omezarr_proc.secret import VARIABLES, Mask, Secret
-from omezarr_proc.settings import table
+from omezarr_proc.config.secret import VARIABLES, Mask, Secret
+from omezarr_proc.config.settings import table
+from omezarr_proc.model.errors import SettingsError
 
 TOKEN = "eyJhbGciOi.very-secret"
 

@@ -14,7 +14,7 @@ import numpy as np
 import segment_mutation
 import segment_seeds
 
-from omezarr_proc.errors import InputError
+from omezarr_proc.model.errors import InputError
 
 SECONDS = os.environ.get("OMEZARR_FUZZ_SECONDS", "4")
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from omezarr_proc.errors import SettingsError
-from omezarr_proc.secret import Secret
-from omezarr_proc.settings import COMPRESSORS, Settings, readme_table, table
+from omezarr_proc.config.secret import Secret
+from omezarr_proc.config.settings import COMPRESSORS, Settings, readme_table, table
+from omezarr_proc.model.errors import SettingsError
 
 FOLDERS = {"INPUT_DIR": "in", "OUTPUT_DIR": "out"}
 TOKEN = "eyJhbGciOi.very-secret"

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from test_convert import convert, digest, random_pixels
 
-from omezarr_proc.engine import shm
-from omezarr_proc.engine.shm import Arena, ArenaMap
+from omezarr_proc.engine.local import arena as shm
+from omezarr_proc.engine.local.arena import Arena, ArenaMap
 
 
 @pytest.mark.parametrize("kind", ["memfd", "file"])

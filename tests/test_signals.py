@@ -99,8 +99,8 @@ def test_a_second_signal_on_the_way_out_changes_nothing(stack_run: Reference, tm
 
 
 SWALLOW = """
-import sys, time, types, omezarr_proc
-fake = types.ModuleType("omezarr_proc.process")
+import sys, time, types, omezarr_proc.app
+fake = types.ModuleType("omezarr_proc.app.batch")
 class Grave:
     def __del__(self):
         time.sleep(30)
@@ -109,7 +109,7 @@ def run(settings, inputs, report, **more):
     Grave()
     time.sleep(30)
 fake.run = run
-sys.modules["omezarr_proc.process"] = omezarr_proc.process = fake
+sys.modules["omezarr_proc.app.batch"] = omezarr_proc.app.batch = fake
 import omezarr_proc.__main__
 sys.exit(omezarr_proc.cli.main(sys.argv[1:]))
 """

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omezarr_proc.errors import LimitError
-from omezarr_proc.image import Channel, Image, Layout, Plane
-from omezarr_proc.plan import sizing
-from omezarr_proc.plan.limits import Limits
-from omezarr_proc.plan.pyramid import Pass, band_count, bands, ceil_div, make_frames, make_levels
-from omezarr_proc.plan.sizing import MAX_AMPLIFICATION, MB, RESERVE_BYTES, Geometry, Plan, cut_lines, make_plan
+from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.errors import LimitError
+from omezarr_proc.model.image import Channel, Image, Layout, Plane
+from omezarr_proc.model.pyramid import Pass, band_count, bands, ceil_div, make_frames, make_levels
+from omezarr_proc.plan import memory as sizing
+from omezarr_proc.plan.memory import MAX_AMPLIFICATION, MB, RESERVE_BYTES, Geometry, Plan, cut_lines, make_plan
 
 
 def limits(megabytes: int, cpus: float = 2) -> Limits:

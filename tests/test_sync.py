@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc.errors import OutputError
-from omezarr_proc.store import publish as publishing
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.publish import by_rename as publishing
+from omezarr_proc.publish.by_rename import publish
+from omezarr_proc.publish.history import Unit
+from omezarr_proc.publish.record import Record
 from omezarr_proc.store import sync
-from omezarr_proc.store.history import Unit
-from omezarr_proc.store.publish import publish
-from omezarr_proc.store.record import Record
 
 
 class Kernel:

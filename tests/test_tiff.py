@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiffs import build, coordinates, grey, save
 
-from omezarr_proc.errors import InputError
-from omezarr_proc.image import AxisSize, Rect
-from omezarr_proc.tiff import images as tiff
-from omezarr_proc.tiff.reader import Reader
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import AxisSize, Rect
+from omezarr_proc.tiff.describe import images as tiff
+from omezarr_proc.tiff.read.reader import Reader
 
 OME = (
     '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0" Name="{name}"><Pixels ID="Pixels:0" Type="uint8" '

@@ -18,12 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image
 
-from omezarr_proc import cli, info, validate
-from omezarr_proc.check.conformance import check
-from omezarr_proc.check.dataset import open_dataset
-from omezarr_proc.errors import OutputError
+from omezarr_proc import cli
+from omezarr_proc.app import info, validate
+from omezarr_proc.app.validate import judge, refuse_wrong
+from omezarr_proc.check.spec import check
+from omezarr_proc.model.errors import OutputError
 from omezarr_proc.store.codec import Codec
-from omezarr_proc.validate import judge, refuse_wrong
+from omezarr_proc.store.read import open_dataset
 
 Edit = Callable[[dict[str, Any]], object]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc import view
-from omezarr_proc.errors import OutputError, SettingsError
+from omezarr_proc.app import view
+from omezarr_proc.model.errors import OutputError, SettingsError
 from omezarr_proc.viewer.serving import ViewerServer, byte_range
 
 CONTENT = bytes(range(256)) * 5

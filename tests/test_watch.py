@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from omezarr_proc.engine.tasks import Count, Load, Spool, Task, Whole, Write, doing
-from omezarr_proc.engine.watch import Still, Watch, thread_states
-from omezarr_proc.image import Rect
-from omezarr_proc.plan.pyramid import Band, Pass
+from omezarr_proc.engine.local.watch import Still, Watch, thread_states
+from omezarr_proc.model.image import Rect
+from omezarr_proc.model.pyramid import Band, Pass
+from omezarr_proc.work.tasks import Count, Load, Spool, Task, Whole, Write, doing
 
 
 class Time:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from omezarr_proc.model.pyramid import Level
 from omezarr_proc.ngff import windows
 from omezarr_proc.ngff.windows import (
     BINS,
@@ -28,7 +29,6 @@ from omezarr_proc.ngff.windows import (
     window,
     window_level,
 )
-from omezarr_proc.plan.pyramid import Level
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 Pixels = NDArray[Any]

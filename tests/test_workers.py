@@ -20,19 +20,19 @@ import tifffile
 from loguru import logger
 from runs import ROOT, Program, sandbox, sandboxed, slide
 
-from omezarr_proc.engine import nursery
-from omezarr_proc.engine import workers as module
-from omezarr_proc.engine.nursery import Nursery, NurseryError, NurseryGoneError
-from omezarr_proc.engine.tasks import Job, Load, Stored, Whole, WholeWritten
-from omezarr_proc.engine.watch import Watch
-from omezarr_proc.engine.workers import Pool, Worker, WorkerDiedError, WorkerStuckError
-from omezarr_proc.errors import OutOfTimeError
-from omezarr_proc.image import Rect
-from omezarr_proc.plan.pyramid import Band, Pass, make_frames, make_levels
+from omezarr_proc.engine.local import nursery
+from omezarr_proc.engine.local import pool as module
+from omezarr_proc.engine.local.nursery import Nursery, NurseryError, NurseryGoneError
+from omezarr_proc.engine.local.pool import Pool, Worker, WorkerDiedError, WorkerStuckError
+from omezarr_proc.engine.local.watch import Watch
+from omezarr_proc.model.errors import OutOfTimeError
+from omezarr_proc.model.image import Rect
+from omezarr_proc.model.pyramid import Band, Pass, make_frames, make_levels
 from omezarr_proc.store.checksums import stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
-from omezarr_proc.tiff.images import open_images
+from omezarr_proc.tiff.describe.images import open_images
+from omezarr_proc.work.tasks import Job, Load, Stored, Whole, WholeWritten
 
 
 @pytest.fixture(autouse=True)
@@ -356,8 +356,8 @@ def test_started_by_a_caller_with_many_threads_without_warnings(job) -> None:
 
 BUSY = """
 import sys, time, os
-from omezarr_proc.engine.nursery import Nursery
-from omezarr_proc.engine.workers import Pool
+from omezarr_proc.engine.local.nursery import Nursery
+from omezarr_proc.engine.local.pool import Pool
 pool = Pool(Nursery())
 pool.resize(2)
 print(*pool.pids(), flush=True)
@@ -490,8 +490,8 @@ hold, (_, _) = open(sys.argv[1], "w"), socket.socketpair()
 os.set_inheritable(hold.fileno(), True)
 if sys.argv[2] == "threads":
     threading.Thread(target=threading.Event().wait, daemon=True).start()
-from omezarr_proc.engine.nursery import Nursery
-from omezarr_proc.engine.workers import Pool
+from omezarr_proc.engine.local.nursery import Nursery
+from omezarr_proc.engine.local.pool import Pool
 pool = Pool(Nursery())
 pool.resize(1)
 print(*pool.pids(), flush=True)

@@ -19,9 +19,9 @@ from test_reader import accesses, collect, opened, whole
 from test_tiff import refusal
 from tiffs import build, coordinates, grey, save
 
-from omezarr_proc.image import Rect
-from omezarr_proc.tiff import images as tiff
-from omezarr_proc.tiff.reader import Reader
+from omezarr_proc.model.image import Rect
+from omezarr_proc.tiff.describe import images as tiff
+from omezarr_proc.tiff.read.reader import Reader
 
 libtiff = pytest.mark.skipif(not all(map(shutil.which, ["tiffcp", "fax2tiff", "tiffset"])), reason="needs libtiff-tools")
 vips = pytest.mark.skipif(not shutil.which("vips"), reason="needs libvips-tools")

@@ -9,7 +9,7 @@ import tifffile
 from test_reader import opened, whole
 from tiffs import build, grey, save
 
-from omezarr_proc.tiff import ycc
+from omezarr_proc.tiff.read import ycc
 
 APERIO = {"t270": (2, b"Aperio Image Library v9\r\n48x32\0")}
 

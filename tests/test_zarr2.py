@@ -13,10 +13,11 @@ from datasets import IMAGES, change, copied, made, pixels
 from ome_zarr_models.v04.image import Image
 
 from omezarr_proc import cli
+from omezarr_proc.publish import by_rename as publish
+from omezarr_proc.publish.hidden import MAGIC, aside_path, record_path, staging_path
+from omezarr_proc.publish.record import Record
 from omezarr_proc.store import arrays as store
-from omezarr_proc.store import publish, remove
-from omezarr_proc.store.hidden import MAGIC, aside_path, record_path, staging_path
-from omezarr_proc.store.record import Record
+from omezarr_proc.store import remove
 
 DTYPES = {"uint8": "|u1", "int8": "|i1", "uint16": "<u2", "float32": "<f4"}
 

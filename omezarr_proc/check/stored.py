@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from omezarr_proc.check.conformance import VIEWABLE
-from omezarr_proc.check.dataset import Array, Dataset
 from omezarr_proc.check.finding import Finding, Kind
+from omezarr_proc.check.spec import VIEWABLE
 from omezarr_proc.store.codec import HEADER_BYTES, stated_bytes
+from omezarr_proc.store.read import Array, Dataset
 
 # On network file systems opening a file takes milliseconds.
 _THREADS = 8

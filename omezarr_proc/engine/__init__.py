@@ -1,1 +1,1 @@
-"""Bands through shared memory: order of tasks, processes, loading, writing."""
+"""Who makes bands, and where: in this process, or in workers over shared memory."""

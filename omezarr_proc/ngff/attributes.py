@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, Literal, Protocol
 
 from omezarr_proc import __version__
-from omezarr_proc.image import Image
+from omezarr_proc.model.image import Image
 from omezarr_proc.ngff.colors import RGB, channel_colors, is_rgb_picture
 from omezarr_proc.ngff.windows import Window
 

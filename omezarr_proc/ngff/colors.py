@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import cycle, islice
 
-from omezarr_proc.image import Channel, Image
+from omezarr_proc.model.image import Channel, Image
 
 WHITE = "FFFFFF"
 RGB = ("FF0000", "00FF00", "0000FF")

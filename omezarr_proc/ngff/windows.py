@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 try:
-    from omezarr_proc.engine._kernels import count as _compiled
+    from omezarr_proc.pixels._kernels import count as _compiled
 except ImportError:  # installed without a compiler
 
     def _compiled(pixels: NDArray[Any], counts: NDArray[Any], /) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omezarr_proc.plan.pyramid import Level
+from omezarr_proc.model.pyramid import Level
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import SHUFFLES
 

@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import omezarr_proc
-from omezarr_proc.profiling.sampling import Sampler
+from omezarr_proc.app.profiling.sampling import Sampler
 from tests.benchmarks import inputs, peers
 from tests.benchmarks.inputs import CASES, Case
 
 PR_SET_CHILD_SUBREAPER = 36
-START_UP = "import omezarr_proc.convert, omezarr_proc.process, omezarr_proc.tiff.images, zarr.codecs, zarr.storage"
+START_UP = "import omezarr_proc.build.image, omezarr_proc.app.batch, omezarr_proc.tiff.describe.images, zarr.codecs, zarr.storage"
 
 
 def timed(command: Sequence[str]) -> tuple[float, float]:

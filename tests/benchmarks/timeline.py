@@ -10,8 +10,8 @@ from collections import defaultdict
 from typing import Any
 
 from omezarr_proc import cli
-from omezarr_proc.engine.tasks import Stored, Task, Write
-from omezarr_proc.engine.workers import Pool, Worker
+from omezarr_proc.engine.local.pool import Pool, Worker
+from omezarr_proc.work.tasks import Stored, Task, Write
 
 COLOURS = {"load": "tab:blue", "whole": "tab:purple", "count": "tab:green", "spool": "tab:cyan"}
 BEGAN = time.monotonic()

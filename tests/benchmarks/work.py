@@ -21,7 +21,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from omezarr_proc.engine.downsample import box_mean
+from omezarr_proc.pixels.average import box_mean
 from omezarr_proc.store.codec import Codec
 
 BATCH = 16

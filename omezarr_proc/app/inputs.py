@@ -1,0 +1,216 @@
+"""Which files are converted, and what their datasets are called. Only names are looked at here, never contents.
+
+INPUT_DIR is searched with its subfolders. Links to files count as files; links to folders are followed after all real folders, and no
+folder is searched twice, so loops end and a file keeps the name of its real place. Hidden files and folders, Zarr datasets and OUTPUT_DIR
+are left out. A dataset keeps its input's relative folder.
+"""
+
+import os
+import re
+import stat
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loguru import logger
+
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.errors import InputError, SettingsError
+
+# BigTIFF's endings (as Bio-Formats writes them) and those of slide scanners that write TIFF; the longer first.
+PLAIN_ENDINGS = (".tiff", ".tif", ".btf", ".tf8", ".tf2", ".svs", ".qptiff", ".ndpi", ".scn")
+ENDINGS = tuple(f".ome{ending}" for ending in PLAIN_ENDINGS[:5]) + PLAIN_ENDINGS
+MENTIONED = 5  # names in the message that no TIFF was found
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file to convert. `relative` is its place below INPUT_DIR (only the name for a file that was named by the user)."""
+
+    path: Path
+    relative: Path
+
+
+@dataclass
+class Search:
+    """What a folder holds: the TIFFs in natural order, the names of all else, and what could not be looked at."""
+
+    inputs: list[Input] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Return a path as one printable line: itself where it is one, else quoted with escapes (line breaks, undecodable bytes, ...)."""
+    text = os.fspath(path)
+    return text if text.isprintable() and text.strip() == text else repr(text)
+
+
+def dataset_path(relative: Path, series: int = 0) -> Path:
+    """Where the dataset of an image goes, relative to OUTPUT_DIR: `a.ome.tiff` -> `a.ome.zarr`, its series 2 -> `a.series2.ome.zarr`.
+
+    Only TIFF endings are taken off, so that files that were named by the user with other endings keep theirs apart.
+    """
+    ending = tiff_ending(relative.name)
+    stem = relative.name[: len(relative.name) - len(ending)]
+    return relative.with_name(f"{stem}.series{series}.ome.zarr" if series else f"{stem}.ome.zarr")
+
+
+def tiff_ending(name: str) -> str:
+    """Return the TIFF ending of a file name, as it is written there; empty if there is none or nothing before it."""
+    length = next((len(ending) for ending in ENDINGS if name.lower().endswith(ending) and len(name) > len(ending)), 0)
+    return name[len(name) - length :]
+
+
+def natural_key(path: Path) -> tuple[tuple[tuple[str | int, ...], ...], str]:
+    """Sorts `s2` before `s10`, whatever the case; ties are broken by the exact text."""
+    parts = (re.split(r"([0-9]+)", part.casefold()) for part in path.parts)
+    return tuple(tuple(int(piece) if n % 2 else piece for n, piece in enumerate(part)) for part in parts), str(path)
+
+
+def collect(settings: Settings, files: Sequence[str] = (), *, create_output: bool) -> list[Input]:
+    """Return the inputs of a run: the named files or else all below INPUT_DIR. Raises SettingsError before any work if it cannot begin."""
+    if files:
+        inputs = named(files)
+    else:
+        assert settings.input_dir is not None  # Settings.load has seen to it
+        search = find(settings.input_dir, settings.output_dir)
+        for place in search.unreadable:
+            logger.warning(f"left out, since it cannot be read: {place}")
+        inputs = search.inputs
+    check_output(settings.output_dir, create=create_output)
+    return inputs
+
+
+def find(input_dir: Path, output_dir: Path) -> Search:
+    """All TIFFs below `input_dir`. Raises SettingsError when it cannot be searched or holds none, saying what is there."""
+    if not input_dir.is_dir():
+        raise SettingsError(f"INPUT_DIR {shown(input_dir)} {'is not a folder' if input_dir.exists() else 'does not exist'}")
+    search = _search(input_dir, output_dir)
+    if not search.inputs:
+        if search.unreadable and search.unreadable[0].startswith(shown(input_dir) + ":"):
+            raise SettingsError(f"INPUT_DIR {search.unreadable[0]}")
+        raise SettingsError(f"no TIFF ({' '.join(PLAIN_ENDINGS)}) below INPUT_DIR {shown(input_dir)}: {_what_is_there(search)}")
+    search.inputs.sort(key=lambda entry: natural_key(entry.relative))
+    check_names(search.inputs)
+    return search
+
+
+def named(files: Sequence[str]) -> list[Input]:
+    """Take the files that the user named, in that order, each once. Whether they can be read shows when they are converted."""
+    paths = dict.fromkeys(Path(name) for name in files)
+    inputs = [Input(path, Path(path.name or "input")) for path in paths]
+    check_names(inputs)
+    return inputs
+
+
+def check_file(path: Path) -> None:
+    """Raise InputError unless this is a regular file with something in it that may be read (a FIFO would block its reader for ever)."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{shown(path)} is a folder: name files, or give it as INPUT_DIR")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{shown(path)} is not a file")
+        if not status.st_size:
+            raise InputError(f"{shown(path)} is empty: copy it again from where it was made")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from None
+
+
+def check_names(inputs: Iterable[Input]) -> None:
+    """Raise SettingsError where two inputs would become one dataset.
+
+    Names that differ only in case or in Unicode normal form count as one on every file system: the result must not depend on where
+    OUTPUT_DIR lies, and a copy of it on macOS or Windows must not lose an image.
+    """
+    taken: dict[str, Input] = {}
+    clashes = []
+    for entry in inputs:
+        dataset = dataset_path(entry.relative)
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(dataset)).casefold())
+        first = taken.setdefault(key, entry)
+        if first is not entry:
+            clashes.append(f"{shown(first.path)} and {shown(entry.path)} would both become {shown(dataset)}")
+    if clashes:
+        raise SettingsError(f"{'; '.join(clashes)}: rename one of them (upper and lower case count as the same)")
+
+
+def check_output(output_dir: Path, *, create: bool) -> None:
+    """Make sure that datasets can be written to `output_dir`, making it if asked to. Raises SettingsError."""
+    try:
+        if create:
+            output_dir.mkdir(parents=True, exist_ok=True)
+        existing = next(path for path in (output_dir.absolute(), *output_dir.absolute().parents) if os.path.lexists(path))
+        if not existing.is_dir():
+            raise NotADirectoryError(20, f"{shown(existing)} is not a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise PermissionError(13, f"{shown(existing)} is not writable")
+    except FileExistsError:
+        raise SettingsError(f"OUTPUT_DIR {shown(output_dir)} is not a folder") from None
+    except OSError as error:
+        raise SettingsError(f"OUTPUT_DIR {shown(output_dir)} cannot be written to: {error.strerror}") from None
+
+
+def _search(input_dir: Path, output_dir: Path) -> Search:
+    search = Search()
+    start = input_dir.stat()
+    searched = {_identity(output_dir.stat())} - {_identity(start)} if output_dir.is_dir() else set()
+    folders = deque([(input_dir, Path())])
+    while folders:
+        folder, relative = folders.popleft()
+        try:
+            identity = _identity(folder.stat())
+            if identity in searched:
+                continue
+            searched.add(identity)
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    _sort_in(entry, relative, search, folders)
+        except OSError as error:
+            search.unreadable.append(f"{shown(folder)}: {error.strerror}")
+    return search
+
+
+def _sort_in(entry: os.DirEntry[str], relative: Path, search: Search, folders: deque[tuple[Path, Path]]) -> None:
+    place = relative / entry.name
+    mode = _mode(Path(entry.path))
+    if entry.name.startswith("."):
+        return
+    if stat.S_ISDIR(mode) and not entry.name.lower().endswith(".zarr"):
+        if entry.is_symlink():
+            folders.append((Path(entry.path), place))
+        else:
+            folders.appendleft((Path(entry.path), place))
+    elif tiff_ending(entry.name) and (stat.S_ISREG(mode) or not mode):
+        # a broken link counts too: it fails in its turn and is reported, where leaving it out would lose an image silently
+        search.inputs.append(Input(Path(entry.path), place))
+    else:
+        search.others.append(str(place))
+
+
+def _mode(path: Path) -> int:
+    """Return the file type and permissions, links followed; 0 where there is nothing at the end of the links."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _what_is_there(search: Search) -> str:
+    hint = f"not readable: {', '.join(search.unreadable[:MENTIONED])}" if search.unreadable else ""
+    if not search.others:
+        return hint or "it is empty"
+    endings = Counter(Path(name).suffix.lower() or "no ending" for name in search.others)
+    counts = ", ".join(f"{count} {shown(ending)}" for ending, count in endings.most_common(MENTIONED))
+    names = ", ".join(shown(name) for name in search.others[:MENTIONED])
+    more = ", ..." if len(search.others) > MENTIONED else ""
+    return f"there are {counts} ({names}{more}){hint and f'; {hint}'}"

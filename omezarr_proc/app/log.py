@@ -1,0 +1,77 @@
+"""The log: short lines for people or JSON lines for collectors, written by the calling thread, never holding a token.
+
+loguru runs without its queue, since that needs a thread and semaphores, which AWS Lambda lacks.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from omezarr_proc.app.standard import say
+from omezarr_proc.config.secret import Mask
+from omezarr_proc.config.settings import Settings
+
+if TYPE_CHECKING:
+    from loguru import Message
+
+Write = Callable[[str], None]
+
+
+def configure(settings: Settings, write: Write | None = None, *, quiet: bool = False) -> None:
+    """Send all messages to `write` (stderr by default), from now until `close`; `quiet` leaves out what is less than a warning."""
+    mask = Mask(settings.secrets())
+    form = json_line if settings.log_format == "json" else text_line
+    out = write or say
+    quiet = quiet and settings.log_level in ("DEBUG", "INFO")
+    logger.remove()
+    logger.add(
+        lambda message: out(form(message, mask)),
+        level="WARNING" if quiet else settings.log_level,
+        format="{message}",
+        diagnose=False,  # would print the values of variables into tracebacks
+        backtrace=False,
+        enqueue=False,
+        catch=False,
+    )
+
+
+def close() -> None:
+    """Drop the configuration and with it the tokens that it knew; messages go nowhere until the next `configure`."""
+    logger.remove()
+
+
+def text_line(message: "Message", mask: Mask) -> str:
+    """`12:34:56 WARNING message`, then the traceback where there is one; plain information goes without its level."""
+    record = message.record
+    level = "" if record["level"].name == "INFO" else f"{record['level'].name} "
+    return f"{record['time']:HH:mm:ss} {level}{one_line(mask(record['message']))}\n{_traceback(message, mask)}"
+
+
+def json_line(message: "Message", mask: Mask) -> str:
+    """One object: time (ISO 8601), level, message, what the caller bound, and the traceback where there is one."""
+    record = message.record
+    entry: dict[str, Any] = {"time": record["time"].isoformat(), "level": record["level"].name, "message": mask(record["message"])}
+    entry |= {name: _masked(value, mask) for name, value in record["extra"].items() if name not in entry}
+    traceback = _traceback(message, mask)
+    return json.dumps(entry | ({"exception": traceback} if traceback else {})) + "\n"
+
+
+def one_line(text: str) -> str:
+    """Escape what would break the line or steer the terminal: names and texts come out of other people's files."""
+    return text if text.isprintable() else "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def _traceback(message: "Message", mask: Mask) -> str:
+    record = message.record
+    return mask(str(message)[len(record["message"]) :].lstrip("\n")) if record["exception"] else ""
+
+
+def _masked(value: object, mask: Mask) -> Any:
+    """Make a JSON value of what was bound, without tokens at any depth."""
+    if isinstance(value, Mapping):
+        return {mask(str(key)): _masked(item, mask) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item, mask) for item in value]
+    return value if isinstance(value, bool | int | float | None) else mask(str(value))

@@ -1,0 +1,205 @@
+"""Progress as events: the engine calls `Report`, which shows them as a bar on a terminal, as log lines elsewhere, or not at all."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TextIO
+
+from loguru import logger
+
+from omezarr_proc.app.inputs import shown
+from omezarr_proc.app.log import one_line
+from omezarr_proc.app.standard import Lossy, say
+
+PERCENT_STEP = 5
+MIN_SECONDS = 1.0  # between two lines: small images are done before they would need one
+MAX_SECONDS = 30.0
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One converted image.
+
+    shape   of the base level, axes as stored
+    pixels  read at full resolution in `seconds`, over all planes and channels: without what an earlier run has finished
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    levels: int
+    chunks: int
+    stored_bytes: int
+    seconds: float
+    pixels: int
+    peak_bytes: int | None = None  # of all processes together; None where it cannot be measured
+
+    @property
+    def megapixels_per_second(self) -> float:
+        """Full-resolution pixels read per second, in millions."""
+        return self.pixels / 1e6 / self.seconds if self.seconds > 0 else 0.0
+
+
+class Report:
+    """Takes the events of a run and keeps what came out; by itself it shows only results, in the log.
+
+    Per image: `start`, `advance` as often as something is done, then one of `finish`, `skip`, `fail`. `fail` may come without `start`.
+    """
+
+    def __init__(self) -> None:
+        self.summaries: list[Summary] = []
+        self.skipped: list[tuple[str, str]] = []
+        self.failures: list[tuple[str, str]] = []
+
+    def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
+        """Begin an image; `total`, and what an earlier run has `done` of it, are in the unit ("px" or "B") of `advance`."""
+
+    def advance(self, units: int) -> None:
+        """Count what is done."""
+
+    def end(self) -> None:
+        """Leave the image, in whatever way it ended."""
+
+    def finish(self, summary: Summary) -> None:
+        """End an image that has been converted."""
+        self.end()
+        summary = replace(summary, name=shown(summary.name))
+        self.summaries.append(summary)
+        numbers = {name: value for name, value in asdict(summary).items() if name != "name"}
+        rate = f"{summary.megapixels_per_second:.1f} Mpx/s"
+        logger.bind(image=summary.name, **numbers).info(f"{summary.name}: done in {duration(summary.seconds)}, {rate}")
+
+    def skip(self, name: str, reason: str) -> None:
+        """End an image that is left as it is, since it is there already."""
+        self.end()
+        name = shown(name)
+        self.skipped.append((name, reason))
+        logger.bind(image=name).info(f"{name}: {reason}")
+
+    def fail(self, name: str, message: str) -> None:
+        """End an image that failed; `message` is one line that names the file and what to do."""
+        self.end()
+        name, message = shown(name), one_line(message)
+        self.failures.append((name, message))
+        logger.bind(image=name).error(message if name in message else f"{name}: {message}")
+
+    def write(self, text: str) -> None:
+        """Write whole lines to where the progress is shown, without tearing it."""
+        say(text)
+
+    def table(self) -> list[str]:
+        """All results as aligned lines: a row per image, then what was skipped and what failed."""
+        rows = [("image", "size", "levels", "chunks", "stored", "seconds", "Mpx/s", "peak memory")] if self.summaries else []
+        for done in self.summaries:
+            size = " x ".join(map(str, done.shape))
+            peak = "" if done.peak_bytes is None else byte_size(done.peak_bytes)
+            speed = f"{done.megapixels_per_second:.1f}"
+            rows.append(
+                (done.name, size, str(done.levels), str(done.chunks), byte_size(done.stored_bytes), f"{done.seconds:.1f}", speed, peak)
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)])
+            for row in rows
+        ]
+        lines += [f"skipped  {name}: {reason}" for name, reason in self.skipped]
+        return lines + [f"FAILED   {message if name in message else f'{name}: {message}'}" for name, message in self.failures]
+
+
+class LineReport(Report):
+    """A log line every PERCENT_STEP percent, but none within MIN_SECONDS of the last one and one after MAX_SECONDS at the latest."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._name, self._unit, self._total, self._done, self._before = "", "", 0, 0, 0
+        self._begun = self._said_at = 0.0
+        self._said_percent = 0
+
+    def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
+        """Begin an image."""
+        self._name, self._unit, self._total = shown(name), unit, total
+        self._done = self._before = done
+        self._begun = self._said_at = self._clock()
+        self._said_percent = 100 * done // total if total else 0
+        logger.debug(f"{self._name}: {quantity(total - done, unit)} to do")
+
+    def advance(self, units: int) -> None:
+        """Count and show what is done."""
+        self._done += units
+        now = self._clock()
+        percent = 100 * self._done // self._total if self._total else 100
+        waited = now - self._said_at
+        if waited < MIN_SECONDS or (percent < self._said_percent + PERCENT_STEP and waited < MAX_SECONDS):
+            return
+        self._said_at, self._said_percent = now, percent
+        rate = (self._done - self._before) / (now - self._begun)
+        left = f", {duration(max(0, self._total - self._done) / rate)} left" if rate else ""
+        text = f"{self._name}: {percent} % of {quantity(self._total, self._unit)}, {quantity(rate, self._unit)}/s{left}"
+        logger.bind(image=self._name, percent=percent).info(text)
+
+
+class BarReport(Report):
+    """A tqdm bar per image on a terminal; log lines that go through `write` appear above it."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        import threading
+
+        from tqdm import tqdm
+
+        super().__init__()
+        tqdm.monitor_interval = 0  # no monitor thread: workers are forked
+        tqdm.set_lock(threading.RLock())  # the default one wants a semaphore
+        self._tqdm = tqdm
+        self._stream = Lossy(stream)
+        self._bar: Any = None
+
+    def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
+        """Begin an image."""
+        self.end()
+        self._bar = self._tqdm(
+            total=total, initial=done, desc=shown(name), unit=unit, unit_scale=True, file=self._stream, leave=False, dynamic_ncols=True
+        )
+
+    def advance(self, units: int) -> None:
+        """Count and show what is done."""
+        self._bar.update(units)
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def write(self, text: str) -> None:
+        """Write above the bar."""
+        self._tqdm.write(text, file=self._stream, end="")
+        self._stream.flush()
+
+
+def make_report(*, quiet: bool = False, lines: bool = False) -> Report:
+    """Choose what fits stderr: nothing when `quiet`, a bar on a terminal unless `lines` are asked for (JSON logs), else lines."""
+    if quiet:
+        return Report()
+    return LineReport() if lines or not Lossy().isatty() else BarReport()
+
+
+def quantity(number: float, unit: str) -> str:
+    """Write a number with a decimal prefix: `2400000000, "px"` -> `2.4 Gpx`."""
+    power = next((power for power in range(4) if number < 999.5 * 1000**power), 4)
+    return f"{number / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}{unit}"
+
+
+def byte_size(number: int) -> str:
+    """Write a number of bytes in decimal units."""
+    return quantity(number, "B")
+
+
+def duration(seconds: float) -> str:
+    """Write seconds: `3725` -> `1:02:05`, `65` -> `1:05`, below a minute `12.3 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

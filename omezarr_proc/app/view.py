@@ -1,0 +1,68 @@
+"""`view [DATASET|FOLDER]`: serve a folder of datasets, or one of them, and open the viewer's page in the browser."""
+
+import argparse
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from omezarr_proc.app.standard import say
+from omezarr_proc.model.errors import OutputError, SettingsError
+from omezarr_proc.viewer.catalogue import multiscales_format
+from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
+
+PROGRAM = "omezarr-proc view"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until Ctrl-C, then return 0. Raises SettingsError for a folder that is not there, OutputError for a port that is taken."""
+    arguments = parse(argv)
+    folder = chosen_folder(arguments.folder)
+    try:
+        server = ViewerServer(folder, name=folder.name if multiscales_format(folder) else "", port=arguments.port)
+    except OSError as error:
+        raise OutputError(f"port {arguments.port} of {LOOPBACK}: {error.strerror}; choose another one with --port") from None
+    with server:
+        print(f"{server.url} shows {folder}; Ctrl-C ends it", flush=True)
+        try:
+            if not arguments.no_browser and has_screen():
+                webbrowser.open(server.url)
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("\nended\n")
+    return 0
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the flags; leaves with SystemExit after --help or a flag that does not exist."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="Show datasets in the browser. Only this machine can reach them.", allow_abbrev=False
+    )
+    parser.add_argument("folder", metavar="DATASET|FOLDER", nargs="?", help="what to show (default: the folder OUTPUT_DIR)")
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen (default: a free port)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    return parser.parse_args(argv)
+
+
+def chosen_folder(named: str | None) -> Path:
+    """Return the absolute folder to serve: the named one, else OUTPUT_DIR. Raises SettingsError when there is none."""
+    text = named or os.environ.get("OUTPUT_DIR")
+    if not text:
+        raise SettingsError("nothing to view: name a dataset or a folder, or set OUTPUT_DIR")
+    folder = Path(os.path.abspath(text))
+    if not folder.is_dir():
+        raise SettingsError(f"{folder} is not a folder: name a dataset (a.ome.zarr) or a folder of datasets")
+    return folder
+
+
+def has_screen() -> bool:
+    """Return whether a browser can be opened: without a screen, webbrowser would start a text browser in this terminal."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return port

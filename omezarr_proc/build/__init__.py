@@ -1,0 +1,1 @@
+"""One image into one published dataset: passes, windows, metadata, preview."""

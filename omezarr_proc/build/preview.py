@@ -1,0 +1,109 @@
+"""A PNG of the whole image as viewers show it first: a look without a browser, for the log, the mail, the thumbnail.
+
+Beside `a.ome.zarr` it is `a.ome.zarr.png`, a name that no dataset and no other dataset's picture can have. It is composed as the omero
+block says: active channels in their windows and colours, added up and clipped; the plane of defaultZ (the middle one) and defaultT. RGB
+comes out as it is stored.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.check.spec import check
+from omezarr_proc.store.read import Array, Dataset, open_dataset
+from omezarr_proc.model.errors import InputError, OutputError
+from omezarr_proc.store.faults import describe
+
+LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
+
+
+def preview_path(dataset: Path) -> Path:
+    """Where the picture of a dataset is."""
+    return dataset.with_name(f"{dataset.name}.png")
+
+
+def is_current(dataset: Path) -> bool:
+    """Whether the picture is there and not older than the dataset."""
+    root = next((path for name in ("zarr.json", ".zattrs") if (path := dataset / name).exists()), dataset)
+    try:
+        return preview_path(dataset).stat().st_mtime_ns >= root.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def write_preview(dataset: Path) -> Path:
+    """Make the picture of a finished dataset; it appears when it is complete. Raises InputError, OutputError."""
+    from imagecodecs import png_encode
+
+    target = preview_path(dataset)
+    encoded = png_encode(compose(open_dataset(dataset)))
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        try:
+            partial.write_bytes(encoded)
+            os.replace(partial, target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(f"{target}: cannot write the preview: {describe(error)}") from error
+    return target
+
+
+def compose(dataset: Dataset) -> NDArray[np.uint8]:
+    """The picture `[h, w, 3]`. Raises InputError where the metadata does not say how, or a chunk is damaged."""
+    wrong = [finding for finding in check(dataset) if finding.kind == "spec"]
+    channels = dataset.ome.get("omero", {}).get("channels") if not wrong else None
+    axes = dataset.axes
+    if not channels or axes[-2:] != ("y", "x") or not set(axes) <= set("tczyx"):
+        reason = wrong[0].text if wrong else "it has no omero block, or other axes than t, c, z, y, x"
+        raise InputError(f"{dataset.path}: no preview can be made: {reason}")
+    level = next((a for a in reversed(dataset.arrays) if max(a.shape[-2:]) >= LONGER_SIDE), dataset.arrays[0])
+    step = max(1, max(level.shape[-2:]) // LONGER_SIDE)
+    planes = _Planes(dataset, level, step)
+    picture = np.zeros((-(-level.shape[-2] // step), -(-level.shape[-1] // step), 3), np.float64)
+    for index, channel in enumerate(channels):
+        if channel.get("active", True):
+            _add(picture, planes.read(index), channel)
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+class _Planes:
+    """The planes that are shown, of one level, every `step`-th pixel (a level is larger than wanted only where there is none between)."""
+
+    def __init__(self, dataset: Dataset, level: Array, step: int) -> None:
+        import zarr
+
+        rdefs = dataset.ome.get("omero", {}).get("rdefs")
+        rdefs = rdefs if isinstance(rdefs, dict) else {}
+        sizes = dict(zip(dataset.axes, level.shape, strict=True))
+        wanted = {"t": rdefs.get("defaultT"), "z": rdefs.get("defaultZ", sizes.get("z", 1) // 2)}
+        self._index = {name: min(max(value if isinstance(value, int) else 0, 0), sizes.get(name, 1) - 1) for name, value in wanted.items()}
+        self._axes, self._every = dataset.axes, slice(None, None, step)
+        try:
+            self._array: Any = zarr.open_array(dataset.path / level.path, mode="r")
+        except OSError as error:
+            raise InputError(f"{dataset.path / level.path}: no preview can be made: {describe(error)}") from error
+
+    def read(self, channel: int) -> NDArray[Any]:
+        """One channel `[h, w]`."""
+        index = self._index | {"c": channel}
+        try:
+            return np.asarray(self._array[tuple(self._every if name in ("y", "x") else index[name] for name in self._axes)])
+        except (OSError, ValueError, RuntimeError, IndexError) as error:
+            raise InputError(f"{self._array.store_path}: a chunk cannot be read: {error}; run validate --deep") from error
+
+
+def _add(picture: NDArray[np.float64], plane: NDArray[Any], channel: dict[str, Any]) -> None:
+    """Add a channel in its window and colour; NaN is black."""
+    start, end = (float(channel["window"][key]) for key in ("start", "end"))
+    shown = np.nan_to_num((np.clip(plane.astype(np.float64), start, max(start, end)) - start) / ((end - start) or 1.0))
+    if channel.get("inverted"):
+        shown = 1 - shown
+    for primary, value in enumerate(bytes.fromhex(channel["color"])):
+        if value:
+            picture[:, :, primary] += shown * (value / 255)

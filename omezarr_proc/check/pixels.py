@@ -1,0 +1,143 @@
+"""The pixels of a dataset judged: every chunk decodes, the windows state their extremes, every level is made of the one before."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.check.finding import Finding
+from omezarr_proc.check.spec import VIEWABLE
+from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
+from omezarr_proc.host.limits import read_limits
+from omezarr_proc.pixels.average import box_mean
+from omezarr_proc.store.codec import Codec
+from omezarr_proc.store.read import Array, Dataset, first_multiscale
+
+SAMPLED_CHUNKS = 24  # of each level; all where there are no more
+_BATCH = 256
+_SHOWN = 5  # damaged chunks of a level that are told one by one
+
+
+def check_pixels(dataset: Dataset) -> Iterator[Finding]:
+    """What is wrong with the pixels. Chunk files that are absent are not looked at: `validate` has told of them."""
+    damaged = set()
+    with ThreadPoolExecutor(max(1, round(read_limits(0, 0).cpus))) as threads:
+        for array in dataset.arrays:
+            found: list[Finding] = []
+            measured, seen = 0, ChannelExtremes()
+            for chunk in _chunks(dataset, array, threads):
+                if isinstance(chunk, Finding):
+                    found.append(chunk)
+                elif chunk is not None:
+                    measured, seen = measured + 1, merged(seen, chunk)
+            damaged |= {array.path} if found else set()
+            yield from found[:_SHOWN]
+            if len(found) > _SHOWN:
+                problem = f"{len(found) - _SHOWN} more of its chunks cannot be decoded"
+                yield Finding("data", array.path, problem, "every chunk can be decoded")
+            yield from check_windows(dataset, seen, whole=measured == array.chunk_count)
+    method = first_multiscale(dataset.ome).get("type")
+    if method not in ("mean", "nearest"):
+        rule = "levels are compared where multiscales.type is mean or nearest"
+        yield Finding("viewers", "multiscales[0].type", f"{method!r}: levels are not compared", rule, "look at them in a viewer")
+        return
+    axes = dataset.axes
+    for below, array in zip(dataset.arrays, dataset.arrays[1:], strict=False):
+        if not damaged & {below.path, array.path} and axes[-2:] == ("y", "x") and len(array.shape) == len(below.shape) == len(axes):
+            yield from _compared(dataset, below, array, method)
+
+
+def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iterator[Finding | ChannelExtremes | None]:
+    """Decode all chunks of a level, a batch at a time: what is wrong with each, or else, in level 0, its extremes."""
+    try:
+        decode = _decoder(dataset.path, array)
+    except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
+        yield Finding("data", array.path, _one_line(error), "zarr opens every level")
+        return
+    axes = dataset.axes
+    measured = array is dataset.arrays[0] and array.dtype in VIEWABLE and len(axes) == len(array.shape)
+
+    def attempt(index: tuple[int, ...]) -> Finding | ChannelExtremes | None:
+        name = f"{array.path}/{array.chunk_name(index)}"
+        try:
+            pixels = decode(index)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # whatever a codec says to damaged bytes
+            return Finding("data", name, f"cannot be decoded: {_one_line(error)}", "every chunk can be decoded")
+        return chunk_extremes(axes, array, index, pixels) if measured else None
+
+    indices = array.chunk_indices()
+    while batch := list(islice(indices, _BATCH)):
+        yield from threads.map(attempt, batch)
+
+
+def _decoder(root: Path, array: Array) -> Callable[[tuple[int, ...]], NDArray[Any]]:
+    """What decodes the chunk of an index to its pixels: Blosc alone with all its lengths checked, other codecs as zarr does it."""
+    if [codec["name"] for codec in array.codecs if codec["name"] != "bytes"] == ["blosc"] and array.dtype in VIEWABLE:
+        dtype = np.dtype(array.dtype).newbyteorder("<" if array.little else ">")
+        codec = Codec("", 0, "noshuffle", dtype.itemsize)
+
+        def decode_blosc(index: tuple[int, ...]) -> NDArray[Any]:
+            pixels = np.empty(array.chunks, dtype)
+            codec.decode((root / array.path / array.chunk_name(index)).read_bytes(), pixels)
+            return pixels[tuple(slice(end - i * size) for i, size, end in zip(index, array.chunks, array.shape, strict=True))]
+
+        return decode_blosc
+    stored = _open(root, array)
+
+    def decode(index: tuple[int, ...]) -> NDArray[Any]:
+        if not (root / array.path / array.chunk_name(index)).stat().st_size:
+            raise ValueError("the file is empty")
+        return np.asarray(stored[tuple(slice(i * size, (i + 1) * size) for i, size in zip(index, array.chunks, strict=True))])
+
+    return decode
+
+
+def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iterator[Finding]:
+    """Hold sampled chunks of a level against what the level below makes of them."""
+    source, stored = _open(dataset.path, below), _open(dataset.path, array)
+    total = array.chunk_count
+    count = min(total, SAMPLED_CHUNKS)
+    for number in sorted({(2 * n + 1) * total // (2 * count) for n in range(count)}):
+        index = tuple(int(i) for i in np.unravel_index(number, array.grid))
+        here = tuple(slice(i * size, min((i + 1) * size, end)) for i, size, end in zip(index, array.chunks, array.shape, strict=True))
+        there = (*here[:-2], *(slice(2 * s.start, 2 * s.stop) for s in here[-2:]))
+        found, expected = np.asarray(stored[here]), halved(np.asarray(source[there]), method)
+        if found.shape == expected.shape and np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"):
+            continue
+        if found.shape != expected.shape:
+            problem = f"is of size {found.shape}, level {below.path} gives {expected.shape}"
+        else:
+            different = (found != expected) & ~((found != found) & (expected != expected))
+            where = tuple(int(i) for i in np.argwhere(different)[0])
+            at = ", ".join(f"{axis}={s.start + i}" for axis, s, i in zip(dataset.axes, here, where, strict=True))
+            problem = f"at {at} is {found[where]}, the {method} of level {below.path} is {expected[where]}"
+        rule = f"every level is the exact 2x2 {method} of the one before"
+        yield Finding("data", f"{array.path}/{array.chunk_name(index)}", problem, rule)
+        return
+
+
+def halved(pixels: NDArray[Any], method: str) -> NDArray[Any]:
+    """`pixels[..., h, w]` by half in y and x, as `DOWNSAMPLE_METHOD` has it."""
+    if method == "nearest":
+        return pixels[..., ::2, ::2]
+    planes = np.ascontiguousarray(pixels.reshape(-1, *pixels.shape[-2:]))
+    out = np.empty((len(planes), -(-planes.shape[1] // 2), -(-planes.shape[2] // 2)), pixels.dtype)
+    for plane, into in zip(planes, out, strict=True):
+        box_mean(plane[:, :, np.newaxis], 2, into[np.newaxis])
+    return out.reshape(*pixels.shape[:-2], *out.shape[1:])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _open(root: Path, array: Array) -> Any:
+    import zarr
+
+    return zarr.open_array(root / array.path, mode="r")

@@ -1,0 +1,217 @@
+"""Whether the metadata of an OME-Zarr image is right: pure checks of values, no pixels, no files.
+
+Rules: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/, and what web viewers need beyond them.
+
+Not judged: plates, labels, the bioformats2raw layout, further entries of `multiscales`, transformations other than scale and translation.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from omezarr_proc.check.finding import Finding, is_number
+from omezarr_proc.check.viewers import check_omero
+from omezarr_proc.store.read import Array, Dataset, Json, first_multiscale, is_inside, level_paths
+
+VIEWABLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32")
+_TYPES = ("time", "channel", "space")
+
+
+def check(dataset: Dataset) -> list[Finding]:
+    """Everything that is wrong with the metadata of `dataset`."""
+    return list(_check(dataset))
+
+
+def _check(d: Dataset) -> Iterator[Finding]:
+    attributes = d.attributes
+    nested = isinstance(attributes.get("ome"), dict) and "multiscales" in attributes["ome"]
+    if not nested and "multiscales" not in attributes:
+        own = attributes["ome"] if isinstance(attributes.get("ome"), dict) else {}
+        other = next((key for key in ("plate", "well", "bioformats2raw.layout", "labels") if key in {**attributes, **own}), None)
+        what = f"holds {other!r}" if other else "has no metadata of an image"
+        yield Finding("spec", "multiscales", what, "an image has multiscales", "name the folder of one image")
+        return
+    for where, problem in d.problems:
+        yield Finding("spec", where, problem, "every path of multiscales is an array of the same Zarr version")
+    if nested:
+        yield from _form(d, attributes["ome"], "ome.", "0.5")
+    if "multiscales" in attributes:
+        yield from _form(d, attributes, "", "0.4")
+    yield from _both_forms(d, nested)
+    yield from _arrays(d)
+
+
+def _both_forms(d: Dataset, nested: bool) -> Iterator[Finding]:
+    flat, ome = d.attributes, d.attributes.get("ome")
+    if d.zarr_format == 2:
+        if nested:
+            yield Finding("spec", "ome", "NGFF 0.5 metadata in Zarr v2", "NGFF 0.5 is defined for Zarr v3 only", "remove ome from .zattrs")
+        return
+    if not nested:
+        yield Finding("spec", "ome", "is missing", "Zarr v3 has its metadata under attributes.ome (NGFF 0.5)", "add NGFF 0.5 metadata")
+        return
+    if "multiscales" not in flat:
+        yield Finding("viewers", "multiscales", "only NGFF 0.5 metadata", "Neuroglancer's channel reader wants 0.4 beside it", "add it")
+        return
+    assert isinstance(ome, dict)  # what nested means
+    for key in ("multiscales", "omero"):
+        if _without_version(flat.get(key)) != _without_version(ome.get(key)):
+            yield Finding("viewers", key, f"differs from ome.{key}", "both forms of the metadata say the same", "copy one to the other")
+
+
+def _without_version(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_version(entry) for entry in value]
+    return {key: entry for key, entry in value.items() if key != "version"} if isinstance(value, dict) else value
+
+
+def _form(d: Dataset, ome: Json, prefix: str, version: str) -> Iterator[Finding]:
+    multiscale, where = first_multiscale(ome), f"{prefix}multiscales[0]"
+    if not multiscale:
+        yield Finding("spec", where, "is missing", "multiscales is a list of objects, at least one")
+        return
+    found = ome.get("version") if prefix else multiscale.get("version")
+    if found != version:
+        place = "ome.version" if prefix else f"{where}.version"
+        yield Finding("spec", place, f"{found!r}", f"the version here is {version!r}", "correct the version")
+    for key in ("name", "type", "metadata"):
+        if key not in multiscale:
+            yield Finding("viewers", f"{where}.{key}", "is missing", "name, type (the downsampling method) and metadata are there")
+    axes = multiscale.get("axes")
+    yield from _axes(axes, f"{where}.axes")
+    names = [axis.get("name") for axis in axes if isinstance(axis, dict)] if isinstance(axes, list) else []
+    yield from _datasets(d, multiscale, names, where)
+    yield from check_omero(d, ome.get("omero"), names, f"{prefix}omero")
+
+
+def _axes(axes: Any, where: str) -> Iterator[Finding]:
+    if not isinstance(axes, list) or not all(isinstance(axis, dict) and isinstance(axis.get("name"), str) for axis in axes):
+        yield Finding("spec", where, "is not a list of objects with names", "every axis has a name and a type")
+        return
+    names, types = [axis["name"] for axis in axes], [axis.get("type") for axis in axes]
+    if not 2 <= len(axes) <= 5 or types.count("space") not in (2, 3):
+        yield Finding("spec", where, f"{''.join(names)} of types {types}", "2 to 5 axes, of which 2 or 3 are of type space")
+    if len(set(names)) < len(names):
+        yield Finding("spec", where, f"{names}", "the names of axes are unique")
+    order = [_TYPES.index(kind) if kind in _TYPES else 1 for kind in types]
+    if order != sorted(order) or types.count("time") > 1 or sum(kind != "time" and kind != "space" for kind in types) > 1:
+        yield Finding("spec", where, f"{types}", "at most one of type time comes first, then at most one of type channel, then space")
+    for index, axis in enumerate(axes):
+        if "unit" in axis and not (isinstance(axis["unit"], str) and axis["unit"]):
+            yield Finding("spec", f"{where}[{index}].unit", f"{axis['unit']!r}", "a unit is a name such as micrometer", "leave it out")
+    if "".join(names) not in ("cyx", "czyx", "tcyx", "tczyx"):
+        yield Finding("viewers", where, f"{names}", "axes are c, y, x, with z and t where there are several planes")
+
+
+def _datasets(d: Dataset, multiscale: Json, axes: Sequence[Any], where: str) -> Iterator[Finding]:
+    entries = multiscale.get("datasets")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        yield Finding("spec", f"{where}.datasets", "is no list of objects", "datasets has an entry for each level, at least one")
+        return
+    arrays = {array.path: array for array in d.arrays}
+    known = set(level_paths(d.ome))
+    placed: list[tuple[Array, list[float], list[float]]] = []
+    for index, entry in enumerate(entries):
+        place, path = f"{where}.datasets[{index}]", entry.get("path")
+        if not isinstance(path, str) or not is_inside(path):
+            yield Finding("spec", f"{place}.path", f"{path!r}", "path names an array below the root")
+            continue
+        if path not in known:
+            yield Finding("spec", f"{place}.path", f"{path!r} is not a level of the other form", "both forms name the same levels")
+        array = arrays.get(path)
+        if array and len(array.shape) != len(axes):
+            yield Finding("spec", path, f"has {len(array.shape)} dimensions for {len(axes)} axes", "one axis for each dimension")
+            continue
+        wrong = [*_transformations(entry.get("coordinateTransformations"), len(axes), f"{place}.coordinateTransformations")]
+        yield from wrong
+        if array and not any(finding.kind == "spec" for finding in wrong):
+            steps = entry["coordinateTransformations"]
+            shift = steps[1]["translation"] if len(steps) > 1 else [0.0] * len(axes)
+            placed.append((array, steps[0]["scale"], shift))
+    if len({entry.get("path") for entry in entries if isinstance(entry.get("path"), str)}) < len(entries):
+        yield Finding("spec", f"{where}.datasets", "a path comes twice", "every level has its own path")
+    if len(placed) == len(entries):
+        yield from _levels(placed, axes, where)
+
+
+def _transformations(found: Any, ndim: int, where: str) -> Iterator[Finding]:
+    rule = "first one scale, then at most one translation, each with a number for each axis"
+    if not isinstance(found, list) or not all(isinstance(step, dict) for step in found):
+        yield Finding("spec", where, "is missing", rule)
+        return
+    kinds = [step.get("type") for step in found]
+    if kinds not in (["scale"], ["scale", "translation"]):
+        yield Finding("spec", where, f"{kinds}", rule)
+        return
+    for kind, step in zip(kinds, found, strict=True):
+        values = step.get(str(kind))
+        if not isinstance(values, list) or len(values) != ndim or not all(is_number(value) for value in values):
+            yield Finding("spec", f"{where}.{kind}", f"{values!r}", rule)
+        elif kind == "scale" and min(values) <= 0:
+            yield Finding("spec", f"{where}.scale", f"{values}", "a scale is above 0")
+    if kinds == ["scale"]:
+        yield Finding("viewers", where, "has no translation", "without it the levels jump in Neuroglancer")
+
+
+def _levels(placed: Sequence[tuple[Array, list[float], list[float]]], axes: Sequence[Any], where: str) -> Iterator[Finding]:
+    """How the levels lie on one another; `placed`: each with its scale and its translation."""
+    first, scale0, shift0 = placed[0]
+    for index, (array, scale, shift) in enumerate(placed):
+        if index and any(a > b for a, b in zip(array.shape, placed[index - 1][0].shape, strict=True)):
+            yield Finding("spec", array.path, f"is larger than level {index - 1}", "datasets go from the largest level to the smallest")
+        if array.dtype != first.dtype:
+            yield Finding("viewers", array.path, f"is {array.dtype}, level 0 {first.dtype}", "all levels have one type")
+        for axis, name in enumerate(axes):
+            factor = 1 << index if name in ("y", "x") else 1
+            if array.shape[axis] != -(-first.shape[axis] // factor):
+                yield Finding("viewers", array.path, f"{name} is {array.shape[axis]} of {first.shape[axis]}", "sizes halve, rounded up")
+            if scale[axis] != scale0[axis] * factor:
+                problem = f"scale of {name} is {scale[axis]!r}, that of level 0 {scale0[axis]!r}"
+                yield Finding("viewers", f"{where}.datasets[{index}]", problem, "scales are powers of two apart, exactly")
+            elif not _is_centred(scale[axis], shift[axis], name in ("y", "x"), scale0[axis], shift0[axis]):
+                problem = f"translation of {name} is {shift[axis]!r} at scale {scale[axis]!r}"
+                rule = "the middle of the full-resolution pixels that the first pixel stands for"
+                yield Finding("viewers", f"{where}.datasets[{index}]", problem, rule)
+
+
+def _is_centred(scale: float, shift: float, is_plane: bool, scale0: float, shift0: float) -> bool:
+    """Whether translation = pixel * (factor - 1) / 2, for a factor that is a power of two and the same for level 0."""
+    if not is_plane:
+        return shift == 0
+    pixel0, pixel = scale0 - 2 * shift0, scale - 2 * shift
+    if pixel <= 0 or not math.isclose(pixel0, pixel, rel_tol=1e-9):
+        return False
+    power = math.log2(scale0 / pixel0)
+    return math.isclose(power, round(power), abs_tol=1e-9) and power > -0.5
+
+
+def _arrays(d: Dataset) -> Iterator[Finding]:
+    axes = d.axes
+    for array in d.arrays:
+        if d.zarr_format == 3 and array.dimension_names != axes:
+            names = f"{array.dimension_names and list(array.dimension_names)} for axes {list(axes)}"
+            yield Finding("spec", array.path, f"dimension_names are {names}", "dimension_names are those of the axes", "correct zarr.json")
+        if array.separator != "/":
+            yield Finding("spec", array.path, f"chunk names are separated by {array.separator!r}", "chunks are nested: the separator is /")
+        if array.dtype not in VIEWABLE:
+            yield Finding("viewers", array.path, f"is {array.dtype}", f"web viewers draw {', '.join(VIEWABLE)}")
+        if not array.little:
+            yield Finding("viewers", array.path, "is big endian", "pixels are little endian")
+        if len(array.shape) == len(axes):
+            yield from _chunks(array, axes)
+
+
+def _chunks(array: Array, axes: Sequence[str]) -> Iterator[Finding]:
+    size = dict(zip(axes, array.chunks, strict=True))
+    tile = size.get("y", 1)
+    if size.get("x") != tile or tile.bit_count() != 1:
+        yield Finding("viewers", array.path, f"chunks of {size.get('y')} x {size.get('x')}", "tiles are square, a power of two")
+    if size.get("t", 1) != 1 or size.get("z", 1) != 1 or size.get("c", 1) not in (1, array.shape[axes.index("c")] if "c" in axes else 1):
+        yield Finding("viewers", array.path, f"chunks of {size}", "a chunk holds one plane of one channel, or of all")
+    for codec in array.codecs:
+        typesize = codec["configuration"].get("typesize")
+        if codec["name"] == "blosc" and array.dtype in VIEWABLE and typesize != np.dtype(array.dtype).itemsize:
+            problem = f"blosc with typesize {typesize} for {array.dtype}"
+            yield Finding("viewers", array.path, problem, "typesize is the bytes of a pixel")

@@ -1,0 +1,1 @@
+"""Settings: one table, the rules of its values, tokens that nothing shows."""

@@ -1,0 +1,77 @@
+"""What the value of a setting must be: how its text is read, and how that is said to the user."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omezarr_proc.config.secret import Secret
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be: `parse` turns its text into the value or raises ValueError, `text` says it to the user."""
+
+    parse: Callable[[str], Any]
+    text: str
+    hint: Callable[[str], str] = lambda value: ""  # more about one particular wrong value
+
+
+def _digits(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ValueError(text)
+    return int(text)
+
+
+def _require(value: T, condition: bool) -> T:
+    if not condition:
+        raise ValueError(value)
+    return value
+
+
+def integer(low: int, high: int | None = None) -> Rule:
+    """A whole number in decimal digits, `low` to `high`, both included."""
+
+    def parse(text: str) -> int:
+        value = _digits(text)
+        return _require(value, low <= value and (high is None or value <= high))
+
+    return Rule(parse, f"a whole number, {low} or more" if high is None else f"a whole number, {low} to {high}")
+
+
+def power_of_two(low: int, high: int) -> Rule:
+    """A power of two, `low` to `high`, both included."""
+
+    def parse(text: str) -> int:
+        value = _digits(text)
+        return _require(value, low <= value <= high and value.bit_count() == 1)
+
+    return Rule(parse, f"a power of two, {low} to {high}")
+
+
+def choice(*names: str, refused: Mapping[str, str] | None = None) -> Rule:
+    """One of `names` in any case; `refused` explains names that people expect to work."""
+
+    def parse(text: str) -> str:
+        return {name.casefold(): name for name in names}[_require(text.casefold(), text.casefold() in map(str.casefold, names))]
+
+    return Rule(parse, f"one of {', '.join(names)}", lambda text: (refused or {}).get(text.casefold(), ""))
+
+
+def _images(text: str) -> str | tuple[int, ...]:
+    if text.casefold() in ("auto", "all"):
+        return text.casefold()
+    return tuple(sorted({_digits(part.strip()) for part in text.split(",")}))
+
+
+def _path(text: str) -> Path:
+    return Path(_require(text, "\0" not in text))
+
+
+FLAG = Rule(lambda text: text == _require("1", text in ("0", "1")), "0 or 1")
+FOLDER = Rule(_path, "a folder")
+TEXT = Rule(str, "")  # never wrong
+TOKEN = Rule(Secret, "")
+IMAGES = Rule(_images, "auto, all, or indices like 0,2")

@@ -1,0 +1,225 @@
+"""All settings in one table: the fields of `Settings`.
+
+A field holds the default, the rule a value must obey and the help text. Its name is the attribute; in capitals it is the environment
+variable, with dashes the command-line flag. `Settings.load`, the flags, `--help` and the README's table all come from here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from omezarr_proc.config.rules import FLAG, FOLDER, IMAGES, TEXT, TOKEN, Rule, choice, integer, power_of_two
+from omezarr_proc.config.secret import Mask, Secret
+from omezarr_proc.model.errors import SettingsError
+
+SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
+
+# Blosc has had an optional snappy, but no build that can be installed contains it; a test asks numcodecs' own list.
+COMPRESSORS = ("zstd", "lz4", "lz4hc", "zlib")
+NO_SNAPPY = f"snappy is in no Blosc build that can be installed; there are {', '.join(COMPRESSORS)}"
+
+
+def _row(rule: Rule, help: str, shapes_output: bool = False, later: bool = False) -> dict[str, Any]:
+    return {"rule": rule, "help": help, "shapes_output": shapes_output, "later": later}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, checked. Paths are as given; `input_dir` is None when files are named instead."""
+
+    input_dir: Path | None = field(default=None, metadata=_row(FOLDER, "where TIFFs are read (not needed when files are named)"))
+    output_dir: Path = field(default=Path(), metadata=_row(FOLDER, "where datasets are written"))
+    initial_downsample: int = field(
+        default=2,
+        metadata=_row(power_of_two(1, 4096), "1 = full resolution included, 2 = start from 2x downsampled, 4, ...", shapes_output=True),
+    )
+    tile_size: int = field(default=256, metadata=_row(power_of_two(64, 4096), "chunk size in y and x, in pixels", shapes_output=True))
+    compression: Literal["zstd", "lz4", "lz4hc", "zlib"] = field(
+        default="zstd", metadata=_row(choice(*COMPRESSORS, refused={"snappy": NO_SNAPPY}), "Blosc compressor", shapes_output=True)
+    )
+    compression_level: int = field(default=5, metadata=_row(integer(1, 9), "1 is fast, 9 is small", shapes_output=True))
+    max_levels: int = field(default=0, metadata=_row(integer(0), "most levels; 0 = until MIN_DIMENSION", shapes_output=True))
+    min_dimension: int = field(default=256, metadata=_row(integer(1), "stop when both y and x are at or below this", shapes_output=True))
+    channel_chunking: Literal["auto", "per-channel", "bundled"] = field(
+        default="auto",
+        metadata=_row(
+            choice("auto", "per-channel", "bundled"),
+            "auto = bundled for RGB (by the TIFF photometric tag), per-channel otherwise",
+            shapes_output=True,
+        ),
+    )
+    downsample_method: Literal["mean", "nearest"] = field(
+        default="mean", metadata=_row(choice("mean", "nearest"), "nearest is for label images", shapes_output=True)
+    )
+    ome_xml: Literal["keep", "drop"] = field(
+        default="keep",
+        metadata=_row(
+            choice("keep", "drop"),
+            "keep the input's OME-XML as OME/METADATA.ome.xml, or drop it (it can hold personal data)",
+            shapes_output=True,
+        ),
+    )
+    images: str | tuple[int, ...] = field(
+        default="auto",
+        metadata=_row(IMAGES, "which images of a file: auto = all but label, macro, thumbnail and overview"),
+    )
+    axes: Literal["auto", "czyx"] = field(
+        default="auto",
+        metadata=_row(choice("auto", "czyx"), "auto = only axes that are there; czyx = z also for flat images", shapes_output=True),
+    )
+    zarr_format: Literal["3", "2"] = field(
+        default="3",
+        metadata=_row(
+            choice("3", "2"),
+            "3 = Zarr v3 with NGFF 0.5 and 0.4 metadata; 2 = Zarr v2 with NGFF 0.4, for readers that know nothing else (Viv 0.18)",
+            shapes_output=True,
+        ),
+    )
+    use_existing_resolutions: bool = field(
+        default=False,
+        metadata=_row(FLAG, "1 = take a stored level as base level where one is exactly INITIAL_DOWNSAMPLE smaller", shapes_output=True),
+    )
+    on_missing: Literal["error", "fill"] = field(
+        default="error",
+        metadata=_row(choice("error", "fill"), "planes or segments that the file lacks: an error, or fill values", shapes_output=True),
+    )
+    on_corrupt: Literal["error", "warn"] = field(
+        default="error",
+        metadata=_row(
+            choice("error", "warn"),
+            "a damaged segment of which its decoder still makes pixels: an error, or these pixels and a line in the log",
+            shapes_output=True,
+            later=True,
+        ),
+    )
+    existing: Literal["replace", "skip", "fail", "force"] = field(
+        default="replace",
+        metadata=_row(
+            choice("replace", "skip", "fail", "force"),
+            "a dataset of that name that is there already: one with the same source, settings and versions is left alone by replace and "
+            "skip; another one is replaced, skipped, or an error (fail); force rebuilds always, and alone replaces what is no OME-Zarr "
+            "dataset",
+        ),
+    )
+    preview: bool = field(
+        default=False,
+        metadata=_row(FLAG, "1 = also write a.ome.zarr.png beside a.ome.zarr: the whole image as viewers show it first"),
+    )
+    max_workers: int = field(default=0, metadata=_row(integer(0), "most worker processes; 0 = find out"))
+    memory_limit_mb: int = field(default=0, metadata=_row(integer(0), "most memory, in MB; 0 = find out"))
+    max_pixels: int = field(
+        default=1 << 40,
+        metadata=_row(integer(1), "most pixels of an image, in all its planes; one that states more is refused before any work"),
+    )
+    max_chunks: int = field(default=1 << 26, metadata=_row(integer(1), "most chunks of a dataset; one that would have more is refused"))
+    max_segments: int = field(default=1 << 24, metadata=_row(integer(1), "most tiles or strips of a TIFF page; one with more is refused"))
+    stall_seconds: int = field(
+        default=600,
+        metadata=_row(integer(0), "a worker process that is stopped or stuck in storage for so long is replaced; 0 = never"),
+    )
+    log_level: str = field(
+        default="INFO", metadata=_row(choice("DEBUG", "INFO", "WARNING", "ERROR"), "the least severe messages that are shown")
+    )
+    log_format: Literal["text", "json"] = field(default="text", metadata=_row(choice("text", "json"), "json for log collectors"))
+    workflow_instance_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
+    session_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used; no flag"))
+    refresh_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used; no flag"))
+    pennsieve_api_host: str = field(default="", metadata=_row(TEXT, "given by the platform; never called"))
+    pennsieve_api_host2: str = field(default="", metadata=_row(TEXT, "given by the platform; never called"))
+    environment: str = field(default="", metadata=_row(TEXT, "given by the platform"))
+    region: str = field(default="", metadata=_row(TEXT, "given by the platform"))
+    deployment_mode: str = field(default="", metadata=_row(choice("basic", "secure", "compliant"), "given by the platform"))
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], overrides: Mapping[str, str], *, files_named: bool = False) -> "Settings":
+        """Read all settings; both mappings go by variable name (`TILE_SIZE`), `overrides` win, an empty text counts as unset.
+
+        INPUT_DIR is required unless `files_named`, OUTPUT_DIR always. Raises SettingsError: one message with every wrong value.
+        """
+        texts = {entry.variable: overrides.get(entry.variable) or environ.get(entry.variable) or "" for entry in table()}
+        mask = Mask(texts[entry.variable].strip() for entry in table() if entry.secret)
+        required = ("OUTPUT_DIR",) if files_named else ("INPUT_DIR", "OUTPUT_DIR")
+        values: dict[str, Any] = {}
+        wrong = [f"{name} is not set: it must name a folder" for name in required if not texts[name]]
+        for entry in table():
+            text = texts[entry.variable] if entry.rule is FOLDER else texts[entry.variable].strip()
+            if not text:
+                continue
+            try:
+                values[entry.name] = entry.rule.parse(text)
+            except ValueError:
+                wrong.append(f"{entry.variable}={_shown(mask(text))} must be {entry.rule.text}{_because(entry.rule.hint(text))}")
+        if wrong:
+            raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
+        return cls(**values)
+
+    def output_shaping(self) -> dict[str, str | int | bool]:
+        """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token.
+
+        One that came later is left out at its default, so that datasets made before it keep their key.
+        """
+        shaping = {entry: getattr(self, entry.name) for entry in table() if entry.shapes_output}
+        return {entry.name: value for entry, value in shaping.items() if not (entry.later and value == entry.default)}
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the plain token values, for masking them in what is written."""
+        values = (getattr(self, entry.name) for entry in table() if entry.secret)
+        return tuple(value.reveal() for value in values if value)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table."""
+
+    name: str
+    default: Any
+    rule: Rule
+    help: str
+    shapes_output: bool
+    later: bool
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value is a token."""
+        return self.rule is TOKEN
+
+    @property
+    def default_text(self) -> str:
+        """The default as one would write it; empty where there is none."""
+        if self.rule is FOLDER or self.rule is TOKEN:
+            return ""
+        return str(int(self.default)) if self.rule is FLAG else str(self.default)
+
+
+def table() -> Iterator[Entry]:
+    """Yield the rows in the order of the fields."""
+    for column in fields(Settings):
+        yield Entry(column.name, column.default, **column.metadata)
+
+
+def readme_table() -> str:
+    """Write the table as Markdown; a test holds the README against it."""
+    rows = ["| variable | default | values | meaning |", "|---|---|---|---|"]
+    for entry in table():
+        default = f"`{entry.default_text}`" if entry.default_text else ""
+        rows.append(f"| `{entry.variable}` | {default} | {entry.rule.text} | {entry.help} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= SHOWN_LENGTH else text[:SHOWN_LENGTH] + "...")
+
+
+def _because(hint: str) -> str:
+    return f" ({hint})" if hint else ""

@@ -1,0 +1,1 @@
+"""Workers on this machine: forked from a nursery, working bands in shared memory."""

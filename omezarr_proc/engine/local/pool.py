@@ -1,0 +1,254 @@
+"""The pool: workers that each talk over one socket, started from the nursery, watched, replaced.
+
+Built on pipes and `multiprocessing.connection.wait` alone: the standard pools need semaphores, which AWS Lambda lacks, and hang or break
+as a whole when a worker is killed.
+"""
+
+import contextlib
+import math
+import os
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import send_handle
+
+from loguru import logger
+
+from omezarr_proc.app.progress import duration
+from omezarr_proc.engine.local.arena import Arena
+from omezarr_proc.engine.local.noted import NotedLog
+from omezarr_proc.engine.local.nursery import CANNOT_START, Nursery, NurseryError, NurseryGoneError
+from omezarr_proc.engine.local.watch import Watch, thread_states
+from omezarr_proc.model.errors import OutOfTimeError, ProcError
+from omezarr_proc.work.tasks import Failed, Job, Noted, Reply, Stored, Task, Whole, Write, doing
+
+# What a thread's state says of a process that does not move (proc(5)).
+_STATES = {"T": "stopped by a signal", "D": "waits for storage"}
+# For the end of a process that SIGKILL was sent to; longer only where it is stuck in a system call.
+_KILLED_SECONDS = 0.5
+
+
+class WorkerLostError(ProcError):
+    """A worker process cannot go on with what it was given; another one can."""
+
+
+class WorkerStuckError(WorkerLostError):
+    """A worker process does not move. It is still of the pool: `resize(0)` ends it."""
+
+
+class WorkerDiedError(WorkerLostError):
+    """A worker process ended by itself; SIGKILL mostly means that memory ran out."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        """`status`: negative for a signal, as `os.waitstatus_to_exitcode` has it."""
+        self.pid, self.status = pid, status
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        hints = {
+            -signal.SIGKILL: " (memory ran out, or somebody else killed it: give it more memory, or set MAX_WORKERS lower)",
+            CANNOT_START: " (no thread is allowed for it? allow this user more processes, or set MAX_WORKERS lower)",
+        }
+        super().__init__(f"worker process {pid} {'was ' if status < 0 else ''}{how}{hints.get(status, '')}")
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker process.
+
+    tasks     what it has been sent and has not yet answered, oldest first
+    unstored  what it has answered of which files are still to be written
+    """
+
+    pid: int
+    connection: Connection
+    tasks: deque[Task] = field(default_factory=deque)
+    unstored: list[Task] = field(default_factory=list)
+
+
+class Pool:
+    """All workers of a run. Only the thread that made it may use it."""
+
+    def __init__(self, nursery: Nursery, deadline: float | None = None, watch: Watch | None = None) -> None:
+        """Take over the nursery; workers come with `resize`. Raises LimitError where there is no memory to share with them.
+
+        deadline  when `wait` gives up, as time.monotonic() counts
+        watch     what notices workers that do not move; by default it only tells of them
+        """
+        self.workers: list[Worker] = []
+        self._deadline = deadline
+        self._watch = watch or Watch()
+        self._nursery = nursery
+        try:
+            self.arena = Arena()
+        except ProcError:
+            nursery.close()
+            raise
+        self._job: Job | None = None
+        self._noted = NotedLog("")
+        self._spool: int | None = None
+
+    def resize(self, count: int) -> None:
+        """Have `count` workers, all of them idle; fewer where the system allows no more. Raises NurseryError where it allows none."""
+        surplus = self.workers[count:]
+        del self.workers[count:]
+        if not self._end(surplus):
+            # The system call in which it is stuck may still write into its slot. So the slots of all others are elsewhere from now on.
+            rest, self.workers = self.workers, []
+            self._end(rest)
+            self.arena.renew()
+        while len(self.workers) < count:
+            try:
+                worker = Worker(*self._fork())
+            except NurseryError as error:
+                if not self.workers:
+                    raise
+                logger.warning(f"{error}; going on with {len(self.workers)} instead of {count} workers")
+                return
+            self.workers.append(worker)
+            self._brief(worker)
+
+    def _fork(self) -> tuple[int, Connection]:
+        try:
+            return self._nursery.fork(self.arena.fd)
+        except NurseryGoneError as error:
+            logger.debug(f"{error}; starting another one")
+            self._nursery.close()
+            self._nursery = Nursery()
+            return self._nursery.fork(self.arena.fd)
+
+    def pids(self) -> list[int]:
+        """The nursery and the workers."""
+        return [self._nursery.pid, *(worker.pid for worker in self.workers)]
+
+    def begin(self, job: Job, spool: int | None = None) -> None:
+        """Tell every worker, also those to come, what the next tasks are about.
+
+        spool  descriptor of the spool file, where the job uses one; the pool closes it
+        """
+        self._close_spool()
+        self._job, self._spool = job, spool
+        if self._noted.source != job.image.source:
+            self._noted = NotedLog(job.image.source)
+        for worker in self.workers:
+            self._brief(worker)
+
+    def _close_spool(self) -> None:
+        """Let go of the last image's spool file; the workers do when they are told of the next one."""
+        if self._spool is not None:
+            os.close(self._spool)
+            self._spool = None
+
+    def _brief(self, worker: Worker) -> None:
+        if self._job:
+            self._send(worker, self._job)
+            if self._spool is not None:
+                with contextlib.suppress(OSError):
+                    send_handle(worker.connection, self._spool, worker.pid)
+
+    def submit(self, worker: Worker, task: Task) -> None:
+        """Queue a task with a worker."""
+        worker.tasks.append(task)
+        self._send(worker, task)
+
+    def _send(self, worker: Worker, message: Job | Task) -> None:
+        # A dead worker's closed socket is noticed by `wait`, which knows how it ended.
+        with contextlib.suppress(OSError):
+            worker.connection.send(message)
+
+    def wait(self) -> list[tuple[Task, Reply]]:
+        """Answers that have come, each with its task; waits for the first, or for a line to log.
+
+        Raises what a task failed with, WorkerDiedError when a worker has ended (it is removed from the pool), WorkerStuckError and
+        OutOfTimeError.
+        """
+        by_connection = {worker.connection: worker for worker in self.workers}
+        answers: list[tuple[Task, Reply]] = []
+        for connection in self._ready(list(by_connection)):
+            worker = by_connection[connection]
+            self._watch.moved(worker.pid)
+            try:
+                reply = worker.connection.recv()
+            except (EOFError, OSError):  # killed while idle, or in the middle of an answer
+                self.workers.remove(worker)
+                worker.connection.close()
+                raise WorkerDiedError(worker.pid, self._nursery.status(worker.pid)) from None
+            if isinstance(reply, Failed):
+                logger.debug(f"task failed: {reply.trace}")
+                raise reply.error
+            if isinstance(reply, Noted):
+                self._noted.add(reply.text)
+                continue
+            if isinstance(reply, Stored):
+                worker.unstored.remove(reply.task)
+                answers.append((reply.task, reply))
+                continue
+            task = worker.tasks.popleft()
+            if isinstance(task, Write | Whole):
+                worker.unstored.append(task)
+            answers.append((task, reply))
+        return answers
+
+    def _ready(self, connections: list[Connection]) -> list[Connection]:
+        """The connections on which something has come; waits for the first, and looks after the workers meanwhile."""
+        while True:
+            left = math.inf if self._deadline is None else self._deadline - time.monotonic()
+            if left <= 0:
+                raise OutOfTimeError("out of time")
+            ready = wait(connections, min(left, self._watch.due))
+            self._look()
+            if ready:
+                return ready  # type: ignore[return-value]
+
+    def _look(self) -> None:
+        busy = {worker.pid: worker for worker in self.workers if worker.tasks or worker.unstored}
+        for still in self._watch.look(busy):
+            worker = busy[still.pid]
+            states = thread_states(still.pid)
+            why = next((f" ({text})" for state, text in _STATES.items() if state in states), "")
+            task = doing((*worker.tasks, *worker.unstored)[0])
+            what = f"worker process {still.pid} has not moved for {duration(still.seconds)}{why}, {task}"
+            if still.stuck:
+                raise WorkerStuckError(f"{what} (STALL_SECONDS={self._watch.stall_seconds:g})")
+            image = f"{self._job.image.source}: " if self._job else ""
+            limit = self._watch.stall_seconds
+            logger.warning(f"{image}{what}{f'; after {duration(limit)} it is replaced' if limit else ''}")
+
+    def close(self, patience: float = 1.0) -> None:
+        """End all workers (within `patience` seconds, then by force) and the nursery, and let go of the memory."""
+        deadline = time.monotonic() + patience
+        workers, self.workers = self.workers, []
+        self._end(workers, patience)
+        self._nursery.close(max(0.2, deadline - time.monotonic()))
+        self.arena.close()
+        self._close_spool()
+
+    def _end(self, workers: list[Worker], patience: float = 1.0) -> bool:
+        """Closing its socket is how a worker is told to end; one that is busy ends at once, since nothing half done counts.
+
+        Returns whether all have ended: one that is stuck in a system call cannot be killed before it gets out of there.
+        """
+        for worker in workers:
+            worker.connection.close()
+        pids = [worker.pid for worker in workers]
+        if _ended(pids, patience):
+            return True
+        for pid in filter(_alive, pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return _ended(pids, _KILLED_SECONDS)
+
+
+def _ended(pids: list[int], patience: float) -> bool:
+    """Whether all have ended within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while alive := any(map(_alive, pids)):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    return not alive
+
+
+def _alive(pid: int) -> bool:
+    """Whether a thread of a worker still runs; a zombie that the nursery has not reaped does not."""
+    return bool(set(thread_states(pid)) - set("ZX"))

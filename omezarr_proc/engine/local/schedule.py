@@ -1,0 +1,139 @@
+"""Which task comes next: bands through slots, loads before writes, level by level. Pure bookkeeping without processes or pixels.
+
+A band takes a free slot and is loaded in parts; when all parts are there its tiles are written (and folded) step by step, then the slot
+is free again. Tasks of older bands come first, so slots are returned soon and the next band is loaded while this one is written.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from omezarr_proc.model.image import Rect
+from omezarr_proc.model.pyramid import Band, Pass, ceil_div
+from omezarr_proc.work.tasks import Load, Task, Whole, Write
+
+
+@dataclass
+class _Open:
+    """A band (of a `Whole`, the first) that has a slot: what of the present step is still to be handed out and to be answered."""
+
+    band: Band
+    slot: int
+    step: int  # -1: loading
+    ready: list[Task]
+    pending: int = 0
+
+
+@dataclass
+class Schedule:
+    """The tasks of one pass over `bands`.
+
+    parts   the loads that a band is cut into
+    batch   tiles per write task
+    whole   bands that one worker is given as one task; 0: the workers share each band
+    sticky  the band's load must go to the worker that has loaded the frame's bands above (a decoder that works as a stream)
+    """
+
+    stage: Pass
+    bands: Iterator[Band]
+    slots: list[int]
+    tile: int
+    parts: Callable[[Band], list[Rect]]
+    batch: int
+    whole: int = 0
+    sticky: bool = False
+    _open: list[_Open] = field(default_factory=list)
+    _unstored: dict[Band, int] = field(default_factory=dict)
+    _homes: dict[int, Hashable] = field(default_factory=dict)
+    _exhausted: bool = False
+
+    def next(self, worker: Hashable) -> Task | None:
+        """A task for `worker`, or None where there is none for it now."""
+        for entry in self._open:
+            if entry.ready and self._suits(entry, worker):
+                return self._take(entry)
+        if self.slots and not self._exhausted:
+            taken = tuple(islice(self.bands, self.whole or 1))
+            if not taken:
+                self._exhausted = True
+                return None
+            slot, band = self.slots.pop(), taken[0]
+            if self.whole:
+                tasks: list[Task] = [Whole(self.stage, slot, taken)]
+            else:
+                tasks = [Load(self.stage, slot, band, rect) for rect in self.parts(band)]
+            entry = _Open(band, slot, self._last_step if self.whole else -1, tasks, len(tasks))
+            self._open.append(entry)
+            if self._suits(entry, worker):
+                return self._take(entry)
+        return None
+
+    def done(self, task: Load | Write | Whole) -> None:
+        """Note the answer to `task`: what needed it becomes ready, its slot is free after the band's last one."""
+        entry = next(e for e in self._open if e.slot == task.slot)
+        if not isinstance(task, Load):
+            self._unstored[entry.band] = self._unstored.get(entry.band, 0) + 1
+        entry.pending -= 1
+        if entry.pending:
+            return
+        if entry.step < self._last_step:
+            entry.step += 1
+            entry.ready = list(self._writes(entry))
+            entry.pending = len(entry.ready)
+            return
+        self._open.remove(entry)
+        self.slots.append(entry.slot)
+
+    def stored(self, task: Write | Whole) -> tuple[Band, ...]:
+        """Note that the files of `task`, which is done, are written; returns the bands that are complete by that."""
+        first = task.bands[0]
+        self._unstored[first] -= 1
+        if self._unstored[first] or any(entry.band == first for entry in self._open):
+            return ()
+        del self._unstored[first]
+        return task.bands
+
+    @property
+    def finished(self) -> bool:
+        """Whether every band is done and its files are written."""
+        return self._exhausted and not self._open and not self._unstored
+
+    @property
+    def _last_step(self) -> int:
+        return self.stage.last - self.stage.first
+
+    def _suits(self, entry: _Open, worker: Hashable) -> bool:
+        if not self.sticky or entry.step >= 0:
+            return True
+        return self._homes.setdefault(entry.band.frame, worker) == worker
+
+    def _take(self, entry: _Open) -> Task:
+        return entry.ready.pop(0)
+
+    def _writes(self, entry: _Open) -> Iterator[Task]:
+        rect = entry.band.at(entry.step)
+        rows, columns = ceil_div(rect.height, self.tile), ceil_div(rect.width, self.tile)
+        for row in range(rows):
+            for column in range(0, columns, self.batch):
+                tiles = Rect(row, row + 1, column, min(column + self.batch, columns))
+                yield Write(self.stage, entry.slot, entry.band, entry.step, tiles)
+
+
+def load_parts(band: Band, factor: int, rows: int, columns: int, pixels: int) -> list[Rect]:
+    """Cut a band's rectangle into loads of about `pixels` source pixels, at lines that cut no segment and no box.
+
+    rows, columns  the distance of such lines in pixels of the band's level; 0: no cut along this axis
+    """
+    r = band.rect
+    box = factor**2
+    across = columns * max(1, pixels // (box * columns * min(rows or r.height, r.height))) if columns else 0
+    down = rows * max(1, pixels // (box * rows * min(across or r.width, r.width))) if rows else 0
+    return [Rect(y0, y1, x0, x1) for y0, y1 in _cuts(r.y0, r.y1, down) for x0, x1 in _cuts(r.x0, r.x1, across)]
+
+
+def _cuts(start: int, end: int, step: int) -> Iterator[tuple[int, int]]:
+    """Ranges that end at multiples of `step`, or one range where it is 0."""
+    while start < end:
+        stop = min((start // step + 1) * step, end) if step else end
+        yield start, stop
+        start = stop

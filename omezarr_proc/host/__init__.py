@@ -1,0 +1,1 @@
+"""What this process may use: control groups, Lambda, ECS, the machine."""

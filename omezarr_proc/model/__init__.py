@@ -1,0 +1,1 @@
+"""The vocabulary: values that everything speaks in. Imports nothing of the package."""

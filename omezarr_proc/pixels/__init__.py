@@ -1,0 +1,1 @@
+"""Numbers only: averages, histograms, the C kernels."""

@@ -1,0 +1,84 @@
+"""What has a dataset's name already, and whether it may be replaced: only OME-Zarr datasets are, this program's and others'."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.store.opening import read_file
+
+# One of these is in the root attributes of every OME-Zarr dataset: an image, a plate, a collection (https://ngff.openmicroscopy.org).
+_MARKS = ("multiscales", "plate", "bioformats2raw.layout")
+
+
+@dataclass(frozen=True)
+class Existing:
+    """What is there, in words, and whether it is an OME-Zarr dataset."""
+
+    what: str
+    is_dataset: bool
+
+
+def look(path: Path) -> Existing | None:
+    """What is at `path`; None where nothing is. Raises OSError."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(mode):
+        return Existing("a link" if stat.S_ISLNK(mode) else "a file", is_dataset=False)
+    if own := _own(path):
+        return Existing(f"an OME-Zarr dataset of omezarr_proc {own.get('version', '')}".strip(), is_dataset=True)
+    if any(_is_ome(attributes) for attributes in _groups(path)):
+        return Existing("an OME-Zarr dataset of another program", is_dataset=True)
+    return Existing("a folder that is no OME-Zarr dataset", is_dataset=False)
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise OutputError where something is at `path` that is no OME-Zarr dataset."""
+    if (found := look(path)) and not found.is_dataset:
+        raise OutputError(
+            f"{path}: is {found.what} and is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it"
+        )
+
+
+def dataset_key(path: Path) -> str | None:
+    """The key that a complete dataset of ours carries, in Zarr v3 or v2; None where there is none."""
+    own = _own(path)
+    return str(own["key"]) if own else None
+
+
+def _own(path: Path) -> dict[str, Any] | None:
+    """What this program noted in the root attributes of a dataset, among it the key."""
+    for attributes in (_json(path / "zarr.json").get("attributes"), _json(path / ".zattrs")):
+        own = attributes.get("omezarr_proc") if isinstance(attributes, dict) else None
+        if isinstance(own, dict) and "key" in own:
+            return own
+    return None
+
+
+def _groups(path: Path) -> Iterator[dict[str, Any]]:
+    """The attributes of the root group, in each Zarr format in which there is one."""
+    root = _json(path / "zarr.json")
+    if root.get("node_type") == "group" and isinstance(attributes := root.get("attributes"), dict):
+        yield attributes
+    if os.path.lexists(path / ".zgroup"):
+        yield _json(path / ".zattrs")
+
+
+def _is_ome(attributes: dict[str, Any]) -> bool:
+    inner = attributes.get("ome")  # since NGFF 0.5
+    return any(mark in place for place in (attributes, inner) if isinstance(place, dict) for mark in _MARKS)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none that can be read."""
+    try:
+        found = json.loads(read_file(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

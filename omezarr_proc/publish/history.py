@@ -1,0 +1,153 @@
+"""What a record tells: the finished units and the attempts of a conversion, as lines of text.
+
+First MAGIC, then one line for each fact: the CRC-32 of the rest in hexadecimal, and a JSON list:
+
+    ["dataset", format, key]                                   what is being made; the same for as long as the record is worth anything
+    ["begin", plan]   ["end", how]                             an attempt, noted before it starts, and its orderly end
+    ["unit", frame, level, y0, y1, x0, x1, extremes, bytes, checksums]    finished chunks (see `Unit`); checksums in hexadecimal
+
+The first line that is torn or wrong, or says what these do not, ends the record. Units of older versions are without checksums.
+"""
+
+import json
+import sys
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from omezarr_proc.publish.hidden import MAGIC
+
+FORMAT = 1
+Extremes = tuple[float, float]
+Checksums = bytes
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Chunks that are stored: rows `rows[0]..rows[1]-1` and columns alike (counted in chunks) of one frame and level.
+
+    extremes   for each of the frame's channels the finite extremes of these pixels, None where there is none; empty but on level 0
+    bytes      their size on disk
+    checksums  of each chunk by row, column and channel (see `checksums`); empty where an older version has made them
+    """
+
+    frame: int
+    level: int
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    extremes: tuple[Extremes | None, ...] = ()
+    bytes: int = 0
+    checksums: Checksums = b""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt: the plan it noted, how many units it finished, and how it ended; None: it was killed."""
+
+    plan: dict[str, Any]
+    units: int = 0
+    how: str | None = None
+
+
+@dataclass
+class History:
+    """What a record tells of earlier attempts; `end` is where its good part ends, in bytes."""
+
+    units: list[Unit] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    end: int = len(MAGIC)
+
+
+def line(fact: list[Any]) -> bytes:
+    """A line of the record."""
+    text = json.dumps(fact, separators=(",", ":"), allow_nan=False).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def header(key: str) -> bytes:
+    """The line that begins a record of the dataset with this key."""
+    return line(["dataset", FORMAT, key])
+
+
+def unit_line(unit: Unit) -> bytes:
+    """The line of a finished unit; floats come back as they were."""
+    return line(["unit", unit.frame, unit.level, *unit.rows, *unit.columns, unit.extremes, unit.bytes, unit.checksums.hex()])
+
+
+def read(data: bytes, key: str) -> History | None:
+    """What a record holds; None when it is of another dataset or format."""
+    if recorded_key(data) != key:
+        return None
+    history = History()
+    for text in data[len(MAGIC) :].splitlines(keepends=True):
+        fact = _fact(text)
+        if fact is None or not _take(history, fact):
+            break
+        history.end += len(text)
+    return history
+
+
+def recorded_key(data: bytes) -> str | None:
+    """The key of the dataset that a record is about; None where it tells none, or is of another format."""
+    match _fact(data[len(MAGIC) :].partition(b"\n")[0] + b"\n"):
+        case ["dataset", int(version), str(key)] if version == FORMAT and data.startswith(MAGIC):
+            return key
+    return None
+
+
+def _fact(text: bytes) -> list[Any] | None:
+    """A line's content; None when it is torn or wrong."""
+    if text[8:9] != b" " or not text.endswith(b"\n") or text[:8] != b"%08x" % zlib.crc32(text[9:-1]):
+        return None
+    try:
+        fact = json.loads(text[9:])
+    except (ValueError, RecursionError):
+        return None
+    return fact if isinstance(fact, list) else None
+
+
+def _take(history: History, fact: list[Any]) -> bool:
+    """Add a fact; returns whether it is one."""
+    attempts = history.attempts
+    match fact:
+        case ["dataset", *_]:
+            return not history.units and not attempts
+        case ["unit", *values]:
+            unit = _unit(values)
+            if unit is None:
+                return False
+            history.units.append(unit)
+            if attempts:
+                attempts[-1] = Attempt(attempts[-1].plan, attempts[-1].units + 1, attempts[-1].how)
+        case ["begin", dict(plan)]:
+            attempts.append(Attempt(plan))
+        case ["end", str(how)]:
+            if attempts:
+                attempts[-1] = Attempt(attempts[-1].plan, attempts[-1].units, how)
+        case _:
+            return False
+    return True
+
+
+def _unit(values: list[Any]) -> Unit | None:
+    """The unit that a line tells of; None where it tells of none. Whether it is of the dataset's pyramid is not known here."""
+    if len(values) == 8:  # of an older version
+        values = [*values, ""]
+    match values:
+        case [int(frame), int(level), int(y0), int(y1), int(x0), int(x1), list(pairs), int(size), str(checksums)] if size >= 0:
+            try:
+                return Unit(frame, level, (y0, y1), (x0, x1), tuple(map(_extremes, pairs)), size, bytes.fromhex(checksums))
+            except ValueError:
+                return None
+    return None
+
+
+def _extremes(pair: Any) -> Extremes | None:
+    """The extremes of one channel. Raises ValueError."""
+    most = sys.float_info.max
+    match pair:
+        case None:
+            return None
+        case [int() | float() as low, int() | float() as high] if -most <= low <= high <= most:
+            return low, high
+    raise ValueError(f"not the extremes of a channel: {pair!r}")

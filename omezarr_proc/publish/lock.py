@@ -1,0 +1,196 @@
+"""One run per dataset: the lock is the main process's alone and dies with it.
+
+Where the file system has locks, it is a flock on `.NAME.lock`; no other process keeps it, since its descriptor is closed on exec and
+workers come from a process that was started by exec. Where there are none, it is the file `.NAME.owner`, made exclusively and touched every
+HEARTBEAT seconds by a thread. An owner that was not touched for STALE seconds, or whose process is known to be gone, is replaced.
+Both name their maker (see `holder`).
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.publish.hidden import lock_path, owner_path
+from omezarr_proc.publish.holder import Holder, check_ours, is_dead, moment, myself, read
+from omezarr_proc.store.faults import describe
+from omezarr_proc.store.opening import open_file
+
+HEARTBEAT = 10.0
+STALE = 60.0
+_SETTLE = 2.0  # between taking over a stale owner and being sure that nobody else did
+_SHORT = 0.05  # between two tries: another run may look at the dataset only for a moment
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+class LockedError(OutputError):
+    """Another run works on the dataset."""
+
+
+class Lock:
+    """`with Lock(target):` holds the right to work on the dataset `target`; its folder is made where it is missing.
+
+    Raises LockedError when another run has it for longer than `patience` seconds, OutputError when the lock cannot be made.
+    """
+
+    def __init__(self, target: Path, patience: float = 1.0) -> None:
+        self._target = target
+        self._patience = patience
+        self._fd: int | None = None
+        self._heart: _Heart | None = None
+
+    def __enter__(self) -> "Lock":
+        give_up = time.monotonic() + self._patience
+        try:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            while (holder := self._try()) is not None:
+                if time.monotonic() >= give_up:
+                    raise LockedError(_refusal(self._target, holder))
+                time.sleep(_SHORT)
+        except OSError as error:
+            raise OutputError(f"{self._target}: cannot lock the dataset: {describe(error)}") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._heart is not None:
+            self._heart.stop()
+            self._heart = None
+        if self._fd is not None:
+            # removed while still locked: who opened this file meanwhile finds that it is not at the path any more, and tries again
+            with contextlib.suppress(OSError):
+                lock_path(self._target).unlink()
+            os.close(self._fd)
+            self._fd = None
+
+    def check(self) -> None:
+        """Raise OutputError when the lock was lost, since another run took this one for dead. To be called before publishing."""
+        if self._heart is not None and not self._heart.mine():
+            raise OutputError(f"{self._target}: another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s")
+
+    def _try(self) -> Holder | None:
+        """Take the lock; returns who has it when it is another."""
+        path = lock_path(self._target)
+        while True:
+            fd = open_file(path, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(fd, path):
+                    check_ours(fd, path)
+                    with contextlib.suppress(OSError):  # a full disk: the name is for messages only
+                        os.ftruncate(fd, 0)
+                        os.pwrite(fd, myself(), 0)
+                    self._fd = fd
+                    return None
+            except BlockingIOError:
+                return read(fd)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                check_ours(fd, path)
+                path.unlink(missing_ok=True)
+                return self._try_owner()
+            finally:
+                if self._fd is None:
+                    os.close(fd)
+
+    def _try_owner(self) -> Holder | None:
+        """Make the owner file, or replace a stale one; returns who has it when it is another."""
+        path, me = owner_path(self._target), myself()
+        if not _make(path, me):
+            holder, seen = _read_owner(path)
+            if not is_dead(holder) and not _is_silent(path, seen):
+                return holder
+            path.unlink(missing_ok=True)
+            if not _make(path, me):
+                return _read_owner(path)[0]
+            time.sleep(_SETTLE)
+        heart = _Heart(path, me)
+        if not heart.mine():
+            return _read_owner(path)[0]
+        heart.start()
+        self._heart = heart
+        return None
+
+
+class _Heart(threading.Thread):
+    """Touches the owner file for as long as it is ours."""
+
+    def __init__(self, path: Path, me: bytes) -> None:
+        super().__init__(daemon=True)
+        self._path, self._me = path, me
+        self._ending = threading.Event()
+
+    def mine(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._path.read_bytes() == self._me
+        return False
+
+    def run(self) -> None:
+        while not self._ending.wait(HEARTBEAT):
+            with contextlib.suppress(OSError):
+                if self.mine():
+                    os.utime(self._path)
+
+    def stop(self) -> None:
+        self._ending.set()
+        if self.mine():
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+def _make(path: Path, me: bytes) -> bool:
+    """Make the owner file; False when there is one."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return False
+    with open(fd, "wb") as file:
+        file.write(me)
+    return True
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether the open file still is the one at `path`: its last holder may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _read_owner(path: Path) -> tuple[Holder, float]:
+    """The owner, and when it was touched; nobody and now where it has just been removed. Raises OutputError for a file that is not ours."""
+    try:
+        with open(open_file(path), "rb") as file:
+            check_ours(file.fileno(), path)
+            return read(file.fileno()), os.fstat(file.fileno()).st_mtime
+    except FileNotFoundError:
+        return Holder(), time.time()
+
+
+def _is_silent(path: Path, seen: float) -> bool:
+    """Whether the owner has not been touched for STALE seconds. Clocks may be off, so look again for two heartbeats.
+
+    A time in the future is as suspect as one in the past: who lives touches the file with the clock that there is.
+    """
+    if abs(time.time() - seen) < STALE:
+        return False
+    until = time.monotonic() + 2 * HEARTBEAT
+    while time.monotonic() < until:
+        time.sleep(HEARTBEAT / 10)
+        if _read_owner(path)[1] != seen:
+            return False
+    return True
+
+
+def _refusal(target: Path, holder: Holder) -> str:
+    who = "another run"
+    if holder.pid:
+        who += f" (process {holder.pid} on {holder.host} since {moment(holder.since)})"
+    owner = owner_path(target)
+    hint = f"; if there is no such run, remove {owner}" if os.path.lexists(owner) else ""
+    return f"{target}: {who} works on this dataset: wait until it is done or stop it, then run again{hint}"

@@ -1,0 +1,214 @@
+"""The record of a conversion on disk, so that a killed one goes on; what its lines say is in `history`.
+
+It is only appended to. A unit is noted after its chunks are on disk: every INTERVAL seconds, more often at first, a thread takes the units
+that were added by then, flushes the file system, appends their lines and flushes those.
+
+Nothing that is opened or removed here leads out of the output through a link: the record is a plain file, and a staging folder that is a
+link, or holds one or anything else that this program does not make, is removed and made anew (links themselves, not what they lead to)
+before anything is written. Chunk files are opened without following links at any time; against who puts a link in the place of a folder
+while a conversion runs, nothing helps but permissions.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from omezarr_proc.app.progress import duration
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
+from omezarr_proc.publish.history import History, Unit, header, line, read, unit_line
+from omezarr_proc.store.faults import describe
+from omezarr_proc.store.opening import is_folder, open_file, strangers
+from omezarr_proc.store.remove import remove_tree
+from omezarr_proc.store.sync import Disk, sync_folder
+
+INTERVAL = 2.0
+NOTICE_SECONDS = 30.0
+
+
+class Record:
+    """The record and the staging folder of a dataset in the making. Methods raise OutputError, also for what went wrong in the thread.
+
+    units     what earlier attempts finished
+    attempts  the earlier attempts, oldest first
+    staging   the folder of the dataset in the making; it holds no root metadata
+    disk      its file system, open since before anything of the dataset was written; for `publish` too, so that no loss goes unnoticed
+    """
+
+    def __init__(self, target: Path, fd: int, disk: Disk, history: History, interval: float) -> None:
+        """Use `open`."""
+        self.path, self.staging = record_path(target), staging_path(target)
+        self.units, self.attempts = tuple(history.units), tuple(history.attempts)
+        self.disk = disk
+        self._fd, self._end, self._interval = fd, history.end, interval
+        self._changed = threading.Condition()
+        self._waiting: list[bytes] = []
+        self._units = self._urgent = self._busy = self._closed = False
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._write_by_time, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise OutputError(f"{self.path}: cannot start a thread: allow this user more processes") from error
+
+    @classmethod
+    def open(cls, target: Path, key: str, interval: float = INTERVAL) -> "Record":
+        """Go on with what is staged for `target` if it is `key`'s, else remove that and begin anew. The caller holds the dataset's lock.
+
+        Raises OutputError, also where hidden files are in the way that are not certainly ours.
+        """
+        path, staging = record_path(target), staging_path(target)
+        try:
+            disk = Disk(path.parent)
+            fd = open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            try:
+                return cls(target, fd, disk, _prepare(fd, path, staging, key), interval)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            raise OutputError(f"{error.filename or staging}: cannot make the output: {describe(error)}") from error
+
+    @property
+    def resumed(self) -> bool:
+        """Whether something was finished before."""
+        return bool(self.units)
+
+    @property
+    def unfinished(self) -> int:
+        """How many of the latest attempts in a row were killed: each should make the next plan a step smaller."""
+        ended = [attempt.how is not None for attempt in reversed(self.attempts)]
+        return ended.index(True) if True in ended else len(ended)
+
+    @property
+    def stalled(self) -> int:
+        """How many of the latest attempts in a row were killed before they had finished anything."""
+        moved = [attempt.how is not None or attempt.units > 0 for attempt in reversed(self.attempts)]
+        return moved.index(True) if True in moved else len(moved)
+
+    def begin(self, plan: dict[str, Any]) -> None:
+        """Note an attempt; when this returns, it is on disk."""
+        self._append([line(["begin", plan])])
+        self.flush()
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Note units whose chunk files are written and closed. Does not wait for the disk."""
+        self._append([unit_line(unit) for unit in units], units=True)
+
+    def end(self, how: str, timeout: float | None = None) -> bool:
+        """Note the orderly end of the attempt; returns whether it is on disk within `timeout` seconds."""
+        self._append([line(["end", how])])
+        return self.flush(timeout)
+
+    def flush(self, timeout: float | None = None, notice: float = NOTICE_SECONDS) -> bool:
+        """Get everything onto the disk; returns whether it is there within `timeout` seconds.
+
+        Without a timeout the log tells after `notice` seconds that storage is slow, then each time after twice as long.
+        """
+        with self._changed:
+            self._urgent, waited = True, 0.0
+            self._changed.notify_all()
+            while not (done := self._changed.wait_for(self._flushed, notice if timeout is None else timeout)) and timeout is None:
+                waited += notice
+                logger.warning(f"{self.staging}: has waited for storage for {duration(waited)}")
+                notice = waited  # twice as long in all
+        self._check()
+        return done
+
+    def _flushed(self) -> bool:
+        return self._error is not None or not (self._waiting or self._busy)
+
+    def close(self) -> None:
+        """Stop; what was not flushed is not noted. Waits at most a second for a disk that is stuck."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        self._thread.join(1.0)
+
+    def _append(self, lines: list[bytes], units: bool = False) -> None:
+        self._check()
+        with self._changed:
+            self._waiting += lines
+            self._units |= units
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise OutputError(f"{self.path}: cannot note what is finished: {describe(self._error)}") from self._error
+
+    def _write_by_time(self) -> None:
+        pause = self._interval / 8  # soon for the first time: a container that is killed within seconds gets on nevertheless
+        while not self._closed and self._error is None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._urgent, pause)
+                pause = min(2 * pause, self._interval)
+                data, units = b"".join(self._waiting), self._units
+                self._waiting, self._units, self._urgent = [], False, False
+                self._busy = bool(data)
+            error = self._write(data, units) if data else None
+            with self._changed:
+                self._busy, self._error = False, error
+                self._changed.notify_all()
+        os.close(self._fd)
+
+    def _write(self, data: bytes, units: bool) -> OSError | None:
+        try:
+            if units:
+                self.disk.sync()
+            _write_all(self._fd, data)
+            os.fsync(self._fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._end)
+            return error
+        self._end += len(data)
+        return None
+
+
+def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
+    """Bring record and staging into step; what the record says of `key` is true of `staging` afterwards."""
+    with open(fd, "rb", closefd=False) as file:
+        data = file.read()
+    if MAGIC.startswith(data) and data != MAGIC:  # new, or its maker was killed
+        if os.path.lexists(staging):
+            path.unlink()
+            raise OutputError(f"{staging}: is in the way and not known to be of omezarr_proc: remove it, then run again")
+        os.ftruncate(fd, 0)
+        _write_all(fd, MAGIC)
+        os.fsync(fd)
+        sync_folder(path.parent)
+    elif not data.startswith(MAGIC):
+        raise OutputError(f"{path}: is in the way and not of omezarr_proc: remove it, then run again")
+    history = read(data, key)
+    if history is not None and is_folder(staging) and not any(strangers(staging)):
+        os.ftruncate(fd, history.end)
+        _forget_metadata(staging)
+        return history
+    os.ftruncate(fd, len(MAGIC))
+    os.fsync(fd)  # before anything of the staging folder goes: half of it must not be taken for the whole
+    if not remove_tree(staging):
+        raise OutputError(f"{staging}: cannot remove what an earlier run has left: remove it, then run again")
+    first = header(key)
+    _write_all(fd, first)
+    os.fsync(fd)
+    staging.mkdir()
+    return History(end=len(MAGIC) + len(first))
+
+
+def _forget_metadata(staging: Path) -> None:
+    """Remove the documents, which each attempt writes anew, whole or torn. Raises OSError (`Path.glob` passes over what it cannot list)."""
+    for folder in (staging, *(path for path in staging.iterdir() if is_folder(path))):
+        for path in folder.iterdir():
+            if path.name.startswith(("zarr.", ".z")):  # also temporary names: zarr.json.partial, and zarr.<hex>.partial of earlier versions
+                path.unlink()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

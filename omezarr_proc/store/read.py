@@ -1,0 +1,256 @@
+"""What lies on disk of an OME-Zarr image, of ours or of others, Zarr v3 or v2: its metadata as plain values, without zarr.
+
+Rules: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html and https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html. Only
+what is needed to find chunks and to judge the metadata is read; nothing is taken on trust, since the files may be anybody's.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omezarr_proc.model.errors import InputError
+
+Json = dict[str, Any]
+
+_MOST_CHUNKS = 10**8  # of a level; no file system holds more, so the metadata must be wrong
+_V2_SHUFFLE = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}
+
+
+@dataclass(frozen=True)
+class Array:
+    """One level as stored.
+
+    chunks           what one file holds (of a sharded array: a shard)
+    dtype            numpy name ("uint16"), or as it is written where numpy knows none
+    little           whether it is little endian, as far as that matters
+    separator        between the indices of a chunk's name; `prefixed`: they come after "c"
+    dimension_names  Zarr v3 only
+    compression      in a few words
+    codecs           {"name", "configuration"} as in zarr.json; v2: filters and compressor in that form
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    little: bool = True
+    separator: str = "/"
+    prefixed: bool = True
+    dimension_names: tuple[str | None, ...] | None = None
+    codecs: tuple[Json, ...] = ()
+    compression: str = "none"
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many chunks lie along each axis."""
+        return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def chunk_count(self) -> int:
+        """All chunks of a complete array."""
+        return math.prod(self.grid)
+
+    def chunk_name(self, index: tuple[int, ...]) -> str:
+        """The file of a chunk, relative to the array."""
+        return self.separator.join((*(("c",) if self.prefixed else ()), *map(str, index)))
+
+    def chunk_indices(self) -> "product[tuple[int, ...]]":
+        """All chunks, those in one folder one after another."""
+        return product(*map(range, self.grid))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One image: its root attributes and its levels in the order of `multiscales`.
+
+    problems  (where, what is wrong) of array metadata that cannot be read; such a level is not in `arrays`
+    """
+
+    path: Path
+    zarr_format: int
+    attributes: Json
+    arrays: tuple[Array, ...]
+    problems: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def ome(self) -> Json:
+        """The metadata that a reader would take: NGFF 0.5 where it is there, else 0.4."""
+        return metadata_of(self.attributes)
+
+    @property
+    def own(self) -> Json | None:
+        """Our block, where the dataset was made by this program."""
+        found = self.attributes.get("omezarr_proc")
+        return found if isinstance(found, dict) else None
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes, as far as they are readable."""
+        axes = first_multiscale(self.ome).get("axes")
+        return tuple(str(axis.get("name")) if isinstance(axis, dict) else str(axis) for axis in axes) if isinstance(axes, list) else ()
+
+
+def metadata_of(attributes: Json) -> Json:
+    """The NGFF metadata in a root group's attributes: those of 0.5 where they are there, else of 0.4."""
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, dict) and "multiscales" in ome else attributes
+
+
+def first_multiscale(ome: Json) -> Json:
+    """The one image of `multiscales`; empty where there is none."""
+    match ome.get("multiscales"):
+        case [dict(found), *_]:
+            return found
+    return {}
+
+
+def open_dataset(path: Path) -> Dataset:
+    """Read the metadata of an OME-Zarr image. Raises InputError where the root is none."""
+    if not path.is_dir():
+        raise InputError(f"{path}: {'is not a folder' if path.exists() else 'is not there'}: name the folder of an OME-Zarr image")
+    if (path / "zarr.json").exists():
+        root, zarr_format = read_json(path / "zarr.json"), 3
+        if root.get("node_type") != "group":
+            raise InputError(f"{path}: its zarr.json is not of a group: name the folder that holds the levels")
+        attributes = root.get("attributes", {})
+    elif (path / ".zgroup").exists():
+        read_json(path / ".zgroup")
+        attributes, zarr_format = read_json(path / ".zattrs") if (path / ".zattrs").exists() else {}, 2
+    else:
+        raise InputError(f"{path}: has neither zarr.json nor .zgroup: it is no Zarr dataset, or its root metadata is lost")
+    if not isinstance(attributes, dict):
+        raise InputError(f"{path}: the attributes of its root are not a JSON object")
+    arrays: list[Array] = []
+    problems: list[tuple[str, str]] = []
+    for level in level_paths(metadata_of(attributes)):
+        try:
+            arrays.append(_read_array(path, level, zarr_format))
+        except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+            text = str(error) if isinstance(error, InputError) else f"its array metadata is wrong: {type(error).__name__}: {error}"
+            problems.append((level, text))
+    return Dataset(path, zarr_format, attributes, tuple(arrays), tuple(problems))
+
+
+def level_paths(ome: Json) -> list[str]:
+    """The paths that `multiscales` names, as far as they stay below the root."""
+    datasets = first_multiscale(ome).get("datasets")
+    paths = [entry.get("path") for entry in datasets if isinstance(entry, dict)] if isinstance(datasets, list) else []
+    return [path for path in paths if isinstance(path, str) and is_inside(path)]
+
+
+def is_inside(path: str) -> bool:
+    """Whether a level's path leads to a place below the root."""
+    return bool(path) and not path.startswith("/") and "\0" not in path and ".." not in path.split("/")
+
+
+def read_json(path: Path) -> Json:
+    """A JSON object. Raises InputError."""
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: is not a JSON object")
+    return found
+
+
+def _read_array(root: Path, path: str, zarr_format: int) -> Array:
+    name = root / path / ("zarr.json" if zarr_format == 3 else ".zarray")
+    if not name.exists():
+        raise InputError(f"{name.name} is not there")
+    array = _array_v3(path, read_json(name)) if zarr_format == 3 else _array_v2(path, read_json(name))
+    if len(array.shape) != len(array.chunks) or min(array.chunks, default=1) < 1 or min(array.shape, default=1) < 1:
+        raise ValueError(f"shape {array.shape} in chunks of {array.chunks}")
+    if array.chunk_count > _MOST_CHUNKS:
+        raise ValueError(f"{array.chunk_count} chunks")
+    return array
+
+
+def _array_v3(path: str, found: Json) -> Array:
+    if found.get("node_type") != "array" or found.get("zarr_format") != 3:
+        raise ValueError("not an array of Zarr v3")
+    grid, encoding = found["chunk_grid"], found["chunk_key_encoding"]
+    if grid["name"] != "regular":
+        raise ValueError(f"chunk grid {grid['name']!r} is not known here")
+    prefixed = encoding["name"] == "default"
+    codecs = tuple(_codec(codec) for codec in found["codecs"])
+    names = found.get("dimension_names")
+    return Array(
+        path,
+        _integers(found["shape"]),
+        _integers(grid["configuration"]["chunk_shape"]),
+        str(found["data_type"]),
+        all(codec["configuration"].get("endian", "little") == "little" for codec in codecs if codec["name"] == "bytes"),
+        str(encoding.get("configuration", {}).get("separator", "/" if prefixed else ".")),
+        prefixed,
+        None if names is None else tuple(names),
+        codecs,
+        _compression(codecs),
+    )
+
+
+def _array_v2(path: str, found: Json) -> Array:
+    if found.get("zarr_format") != 2:
+        raise ValueError("not an array of Zarr v2")
+    written = found["dtype"]
+    dtype = np.dtype(written)
+    compressor = found.get("compressor")
+    codecs = [_codec({"name": entry["id"], "configuration": entry}) for entry in found.get("filters") or []]
+    if compressor:
+        settings = {key: value for key, value in compressor.items() if key != "id"}
+        if compressor["id"] == "blosc":
+            settings |= {"typesize": dtype.itemsize, "shuffle": _V2_SHUFFLE.get(settings.get("shuffle", 1), settings.get("shuffle"))}
+        codecs.append(_codec({"name": compressor["id"], "configuration": settings}))
+    if found.get("order", "C") != "C":
+        codecs.insert(0, {"name": "transpose", "configuration": {"order": found["order"]}})
+    return Array(
+        path,
+        _integers(found["shape"]),
+        _integers(found["chunks"]),
+        dtype.name,
+        not str(written).startswith(">"),
+        str(found.get("dimension_separator", ".")),
+        False,
+        None,
+        tuple(codecs),
+        _compression(codecs),
+    )
+
+
+def _codec(written: Any) -> Json:
+    found = {"name": written} if isinstance(written, str) else written
+    name, settings = found["name"], found.get("configuration")
+    if not isinstance(name, str) or not isinstance(settings, dict | None):
+        raise ValueError(f"not a codec: {written}")
+    return {"name": name, "configuration": settings or {}}
+
+
+def _integers(values: list[Any]) -> tuple[int, ...]:
+    if not all(isinstance(value, int) for value in values):
+        raise ValueError(f"not whole numbers: {values}")
+    return tuple(values)
+
+
+def _compression(codecs: Sequence[Json]) -> str:
+    return ", ".join(_codec_text(codec) for codec in codecs if codec["name"] not in ("bytes", "transpose", "crc32c")) or "none"
+
+
+def _codec_text(codec: Json) -> str:
+    settings = codec["configuration"]
+    match codec["name"]:
+        case "blosc":
+            return f"blosc {settings.get('cname')} level {settings.get('clevel')} {settings.get('shuffle')}"
+        case "sharding_indexed":
+            inner = _compression([_codec(entry) for entry in settings["codecs"]])
+            return f"shards of {' x '.join(map(str, settings['chunk_shape']))} chunks ({inner})"
+        case name:
+            level = settings.get("level")
+            return str(name) if level is None else f"{name} level {level}"

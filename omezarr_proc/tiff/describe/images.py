@@ -1,0 +1,106 @@
+"""Opens a TIFF or OME-TIFF in the main process: which images it holds, where their planes are, what its metadata say. No pixels are read.
+
+ome.py       OME-XML: planes by TiffData (`planes`), from all files of the set (`members`)
+plain.py     ImageJ, tifffile's axes, vendors' slides, plain pages
+pages.py     every page looked at, and like ones told from unlike ones
+"""
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import replace
+
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import FileState, Image
+from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
+from omezarr_proc.tiff.describe import members as sets
+from omezarr_proc.tiff.describe.pages import Pages
+from omezarr_proc.tiff.describe.reduced import take_reduced
+from omezarr_proc.tiff.file import changes
+from omezarr_proc.tiff.file.budget import Budget
+
+MAX_IMAGES = 1000  # of a file, unless IMAGES asks for them
+
+_ASIDE = re.compile(r"(?<![a-z])(label|macro|thumbnail|overview)(?![a-z])", re.IGNORECASE)
+
+
+def open_images(
+    path: str, *, images: str = "auto", on_missing: str = "error", reduced_by: int = 1, budget: Budget | None = None
+) -> list[Image]:
+    """The images of a file, with all members of its set.
+
+    images      "auto": all but label, macro, thumbnail and overview, if there are no more than MAX_IMAGES; "all"; or numbers like "0,2"
+    on_missing  "error", or "fill": planes that are not there become None
+    reduced_by  take planes from a stored level that is exactly so many times smaller, where there is one
+
+    budget      what it may take
+
+    Raises InputError, in one line, for whatever cannot be converted faithfully, LimitError and OutOfTimeError as the budget says.
+    """
+    path = os.path.abspath(path)
+    before: list[FileState] = []
+    with suppress(OSError):  # `description` says what is wrong
+        before.append(changes.state(path))
+    budget = budget or Budget(path)
+    text = sets.description(path, budget)
+    is_ome = omexml.is_ome(text)
+    pages = Pages(lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome, budget=budget)
+    pages.states += before
+    try:
+        most = MAX_IMAGES if images == "auto" else None
+        found = ome.images(path, text, pages, on_missing == "fill", most) if is_ome else plain.images(path, text, pages, most)
+        return [_finished(take_reduced(image, pages, reduced_by), pages) for image in _chosen(path, found, images)]
+    except omexml.OmeXmlError as error:
+        raise InputError(
+            f"{path}: its OME-XML contradicts itself or the pages: {error}; repair its ImageDescription or write the file anew"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and its folder") from error
+    finally:
+        pages.close()
+
+
+def members(path: str) -> tuple[str, ...]:
+    """The TIFF files of the set that `path` belongs to, in natural order: a set is converted once, under the name of the first.
+
+    Just the file itself where it stands alone. Raises InputError as `open_images` does.
+    """
+    path = os.path.abspath(path)
+    budget = Budget(path)
+    text = sets.description(path, budget)
+    if not omexml.is_ome(text):
+        return (path,)
+    _, _, document = sets.metadata(path, text, budget)
+    found = {there for there in sets.resolve(path, document, budget).values() if there} | {path}
+    return tuple(sorted((there for there in found if not there.lower().endswith(".ome")), key=sets.natural))
+
+
+def _finished(image: Image, pages: Pages) -> Image:
+    """The image with its files, its fingerprint, and of all layouts its own, in the order in which its planes use them."""
+    pages.budget.need()
+    used = dict.fromkeys(plane.layout for plane in image.planes if plane is not None)
+    own = {number: index for index, number in enumerate(used)}
+    planes = tuple(
+        plane if plane is None or own[plane.layout] == plane.layout else replace(plane, layout=own[plane.layout]) for plane in image.planes
+    )
+    layouts = tuple(pages.finished_layout(number) for number in own)
+    return replace(
+        image,
+        files=tuple(pages.paths),
+        planes=planes,
+        layouts=layouts,
+        fingerprint=pages.fingerprint,
+        states=tuple(dict.fromkeys(pages.states)),
+    )
+
+
+def _chosen(path: str, found: list[Image], images: str) -> list[Image]:
+    if images == "all":
+        return found
+    if images == "auto":
+        return [image for image in found if not _ASIDE.search(image.name)] or found[:1]
+    wanted = [int(number) for number in images.split(",") if number.strip().isdigit()]
+    absent = [number for number in wanted if number >= len(found)]
+    if absent or not wanted:
+        raise InputError(f"{path}: IMAGES asks for image {absent or images}, but the file has {len(found)}, counted from 0")
+    return [found[number] for number in wanted]

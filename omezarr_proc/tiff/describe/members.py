@@ -1,0 +1,125 @@
+"""The files of a multi-file OME-TIFF: found by name or, when renamed, by UUID, and only in the folder of the file that names them.
+
+A crafted file can name any path of the host, so nothing of a FileName but its last part is ever used.
+"""
+
+import os
+import re
+import sys
+
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.tiff.describe import omexml
+from omezarr_proc.tiff.file.budget import Budget
+from omezarr_proc.tiff.file.ifd import MAX_TEXT, Directory
+
+MAX_SIBLINGS = 2000
+
+
+def description(path: str, budget: Budget, most: int | None = None) -> str:
+    """The image description of a TIFF's first page, or the text of an OME-XML file, of its first `most` bytes.
+
+    Raises InputError when the file is neither, LimitError when its text is too long for the budget.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
+    try:
+        if path.lower().endswith(".ome") or path.lower().endswith(".ome.xml"):
+            return _text(fd, budget, most)
+        directory = Directory(path, fd, budget)
+        return directory.text(directory.ifd(directory.first), 270, most)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check that it is a file and readable") from error
+    finally:
+        os.close(fd)
+
+
+def _text(fd: int, budget: Budget, most: int | None) -> str:
+    size = min(os.fstat(fd).st_size, most or sys.maxsize)
+    budget.need(5 * size)  # bytes, and up to 4 for each character
+    data = b""
+    while len(data) < size and (more := os.read(fd, size - len(data))):
+        data += more
+    return data.decode("utf-8-sig", "replace")
+
+
+def metadata(path: str, text: str, budget: Budget) -> tuple[str, str, omexml.OmeDocument]:
+    """The file, the OME-XML and the document that describe the image of `path`, from the companion file where the file only holds pixels.
+
+    Raises InputError when the companion is missing or unusable.
+    """
+    budget.keep(sys.getsizeof(text))
+    try:
+        document = omexml.parse(text, budget)
+    except omexml.OmeXmlError as error:
+        raise InputError(f"{path}: its OME-XML cannot be used: {error}; write the file anew or repair its ImageDescription") from error
+    if document.images or not document.metadata_file:
+        return path, text, document
+    name = _basename(document.metadata_file)
+    companion = os.path.join(os.path.dirname(path), name)
+    if not os.path.isfile(companion):
+        found = _siblings(path, budget).get(document.metadata_uuid or "")
+        if found is None:
+            raise InputError(f"{path}: its metadata are in {name!r}, which is not in its folder; put it there")
+        companion = found
+    text = description(companion, budget)
+    budget.keep(sys.getsizeof(text))
+    try:
+        document = omexml.parse(text, budget)
+    except omexml.OmeXmlError as error:
+        raise InputError(f"{path}: the OME-XML of {name!r} cannot be used: {error}") from error
+    if not document.images:
+        raise InputError(f"{path}: its metadata should be in {name!r}, which describes no image")
+    return companion, text, document
+
+
+def resolve(path: str, document: omexml.OmeDocument, budget: Budget) -> dict[tuple[str | None, str | None], str | None]:
+    """The path of each (uuid, filename) that the TiffData of a document name; None for one that is not there."""
+    keys = dict.fromkeys((data.uuid, data.filename) for image in document.images for data in image.tiffdata)
+    own = _own_uuid(path, budget)
+    found: dict[tuple[str | None, str | None], str | None] = {}
+    siblings: dict[str, str] | None = None
+    for uuid, filename in keys:
+        budget.need()
+        name = _basename(filename) if filename else None
+        if (uuid is None and not name) or (uuid is not None and uuid == own) or name == os.path.basename(path):
+            found[uuid, filename] = path
+        elif name and os.path.isfile(os.path.join(os.path.dirname(path), name)):
+            found[uuid, filename] = os.path.join(os.path.dirname(path), name)
+        else:
+            siblings = _siblings(path, budget) if siblings is None and uuid else siblings
+            found[uuid, filename] = (siblings or {}).get(uuid or "")
+    if len(found) == 1 and not any(found.values()) and own is None and not path.lower().endswith(".ome"):
+        return dict.fromkeys(found, path)  # one file that was renamed
+    return found
+
+
+def natural(path: str) -> list[tuple[int, int | str]]:
+    """A sort key that has 9 before 10."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path)]
+
+
+def _siblings(path: str, budget: Budget) -> dict[str, str]:
+    folder = os.path.dirname(path)
+    names = sorted(name for name in os.listdir(folder or ".") if re.search(r"\.(tiff?|tf[28]|btf|ome)$", name, re.IGNORECASE))
+    found: dict[str, str] = {}
+    for name in names[:MAX_SIBLINGS]:
+        sibling = os.path.join(folder, name)
+        uuid = _own_uuid(sibling, budget) if os.path.isfile(sibling) else None
+        if uuid:
+            found.setdefault(uuid, sibling)
+    return found
+
+
+def _own_uuid(path: str, budget: Budget) -> str | None:
+    try:
+        head = description(path, budget, MAX_TEXT)[:20000]
+    except InputError:
+        return None
+    match = re.search(r"<(?:\w+:)?OME\s[^>]*?\bUUID\s*=\s*[\"']([^\"']+)[\"']", head)
+    return match.group(1).strip().lower().removeprefix("urn:uuid:") if match else None
+
+
+def _basename(name: str) -> str:
+    return re.split(r"[/\\]", name)[-1]

@@ -1,0 +1,212 @@
+"""The pages of the files of one set: every directory seen, like pages told from unlike ones, planes made of them.
+
+Two pages share a Layout only where all tags are equal on which decoding depends; tifffile interprets the first of each kind. Segments
+that point outside their file, or are missing, are found here, before any work.
+"""
+
+import hashlib
+import os
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import FileState, Layout, Plane
+from omezarr_proc.tiff.describe import ndpi
+from omezarr_proc.tiff.file import changes
+from omezarr_proc.tiff.file.budget import PLANE_BYTES, SEGMENT_BYTES, Budget
+from omezarr_proc.tiff.file.ifd import Directory, Ifd
+from omezarr_proc.tiff.read import decode
+
+OPEN_FILES = 32
+# sizes, bits, codec, colours, segments
+_DECIDING = (256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 317, 320, 322, 323, 338, 339, 530, 32997, 32998, ndpi.MCU_STARTS)
+
+
+class Pages:
+    """Files by number in the order in which they were named; layouts as planes are made.
+
+    lookup_tables   palettes only show intensities (OME-TIFF, ImageJ): pixels are the indices. Else each palette is looked at.
+    sparse_allowed  segments of offset and byte count 0 are empty (plain TIFF, as GDAL writes it), else missing (OME-TIFF)
+    sparse          (file, IFD offset) of pages with such segments
+    states          of the files when they were opened
+    """
+
+    def __init__(self, lookup_tables: bool, sparse_allowed: bool, budget: Budget) -> None:
+        self.lookup_tables = lookup_tables
+        self.sparse_allowed = sparse_allowed
+        self.budget = budget
+        self.sparse: set[tuple[int, int]] = set()
+        self.paths: list[str] = []
+        self.states: list[FileState] = []
+        self.chains: list[list[Ifd]] = []
+        self.layouts: list[Layout] = []
+        self._layout_numbers: dict[Layout, int] = {}
+        self._numbers: dict[str, int] = {}
+        self._open: OrderedDict[int, Directory] = OrderedDict()
+        self._kinds: dict[bytes, tuple[int, decode.Pixels]] = {}
+        self._kind_of: dict[tuple[int, int], tuple[int, decode.Pixels]] = {}
+        self._checked: set[tuple[int, int]] = set()
+        self._encoded: dict[int, int] = {}
+        self._tags: dict[int, int] = {}
+        self._offsets_read: dict[int, int] = {}
+        self._digest = hashlib.sha256()
+
+    def close(self) -> None:
+        """Close all files."""
+        for directory in self._open.values():
+            os.close(directory.fd)
+        self._open.clear()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of each file's size, time of change, header and directories."""
+        return self._digest.hexdigest()
+
+    def file(self, path: str) -> int:
+        """The number of a file; it is opened when it is new. Raises InputError when it is no readable TIFF."""
+        if path in self._numbers:
+            return self._numbers[path]
+        number = self._numbers[path] = len(self.paths)
+        self.paths.append(path)
+        directory = self.directory(number)
+        self.chains.append(directory.chain())
+        status = os.fstat(directory.fd)
+        self.states.append(changes.state(path, status))
+        self._digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode() + os.pread(directory.fd, 16, 0))
+        for ifd in self.chains[number]:
+            ndpi.check(directory, ifd)
+            self._digest.update(ifd.entries)
+        return number
+
+    def directory(self, number: int) -> Directory:
+        """An open file by its number."""
+        if number not in self._open:
+            path = self.paths[number]
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
+            try:
+                self._open[number] = Directory(path, fd, self.budget)
+            except BaseException:
+                os.close(fd)
+                raise
+            if len(self._open) > OPEN_FILES:
+                os.close(self._open.popitem(last=False)[1].fd)
+        self._open.move_to_end(number)
+        return self._open[number]
+
+    def kind(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
+        """The layout's number and the pixels of a page. Raises InputError for a page that cannot be decoded faithfully."""
+        place = number, ifd.offset
+        if place in self._kind_of:
+            return self._kind_of[place]
+        directory = self.directory(number)
+        parts = [directory.order.encode()]
+        tags = ifd.tags
+        for code in _DECIDING:
+            tag = tags.get(code)
+            if tag is not None:
+                parts.append(b"%d %d %d " % (code, tag.kind, tag.number) + (directory.raw(tag) if tag.size <= 1 << 20 else tag.field))
+        signature = b"|".join(parts)
+        known = self._kinds.get(signature)
+        if known is None:
+            self.budget.keep(len(signature))
+            known = self._kinds[signature] = self._interpret(number, ifd)
+        self._kind_of[place] = known
+        return known
+
+    def plane(self, number: int, ifd: Ifd, sample: int = 0) -> Plane:
+        """The plane of one page, or of one of its samples; its segments are checked. Raises InputError."""
+        layout, shown = self.kind(number, ifd)
+        self.budget.keep(PLANE_BYTES)
+        if (number, ifd.offset) not in self._checked:
+            self._checked.add((number, ifd.offset))
+            self._check(number, ifd, layout, shown)
+        return Plane(number, ifd.offset, layout, sample)
+
+    def finished_layout(self, number: int) -> Layout:
+        """A layout, with the largest encoded segment and the largest tags that were seen of it."""
+        return replace(self.layouts[number], encoded_bytes=self._encoded.get(number, 0), tags_bytes=self._tags.get(number, 0))
+
+    def _interpret(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
+        path = self.paths[number]
+        directory, first = self.directory(number), self.chains[number][0]
+        taken = sum(decode.tags_bytes(one.tags, directory.size) for one in {first.offset: first, ifd.offset: ifd}.values())
+        self.budget.need(taken)
+        try:
+            with decode.open_file(path, self.directory(number).ndpi) as file:
+                page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
+                shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
+                layout = decode.layout(page, shown)
+        except decode.UnsupportedError as error:
+            raise InputError(f"{path}: page {self._page(number, ifd)} cannot be read: {error}") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            raise InputError(
+                f"{path}: page {self._page(number, ifd)} is unreadable ({reason}); the file is corrupt or not supported"
+            ) from error
+        number_of = self._layout_numbers.setdefault(layout, len(self.layouts))
+        if number_of == len(self.layouts):
+            self.layouts.append(layout)
+        self._tags[number_of] = max(self._tags.get(number_of, 0), taken)
+        return number_of, shown
+
+    def _check(self, number: int, ifd: Ifd, kind: int, shown: decode.Pixels) -> None:
+        directory, layout = self.directory(number), self.layouts[kind]
+        tags = ifd.tags
+        tiled = 324 in tags
+        stated = [tags[code] for code in ((324, 325) if tiled else (273, 279)) if code in tags]
+        most = min(max((tag.number for tag in stated), default=0), directory.size)
+        self.budget.check_segments(most)
+        self.budget.need(SEGMENT_BYTES * most)
+        self._offsets_read[number] = self._offsets_read.get(number, 0) + (stated[0].size if most > 1 else 0)
+        if self._offsets_read[number] > directory.size:  # whole pages would be looked at again and again
+            raise InputError(f"{directory.path}: its pages share their lists of segments; the file is corrupt")
+        self._tags[kind] = max(self._tags.get(kind, 0), decode.tags_bytes(tags, directory.size))
+        offsets = directory.integers(ifd, 324 if tiled else 273)
+        counts = directory.integers(ifd, 325 if tiled else 279)
+        path = directory.path
+        across, down = -(-layout.width // layout.segment_width), -(-layout.height // layout.segment_height)
+        needed = across * down * shown.planes
+        if layout.compression == "ojpeg" or (len(offsets) and not len(counts)):
+            return
+        if len(offsets) == 1 < needed:
+            offsets, counts = ndpi.pieces(directory, ifd) or (offsets, counts)
+        if min(len(offsets), len(counts)) < needed:
+            least = min(len(offsets), len(counts))
+            raise InputError(f"{path}: page {self._page(number, ifd)} has {least} of {needed} segments; the file is cut off or corrupt")
+        offsets, counts = offsets[:needed], counts[:needed]
+        if layout.compression.startswith("ccitt") and needed == 1 and not counts[0]:
+            return
+        values = layout.height * layout.width * shown.stored_samples * shown.planes
+        if layout.raw:  # how much is needed is known, and some writers state nonsense
+            most = layout.segment_height * layout.segment_width * shown.stored_samples * shown.stored.itemsize
+            counts = np.minimum(counts, min(most, directory.size + 1))
+            whole = most * needed if tiled else values * shown.stored.itemsize
+        else:  # a byte gives no more than so many pixels, of one bit in the extreme
+            whole = values // 8 // decode.MAX_RATIO.get(layout.compression, 1 << 62)
+        there = (offsets != 0) | (counts != 0) | (not self.sparse_allowed)
+        if not there.all():
+            self.sparse.add((number, ifd.offset))
+        bad = there & ((offsets <= 0) | (counts <= 0) | (offsets + counts > directory.size))
+        if bad.any():
+            index = int(np.argmax(bad))
+            raise InputError(
+                f"{path}: page {self._page(number, ifd)}, segment {index}: {counts[index]} bytes at byte {offsets[index]} "
+                f"are not in the file of {directory.size} bytes; it is cut off or corrupt"
+            )
+        if there.all() and int(counts.sum()) < whole:
+            raise InputError(
+                f"{path}: page {self._page(number, ifd)} claims {layout.width} x {layout.height} pixels, but has {counts.sum()} bytes; "
+                "the file is cut off or corrupt"
+            )
+        self._encoded[kind] = max(self._encoded.get(kind, 0), int(counts.max()))
+
+    def _page(self, number: int, ifd: Ifd) -> int:
+        offsets = [other.offset for other in self.chains[number]] if number < len(self.chains) else []
+        return offsets.index(ifd.offset) if ifd.offset in offsets else -1

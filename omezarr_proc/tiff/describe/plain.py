@@ -1,0 +1,122 @@
+"""The images of a TIFF without OME-XML: ImageJ stacks, tifffile's own axes, slides, and pages of which nothing says what they are."""
+
+from dataclasses import replace
+
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import AxisSize, Channel, Image, Plane
+from omezarr_proc.tiff.describe import imagej, omexml, series, shaped
+from omezarr_proc.tiff.describe.assemble import assembled, check_number
+from omezarr_proc.tiff.describe.pages import Pages
+from omezarr_proc.tiff.describe.planes import MAX_PLANES
+from omezarr_proc.tiff.file.ifd import Directory, Ifd
+
+_RESOLUTION = {2: 25400.0, 3: 10000.0}  # micrometres in a ResolutionUnit
+
+
+def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image]:
+    """The images of a file with the description `text`, no more than `most`. Raises InputError for pages that cannot be read faithfully."""
+    file = pages.file(path)
+    directory, chain = pages.directory(file), pages.chains[file]
+    if imagej.is_imagej(text) and series.alike(directory, chain):
+        return [_stack(path, pages, chain, imagej.parse(text, len(chain), _samples(pages, chain[0])))]
+    axes = shaped.parse(text)
+    if axes is not None:
+        described = _shaped(path, pages, chain, axes)
+        if described is not None:
+            return [described]
+    found = []
+    listed = series.of(directory, chain, text)
+    check_number(path, len(listed), most)
+    for number, one in enumerate(listed):
+        _, shown = pages.kind(file, one.pages[0])
+        samples = shown.samples * shown.planes
+        count = len(one.pages)
+        notes = list(one.notes)
+        if one.channels:
+            sizes, step = (1, samples * count, 1), "channels"
+        elif shown.stored_samples * shown.planes > 1 and not one.focal:
+            sizes, step = (count, samples, 1), "time points"
+        else:
+            sizes, step = (1, samples, count), "z slices"
+        if count > 1 and not one.focal:
+            notes.append(f"its {count} pages are taken as {step}, since nothing in the file says what they are")
+        image = assembled(path, pages, number, one.name, sizes, _each(pages, one.pages), (file, one.pages[0]), notes)
+        channels = tuple(Channel(name or None) for name in one.channels) if len(one.channels) == image.size_c else image.channels
+        if image.size_c == 1:
+            channels = (Channel(series.metamorph_name(text)),)
+        found.append(replace(image, channels=channels, sizes=_resolution(directory, one.pages[0], None)))
+    return found
+
+
+def _samples(pages: Pages, ifd: Ifd) -> int:
+    shown = pages.kind(0, ifd)[1]
+    return shown.samples * shown.planes
+
+
+def _stack(path: str, pages: Pages, chain: list[Ifd], stack: imagej.Stack) -> Image:
+    """An ImageJ stack; more planes than pages lie behind the first page's, without pages of their own."""
+    directory = pages.directory(0)
+    _, shown = pages.kind(0, chain[0])
+    if stack.images > len(chain) and not (len(chain) == 1 and len(directory.integers(chain[0], 273)) == 1):
+        stack.c, stack.z, stack.t = 1, len(chain), 1
+    number = stack.c * stack.z * stack.t
+    listed = _behind(pages, chain, number) if number > len(chain) else _each(pages, chain)
+    notes = []
+    if stack.images > number:
+        notes.append(f"its description states {stack.images} planes, the file has {number}: another program cut it and kept the text")
+    image = assembled(path, pages, 0, "", (stack.t, stack.c * shown.samples * shown.planes, stack.z), listed, (0, chain[0]), notes)
+    tag = chain[0].tags.get(imagej.METADATA)
+    data = directory.raw(tag) if tag else b""
+    colors = imagej.colors(directory.integers(chain[0], imagej.BYTE_COUNTS).tolist(), data, directory.order)
+    channels = tuple(Channel(color=color) for color in colors) if len(colors) == image.size_c else image.channels
+    return replace(image, channels=channels, sizes=_resolution(directory, chain[0], stack.unit) | stack.sizes)
+
+
+def _shaped(path: str, pages: Pages, chain: list[Ifd], axes: shaped.Axes) -> Image | None:
+    """A stack as tifffile describes it in its own way; None where that does not fit the pages."""
+    layout, shown = pages.kind(0, chain[0])
+    width, height = pages.layouts[layout].width, pages.layouts[layout].height
+    count = axes.planes(height, width, shown.stored_samples)
+    if count is None or not (count == len(chain) * shown.planes or (len(chain) == 1 and pages.layouts[layout].raw)):
+        return None
+    listed = _behind(pages, chain, count // shown.planes) if count > len(chain) * shown.planes else _each(pages, chain)
+    sizes, order = axes.sizes(shown.stored_samples)
+    image = assembled(path, pages, 0, "", sizes, [listed[index] for index in order], (0, chain[0]), axes.notes)
+    return replace(image, sizes=_resolution(pages.directory(0), chain[0], None))
+
+
+def _each(pages: Pages, chain: list[Ifd]) -> list[Plane | None]:
+    """The planes of pages, one after the other, and of each its samples."""
+    return [pages.plane(0, ifd, sample) for ifd in chain for sample in range(pages.kind(0, ifd)[1].planes)]
+
+
+def _behind(pages: Pages, chain: list[Ifd], count: int) -> list[Plane | None]:
+    """Planes one behind the other after a single page. Raises InputError where its pixels are not stored raw or the file ends."""
+    layout, shown = pages.kind(0, chain[0])
+    kind, directory = pages.layouts[layout], pages.directory(0)
+    nbytes = kind.segment_bytes * -(-kind.height // kind.segment_height) * shown.planes
+    begin = int((directory.integers(chain[0], 273)[:1].tolist() or [0])[0])
+    end = begin + nbytes * count
+    possible = len(chain) == 1 and kind.raw and not kind.tiled and shown.samples == shown.stored_samples
+    if not possible or end > directory.size or begin < chain[0].offset < end or count > MAX_PLANES:
+        raise InputError(
+            f"{pages.paths[0]}: {count} planes are stated, but {len(chain)} pages are there; the file is cut off or was not finished"
+        )
+    return [pages.plane(0, chain[0], sample) for sample in range(count * shown.planes)]
+
+
+def _resolution(directory: Directory, ifd: Ifd, unit: str | None) -> dict[str, AxisSize]:
+    """Pixel sizes from XResolution and YResolution, in `unit` as OME spells it, or as ResolutionUnit says."""
+    sizes = {}
+    for axis, code in (("x", 282), ("y", 283)):
+        value = directory.rational(ifd, code)
+        if value is None:
+            continue
+        if unit is not None:
+            size = omexml.axis_size(1 / value, unit, omexml.LENGTHS)
+        else:
+            length = _RESOLUTION.get(directory.integer(ifd, 296, 2))
+            size = omexml.axis_size(length / value, "\u00b5m", omexml.LENGTHS) if length else None
+        if size:
+            sizes[axis] = size
+    return sizes

@@ -1,0 +1,129 @@
+"""Which pages of a TIFF without OME-XML or ImageJ description belong together, and what they are. Pure but for the tags it looks at.
+
+Pages of one size and type are one stack: grey ones in z, colour ones in t (a stack of colour pictures is a sequence; that is also how
+Bio-Formats reads it). Pages of different kinds are images of their own, as Bio-Formats has it, except the levels of a pyramid, of which
+only the full resolution is an image, and what a slide scanner adds (label, macro, thumbnail, overview), which is named so.
+"""
+
+import re
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from omezarr_proc.tiff.describe import ndpi
+from omezarr_proc.tiff.file.ifd import MAX_TEXT, Directory, Ifd
+
+REDUCED, MASK = 1, 4  # bits of NewSubfileType
+
+
+@dataclass
+class Series:
+    """Pages that form one image, how they are called, and what was left out beside them."""
+
+    pages: list[Ifd]
+    name: str = ""
+    channels: list[str] = field(default_factory=list)  # pages are channels of these names
+    focal: bool = False  # pages are focal planes, as the file says
+    notes: list[str] = field(default_factory=list)
+
+
+def of(directory: Directory, chain: list[Ifd], text: str) -> list[Series]:
+    """The series of a file with these pages and this first description."""
+    if directory.ndpi:
+        return _ndpi(directory, chain)
+    if text.startswith("Aperio"):
+        return _aperio(directory, chain)
+    if "<PerkinElmer-QPI-ImageDescription" in text[:2000]:
+        return _qptiff(directory, chain)
+    whole = [ifd for ifd in chain if not directory.integer(ifd, 254, 0) & (REDUCED | MASK)] or chain[:1]
+    if chain[0] not in whole and _shape(directory, chain[0])[:2] >= _shape(directory, whole[0])[:2]:
+        whole.insert(0, chain[0])
+    left = len(chain) - len(whole)
+    notes = [f"{left} pages that are marked as reduced resolution or mask are left out"] if left else []
+    if _pyramid(directory, whole):
+        return [Series(whole[:1], notes=[*notes, f"{len(whole) - 1} pages of lower resolution are left out"])]
+    if alike(directory, whole):
+        return [Series(whole, notes=notes)]
+    return [Series([ifd], notes=notes) for ifd in whole]
+
+
+def alike(directory: Directory, chain: list[Ifd]) -> bool:
+    """Whether all pages can be planes of one stack."""
+    return len({_shape(directory, ifd) for ifd in chain}) == 1
+
+
+def metamorph_name(text: str) -> str | None:
+    """The channel that MetaMorph and MetaXpress name in the description of a single plane."""
+    match = re.search(r'<prop id="_IllumSetting_"[^>]*\bvalue="([^"]+)"', text) if text.startswith("<MetaData>") else None
+    return match.group(1) if match else None
+
+
+def _shape(directory: Directory, ifd: Ifd) -> tuple[int, ...]:
+    """What must be equal for two pages to be planes of one stack: width, height, samples, bits, format, palette."""
+    bits = directory.integers(ifd, 258)
+    formats = directory.integers(ifd, 339)
+    palette = directory.integer(ifd, 262, 1) == 3
+    size = directory.integer(ifd, 256, 0), directory.integer(ifd, 257, 0), directory.integer(ifd, 277, 1)
+    return (*size, int(bits[0]) if len(bits) else 1, int(formats[0]) if len(formats) else 1, palette)
+
+
+def _pyramid(directory: Directory, pages: list[Ifd]) -> bool:
+    """Whether the pages are levels: tiled, of one type, each smaller than the one before by one factor."""
+    if len(pages) < 2 or not all(322 in ifd.tags for ifd in pages):
+        return False
+    shapes = [_shape(directory, ifd) for ifd in pages]
+    if len({shape[2:] for shape in shapes}) != 1:
+        return False
+    for above, below in pairwise(shapes):
+        factors = [above[axis] / max(below[axis], 1) for axis in (0, 1)]
+        if not all(factor > 1.9 for factor in factors) or abs(factors[0] - factors[1]) > 0.05 * factors[0]:
+            return False
+    return True
+
+
+def _aperio(directory: Directory, chain: list[Ifd]) -> list[Series]:
+    """SVS: the first page is the slide; further tiled pages are levels; strips are thumbnail, label and macro."""
+    found = [Series(chain[:1], notes=[])]
+    levels = 0
+    for number, ifd in enumerate(chain[1:], 1):
+        text, kind = directory.text(ifd, 270, MAX_TEXT), directory.integer(ifd, 254, 0)
+        if 322 in ifd.tags:
+            levels += 1
+        elif number == 1 and kind == 0 and not re.search(r"\b(label|macro)\b", text):
+            found.append(Series([ifd], "thumbnail"))
+        else:
+            found.append(Series([ifd], "label" if re.search(r"\blabel\b", text) or kind == 1 else "macro"))
+    if levels:
+        found[0].notes.append(f"{levels} pages of lower resolution are left out")
+    return found
+
+
+def _ndpi(directory: Directory, chain: list[Ifd]) -> list[Series]:
+    """NDPI: pages of the largest size are the slide in its focal planes."""
+    full, smaller, aside = ndpi.levels(directory, chain)
+    notes = [f"{smaller} pages of lower resolution are left out"] if smaller else []
+    slide = [Series(full, focal=True, notes=notes)] if alike(directory, full) else [Series([ifd], notes=notes) for ifd in full]
+    return slide + [Series([ifd], name) for ifd, name in aside]
+
+
+def _qptiff(directory: Directory, chain: list[Ifd]) -> list[Series]:
+    """PerkinElmer QPTIFF: the description of each page names its ImageType and, for fluorescence, its channel."""
+    slide = Series([])
+    found = [slide]
+    levels = 0
+    for ifd in chain:
+        text = directory.text(ifd, 270, MAX_TEXT)
+        match = re.search(r"<ImageType>\s*(\w+)\s*</ImageType>", text)
+        kind = match.group(1).lower() if match else ""
+        if kind == "fullresolution":
+            slide.pages.append(ifd)
+            name = re.search(r"<Name>([^<]*)</Name>", text)
+            slide.channels.append(name.group(1).strip() if name else "")
+        elif kind == "reducedresolution":
+            levels += 1
+        else:
+            found.append(Series([ifd], kind or "thumbnail"))
+    if levels:
+        slide.notes.append(f"{levels} pages of lower resolution are left out")
+    if not slide.pages:
+        slide.pages, found = chain[:1], [slide]
+    return found

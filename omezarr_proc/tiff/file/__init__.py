@@ -1,0 +1,1 @@
+"""One TIFF file: its directories and tags."""

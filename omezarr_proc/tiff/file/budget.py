@@ -1,0 +1,58 @@
+"""What opening one input may take: memory for its metadata, and time. Asked before memory is taken, and in every loop over a file's claims.
+
+The constants are measured (Python 3.12): what one value takes in the main process with the containers that hold it, rounded up.
+"""
+
+import time
+from dataclasses import dataclass
+
+from omezarr_proc.model.errors import LimitError, OutOfTimeError
+
+MB = 1 << 20
+PAGE_BYTES = 800  # a directory beside its entries, its kind and number
+PLANE_BYTES = 300  # a plane of an image, while it is put in order
+ELEMENT_BYTES = 400  # an element of OME-XML that is kept (TiffData, Channel, Image), beside its text
+VALUE_BYTES = 40  # an integer of a tag as tifffile holds it
+SEGMENT_BYTES = 64  # offset and byte count of a segment while they are checked
+DEFAULT_BYTES = 1 << 30
+DEFAULT_SEGMENTS = 1 << 24
+
+
+@dataclass
+class Budget:
+    """The budget of one input, and what of it is used.
+
+    source    the input, for messages
+    bytes     all that its metadata may take in the main process
+    segments  most segments of a page (MAX_SEGMENTS)
+    deadline  when to stop in good order, as time.monotonic() counts
+    """
+
+    source: str
+    bytes: int = DEFAULT_BYTES
+    segments: int = DEFAULT_SEGMENTS
+    deadline: float | None = None
+    used: int = 0
+
+    def need(self, number: int = 0) -> None:
+        """Ask for `number` bytes for a while. Raises LimitError when they are too many, OutOfTimeError when time is up."""
+        if self.used + number > self.bytes:
+            raise LimitError(
+                f"{self.source}: its metadata (pages, places of segments, OME-XML) take more than the {self.bytes / MB:.1f} MB"
+                " that the memory limit leaves for them; give it more memory"
+            )
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTimeError(f"{self.source}: not begun, since time is up; run it again to go on")
+
+    def keep(self, number: int) -> None:
+        """Ask for `number` bytes for as long as the input is open. Raises as `need` does."""
+        self.need(number)
+        self.used += number
+
+    def check_segments(self, number: int) -> None:
+        """Raise LimitError for more segments than a page may have."""
+        if number > self.segments:
+            raise LimitError(
+                f"{self.source}: a page has {number} segments (tiles or strips), more than MAX_SEGMENTS={self.segments};"
+                " write it with larger tiles, or raise MAX_SEGMENTS"
+            )

@@ -1,0 +1,1 @@
+"""Pixels of a plane: segments, rows, streams and spooled planes."""

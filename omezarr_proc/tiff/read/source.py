@@ -1,0 +1,272 @@
+"""The files of one image, open in a worker: pages on demand, segments by number, every byte range checked.
+
+Nothing that is missing becomes zeros: a segment without bytes, outside the file or undecodable is an error that names file, image,
+plane and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writes it, where offset and byte count 0 together mean
+"empty": its pixels have the no-data value, or 0. (GDAL: "Sparse files" in the GTiff driver's documentation.)
+"""
+
+import contextlib
+import mmap
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from omezarr_proc.model.errors import InputError, LimitError, ProcError
+from omezarr_proc.model.image import Image, Plane
+from omezarr_proc.tiff.file.ifd import Directory
+from omezarr_proc.tiff.read import claims, damage, decode, lzw
+from omezarr_proc.tiff.read.damage import DamagedError
+
+OPEN_FILES = 8
+CACHED_PAGES = 16
+_SPECIAL = {"ojpeg", "ccittrle", "ccittfax3", "ccittfax4", "ccitt_t4", "ccitt_t6"}  # tifffile mends their offsets
+
+
+@dataclass
+class Page:
+    """A page's segments, and the page that tifffile decodes them with: itself or one of the same layout.
+
+    decompressed  what tifffile decodes them with when they are decompressed already; None where it does that
+    """
+
+    tiff: tifffile.TiffPage
+    decompressed: tifffile.TiffPage | None
+    shown: decode.Pixels
+    offsets: Sequence[int] | NDArray[np.int64]
+    counts: Sequence[int] | NDArray[np.int64]
+    jpegtables: bytes | None
+
+
+@dataclass
+class _File:
+    tiff: tifffile.TiffFile
+    directory: Directory
+    kinds: dict[int, Page]
+
+
+class Source:
+    """The pages and encoded segments of an image's files. Few descriptors: the files used last stay open."""
+
+    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None) -> None:
+        """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
+        self.image = image
+        self._on_damage = on_damage
+        self._files: OrderedDict[int, _File] = OrderedDict()
+        self._pages: OrderedDict[tuple[int, int], Page] = OrderedDict()
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            file.tiff.close()
+        self._files.clear()
+        self._pages.clear()
+
+    def page(self, plane: Plane) -> Page:
+        """The page of a plane. Raises InputError when it is not what was planned with."""
+        key = plane.file, plane.ifd
+        if key in self._pages:
+            self._pages.move_to_end(key)
+            return self._pages[key]
+        file = self._file(plane)
+        like = file.kinds.get(plane.layout)
+        with self._reading(plane):
+            page = (self._alike(plane, file, like) if like else None) or self._interpreted(plane, file)
+        file.kinds.setdefault(plane.layout, page)
+        self._pages[key] = page
+        if len(self._pages) > CACHED_PAGES:
+            self._pages.popitem(last=False)
+        return page
+
+    def _interpreted(self, plane: Plane, file: _File) -> Page:
+        layout = self.image.layouts[plane.layout]
+        try:
+            tiff = decode.page_at(file.tiff, plane.ifd, plane.ifd == file.tiff.pages.first.offset)
+            shown = decode.pixels(tiff, layout.samples == 3)
+        except Exception as error:
+            raise self.error(plane, f"its IFD at byte {plane.ifd} is unreadable ({_first_line(error)})") from error
+        if (tiff.imagelength, tiff.imagewidth, shown.samples, shown.dtype) != (layout.height, layout.width, layout.samples, layout.dtype):
+            raise self.error(plane, "the file has changed since it was opened")
+        if not all(isinstance(number, int) for numbers in (tiff.dataoffsets, tiff.databytecounts) for number in numbers):
+            raise self.error(plane, "its segment offsets are no integers; the file is corrupt")
+        decompressed = decode.decompressed(tiff) if layout.compression == "lzw" and tiff.fillorder != 2 else None
+        return Page(tiff, decompressed, shown, tiff.dataoffsets, tiff.databytecounts, tiff.jpegtables)
+
+    def _alike(self, plane: Plane, file: _File, like: Page) -> Page | None:
+        """A page of the same layout as one that tifffile has interpreted: only its segments and tables are read, ten times as fast."""
+        if self.image.layouts[plane.layout].compression in _SPECIAL or file.tiff.is_ndpi:
+            return None
+        ifd = file.directory.ifd(plane.ifd)
+        tiled = like.tiff.is_tiled
+        offsets, counts = (file.directory.integers(ifd, code) for code in ((324, 325) if tiled else (273, 279)))
+        if not len(offsets) == len(counts) == len(like.offsets):
+            return None
+        tables = ifd.tags.get(347)
+        return Page(like.tiff, like.decompressed, like.shown, offsets, counts, file.directory.raw(tables) if tables else None)
+
+    def extent(self, plane: Plane, index: int) -> tuple[int, int] | None:
+        """Byte offset and count of a plane's segment, inside the file; None for an empty segment of a sparse file."""
+        page, layout = self.page(plane), self.image.layouts[plane.layout]
+        number = decode.segments_of(page.tiff)
+        frame, sample = divmod(plane.sample, page.shown.planes)
+        index += sample * number
+        if index >= len(page.offsets) or index >= len(page.counts):
+            raise self.error(
+                plane, f"segment {index} is not in the file ({len(page.offsets)} of {number * page.shown.planes} segments are)"
+            )
+        offset, count = int(page.offsets[index]), int(page.counts[index])
+        size = self._file(plane).directory.size
+        if offset == 0 and count == 0 and self.image.ome_xml is None:
+            return None
+        if layout.raw:
+            count = min(count, layout.segment_bytes)
+        if offset <= 0 or count <= 0 or offset + count > size:
+            raise self.error(
+                plane, f"segment {index} is not in the file ({count} bytes at byte {offset}, the file has {size}); copy the file again"
+            )
+        if frame:  # a stack of raw planes behind one IFD
+            offset += frame * page.shown.planes * layout.height * layout.width * page.shown.stored_samples * page.shown.stored.itemsize
+            if offset + count > size:
+                raise self.error(plane, f"it ends outside the file of {size} bytes; copy the file again")
+        return offset, count
+
+    def read(self, plane: Plane, offset: int, count: int) -> bytes:
+        """Exactly `count` bytes of the plane's file."""
+        with self._reading(plane):
+            data = os.pread(self._file(plane).directory.fd, count, offset)
+            while len(data) < count:
+                more = os.pread(self._file(plane).directory.fd, count - len(data), offset + len(data))
+                if not more:
+                    raise self.error(plane, f"the file ends at byte {offset + len(data)}; copy it again")
+                data += more
+            return data
+
+    def read_into(self, plane: Plane, offset: int, out: memoryview) -> None:
+        """Fill `out` with the bytes at `offset`."""
+        done = 0
+        while done < len(out):
+            with self._reading(plane):
+                got = os.preadv(self._file(plane).directory.fd, [out[done:]], offset + done)
+            if not got:
+                raise self.error(plane, f"the file ends at byte {offset + done}; copy it again")
+            done += got
+
+    def mapped(self, plane: Plane, offset: int, count: int) -> memoryview:
+        """The bytes at `offset` as file-backed memory, freed with its last view."""
+        begin = offset - offset % mmap.ALLOCATIONGRANULARITY
+        area = mmap.mmap(self._file(plane).directory.fd, offset - begin + count, access=mmap.ACCESS_READ, offset=begin)
+        return memoryview(area)[offset - begin :]
+
+    def segment(self, plane: Plane, index: int) -> NDArray[Any]:
+        """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""
+        place = self.extent(plane, index)
+        if place is None:
+            return self.empty(plane)
+        data = self.read(plane, *place)
+        try:
+            return self._decoded(plane, index, data)
+        except DamagedError as error:
+            pixels = self._decoded(plane, index, data, damaged=True)  # raises where ON_CORRUPT=warn would not help
+            self.damaged(plane, index, error)
+            return pixels
+
+    def damaged(self, plane: Plane, index: int, reason: DamagedError) -> None:
+        """Tell of a segment that is damaged. Raises InputError where that is an error."""
+        what = f"segment {index} is damaged ({_first_line(reason)})"
+        if self._on_damage is None:
+            raise self.error(plane, f"{what}; copy the file again or repair it (or set ON_CORRUPT=warn)") from reason
+        self._on_damage(str(self.error(plane, f"{what}; its pixels are taken as decoded")))
+
+    def _decoded(self, plane: Plane, index: int, data: bytes, damaged: bool = False) -> NDArray[Any]:
+        """The pixels of an encoded segment. Raises DamagedError for what is seen to be damaged and yet can be decoded with `damaged`."""
+        page = self.page(plane)
+        position = index + plane.sample % page.shown.planes * decode.segments_of(page.tiff)
+        try:
+            if page.decompressed and (decompressed := lzw.decode(data, self._stored_bytes(plane))) is not None:
+                return decode.segment(page.decompressed, page.shown, decompressed, position, None)
+            self.check(plane, index, data)
+            if not damaged:
+                damage.look(data, self.image.layouts[plane.layout].compression)
+            return decode.segment(page.tiff, page.shown, data, position, page.jpegtables, damaged)
+        except (InputError, DamagedError):
+            raise
+        except MemoryError as error:
+            what = f"segment {index} does not fit into the memory there is: it is corrupt, or needs a larger machine"
+            raise LimitError(str(self.error(plane, what))) from error
+        except Exception as error:
+            raise self.error(plane, f"segment {index} is corrupt ({_first_line(error)}); copy the file again or repair it") from error
+
+    def _stored_bytes(self, plane: Plane) -> int:
+        """Decompressed bytes of a segment at most."""
+        layout, page = self.image.layouts[plane.layout], self.page(plane)
+        itemsize = page.tiff.dtype.itemsize if page.tiff.dtype else 0
+        return layout.segment_height * layout.segment_width * page.shown.stored_samples * itemsize
+
+    def check(self, plane: Plane, index: int, data: bytes | memoryview) -> None:
+        """Raise InputError for an encoded segment that must not reach its decoder: it would take the worker's memory or its life."""
+        layout, samples = self.image.layouts[plane.layout], self.page(plane).shown.stored_samples
+        reason = claims.excessive(data, layout.compression, layout.segment_width, layout.segment_height, samples)
+        if layout.compression == "lzw":
+            page = self.page(plane).tiff
+            reason = lzw.invalid(imagecodecs.bitorder_decode(bytes(data)) if page.fillorder == 2 else data)
+        if reason:
+            raise self.error(plane, f"segment {index} is corrupt ({reason}); copy the file again or repair it")
+
+    def empty(self, plane: Plane) -> NDArray[Any]:
+        """The pixels of an empty segment of a sparse file."""
+        page, layout = self.page(plane), self.image.layouts[plane.layout]
+        nodata = page.tiff.nodata if isinstance(page.tiff.nodata, int | float) else 0
+        values = np.full((layout.segment_height, layout.segment_width, page.shown.stored_samples), nodata, page.tiff.dtype)
+        return values if page.shown.convert is None else page.shown.convert(values)
+
+    def error(self, plane: Plane, what: str) -> InputError:
+        """An error that says where: file, image, plane."""
+        image = self.image
+        where = f"IFD at byte {plane.ifd}"
+        try:
+            groups = image.size_c // image.layouts[plane.layout].samples
+            number = image.planes.index(plane)
+            where = f"t={number // groups // image.size_z} c={number % groups} z={number // groups % image.size_z}"
+        except (ValueError, ZeroDivisionError):
+            pass
+        return InputError(f"{image.files[plane.file]}: image {image.series}, plane {where}: {what}")
+
+    @contextlib.contextmanager
+    def _reading(self, plane: Plane) -> Iterator[None]:
+        """Say where the storage failed."""
+        try:
+            yield
+        except OSError as error:
+            raise self.error(plane, f"the file cannot be read ({error.strerror}); check its storage, then run again") from error
+
+    def _file(self, plane: Plane) -> _File:
+        number = plane.file
+        if number in self._files:
+            self._files.move_to_end(number)
+            return self._files[number]
+        path = self.image.files[number]
+        try:
+            with open(path, "rb") as header:
+                ndpi = Directory(path, header.fileno()).ndpi
+            tiff = decode.open_file(path, ndpi)
+        except OSError as error:  # not the file's fault: another run may be able to
+            raise ProcError(str(self.error(plane, f"the file cannot be opened ({_first_line(error)})"))) from error
+        except Exception as error:
+            raise self.error(plane, f"the file cannot be opened ({_first_line(error)})") from error
+        self._files[number] = _File(tiff, Directory(path, tiff.filehandle.fileno()), {})
+        if len(self._files) > OPEN_FILES:
+            old, closed = self._files.popitem(last=False)
+            closed.tiff.close()
+            for key in [key for key in self._pages if key[0] == old]:
+                del self._pages[key]
+        return self._files[number]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,173 @@
+"""Source to slot: average the pixels of a band, from the TIFF or from a finished level, into the first level of its slot."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import Image, Plane, Rect
+from omezarr_proc.model.pyramid import Band, Pass, ceil_div
+from omezarr_proc.pixels.average import PartialBoxes, box_mean, box_nearest
+from omezarr_proc.tiff.read.reader import Reader
+from omezarr_proc.work.tasks import Job
+
+# (y, x, pixels[h, w, samples]) in pixels of the source plane.
+Blocks = Iterator[tuple[int, int, NDArray[Any]]]
+
+# Means that do not fall into one tile are made in pieces of this size, which stay in a core's cache until they are copied.
+_PIECE_BYTES = 128 * 1024
+
+
+class Loader:
+    """Loads bands of one image."""
+
+    def __init__(self, job: Job, spool: int | None, note: Callable[[str], None]) -> None:
+        """`spool`: descriptor of the file for decoded planes, where the job's access names one. `note` tells of damaged segments."""
+        self._job, self._spool = job, spool
+        self._reader = Reader(job.image, note if job.lenient else None)
+
+    def close(self) -> None:
+        """Close the TIFF files."""
+        self._reader.close()
+
+    def load(self, stage: Pass, band: Band, rect: Rect, tiles: NDArray[Any]) -> None:
+        """Fill `rect` (pixels of the pass's first level) of `tiles[rows, columns, channels, tile, tile]`, which hold the band.
+
+        Raises InputError for damaged pixels, OutputError for a level that cannot be read back.
+        """
+        d = stage.factor
+        plane = self._source_plane(stage)
+        area = Rect(rect.y0 * d, min(rect.y1 * d, plane.y1), rect.x0 * d, min(rect.x1 * d, plane.x1))
+        for channel, dtype, blocks in self._sources(stage, band.frame, area):
+            part = _Part(tiles, band.rect, channel)
+            if self._job.nearest:
+                for y, x, block in blocks:
+                    box_nearest(block, y, x, d, part.put)
+            else:
+                part.average(blocks, dtype, d, area, plane)
+
+    def spool(self, frame: int) -> None:
+        """Decode the frame's planes into the spool file, one after another."""
+        for i, plane in enumerate(self._planes(frame)):
+            if plane is not None:
+                self._reader.spool(plane, self._spool_fd(), self._spool_offset(i))
+
+    def _source_plane(self, stage: Pass) -> Rect:
+        if stage.source is None:
+            layout = self._job.image.layouts[0]
+            return Rect(0, layout.height, 0, layout.width)
+        level = self._job.store.levels[stage.source]
+        return Rect(0, level.height, 0, level.width)
+
+    def _planes(self, frame: int) -> tuple[Plane | None, ...]:
+        per_frame = self._job.store.frames.channels // self._job.image.layouts[0].samples
+        return self._job.image.planes[frame * per_frame : (frame + 1) * per_frame]
+
+    def _sources(self, stage: Pass, frame: int, area: Rect) -> Iterator[tuple[int, np.dtype[Any], Blocks]]:
+        """(first channel within the frame, dtype, blocks) of everything that fills `area` of a frame."""
+        store, image = self._job.store, self._job.image
+        if stage.source is not None:
+            for channel, y, x, pixels in store.read(stage.source, frame, area):
+                yield channel, pixels.dtype, iter([(y, x, pixels)])
+            return
+        samples, dtype = image.layouts[0].samples, np.dtype(image.dtype)
+        narrow = _NARROW.get(dtype)
+        for i, plane in enumerate(self._planes(frame)):
+            blocks = self._read(plane, i, area) if plane else _zeros(area, samples, dtype)
+            yield i * samples, narrow or dtype, _narrowed(blocks, narrow, image, frame, i) if narrow else blocks
+
+    def _read(self, plane: Plane, index: int, area: Rect) -> Blocks:
+        access = self._job.access[plane.layout]
+        if access == "spool":
+            return self._reader.read_spooled(plane, area, self._spool_fd(), self._spool_offset(index))
+        return self._reader.read(plane, area, access)
+
+    def _spool_fd(self) -> int:
+        assert self._spool is not None  # the main process sends it with every job that spools
+        return self._spool
+
+    def _spool_offset(self, index: int) -> int:
+        layout = self._job.image.layouts[0]
+        return index * layout.height * layout.width * layout.samples * np.dtype(layout.dtype).itemsize
+
+
+class _Part:
+    """The slot's pixels from one channel on, as something that blocks of source pixels are averaged into."""
+
+    def __init__(self, tiles: NDArray[Any], rect: Rect, channel: int) -> None:
+        self._tiles, self._rect, self._channel = tiles, rect, channel
+        self._tile = tiles.shape[-1]
+
+    def average(self, blocks: Blocks, dtype: np.dtype[Any], d: int, area: Rect, plane: Rect) -> None:
+        """Average `blocks`, which cover `area` of the source plane. Rows that do not complete a box are carried as partial sums."""
+        partial: PartialBoxes | None = None
+        for y, x, block in blocks:
+            bottom, right = y + block.shape[0], x + block.shape[1]
+            top = min(ceil_div(y, d) * d, bottom)
+            end = bottom if bottom == plane.y1 else max(bottom - bottom % d, top)
+            if x % d or (right % d and right != plane.x1):
+                top = end = bottom
+            if top > y or end < bottom:
+                partial = partial or PartialBoxes(d, area, block.shape[2], dtype, self.put)
+                if top > y:
+                    partial.add(y, x, block[: top - y])
+                if end < bottom:
+                    partial.add(end, x, block[end - y :])
+            if end > top:
+                self._whole_boxes(block[top - y : end - y], top // d, x // d, d)
+        if partial:
+            partial.finish()
+
+    def _whole_boxes(self, block: NDArray[Any], y: int, x: int, d: int) -> None:
+        height, width = ceil_div(block.shape[0], d), ceil_div(block.shape[1], d)
+        row, top = divmod(y - self._rect.y0, self._tile)
+        column, left = divmod(x - self._rect.x0, self._tile)
+        if top + height <= self._tile and left + width <= self._tile:
+            channels = slice(self._channel, self._channel + block.shape[2])
+            box_mean(block, d, self._tiles[row, column, channels, top : top + height, left : left + width])
+            return
+        step = max(1, _PIECE_BYTES // (width * block.shape[2] * self._tiles.itemsize))
+        means = np.empty((block.shape[2], min(step, height), width), self._tiles.dtype)
+        for r in range(0, height, step):
+            part = means[:, : min(step, height - r)]
+            box_mean(block[r * d : (r + step) * d], d, part)
+            self.put(y + r, x, part)
+
+    def put(self, y: int, x: int, means: NDArray[Any]) -> None:
+        """Copy `means[samples, h, w]` to (`y`, `x`) of the level, tile by tile."""
+        tile, y, x = self._tile, y - self._rect.y0, x - self._rect.x0
+        samples, height, width = means.shape
+        channels = slice(self._channel, self._channel + samples)
+        for row in range(y // tile, ceil_div(y + height, tile)):
+            top, bottom = max(y, row * tile), min(y + height, (row + 1) * tile)
+            for column in range(x // tile, ceil_div(x + width, tile)):
+                left, right = max(x, column * tile), min(x + width, (column + 1) * tile)
+                into = self._tiles[row, column, channels, top % tile : top % tile + bottom - top, left % tile : left % tile + right - left]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    np.copyto(into, means[:, top - y : bottom - y, left - x : right - x], casting="unsafe")
+
+
+def _zeros(area: Rect, samples: int, dtype: np.dtype[Any]) -> Blocks:
+    """A plane that the file lacks, in rows that stay small."""
+    for y in range(area.y0, area.y1, 16):
+        yield y, area.x0, np.zeros((min(16, area.y1 - y), area.width, samples), dtype)
+
+
+_NARROW = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.uint64): np.dtype(np.uint32)}
+
+
+def _narrowed(blocks: Blocks, narrow: np.dtype[Any], image: Image, frame: int, index: int) -> Blocks:
+    """64-bit integers as 32-bit ones, since browsers cannot show them; a value outside is an error, never wrapped."""
+    info = np.iinfo(narrow)
+    for y, x, block in blocks:
+        outside = (block < info.min) | (block > info.max)
+        if outside.any():
+            row, column, sample = np.argwhere(outside)[0]
+            raise InputError(
+                f"{image.source}: series {image.series}, frame {frame}, plane {index}: the value {block[row, column, sample]}"
+                f" at y={y + row}, x={x + column} does not fit into {narrow}, as which {image.dtype} is stored"
+                " (viewers cannot show 64-bit integers): rescale the image"
+            )
+        yield y, x, block.astype(narrow)
