@@ -111,8 +111,8 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def print_plan(settings: Settings, found: "Sequence[Input]") -> int:
     """Print what would be done, and return the exit status."""
-    from omezarr_proc.app.log import one_line
     from omezarr_proc.app.plan import dry_run
+    from omezarr_proc.model.text import one_line
 
     mask = Mask(settings.secrets())
     if hasattr(sys.stdout, "reconfigure"):

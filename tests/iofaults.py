@@ -72,7 +72,7 @@ def _serve(shim: ctypes.CDLL) -> None:
     import omezarr_proc.build.image
     import omezarr_proc.tiff.describe.images  # noqa: F401
     from omezarr_proc.cli import main
-    from omezarr_proc.store.faults import retry
+    from omezarr_proc.host.faults import retry
 
     retry.__defaults__ = (4, 0.001)
     shim.fault_hit.restype = ctypes.c_char_p

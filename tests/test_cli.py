@@ -14,10 +14,10 @@ import pytest
 import omezarr_proc
 from omezarr_proc import cli
 from omezarr_proc.app import log
-from omezarr_proc.app.progress import Summary
 from omezarr_proc.config.rules import FLAG
 from omezarr_proc.config.settings import table
 from omezarr_proc.model.errors import LimitError, SettingsError
+from omezarr_proc.model.events import Summary
 
 ROOT = Path(__file__).parents[1]
 SANDBOX = ROOT.parent / "shared/tools/runtime/in_cgroup.sh"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from omezarr_proc.host.faults import PASSING, describe, retry
 from omezarr_proc.publish import by_rename as publish
-from omezarr_proc.store.faults import PASSING, describe, retry
 
 
 @pytest.mark.parametrize("code", sorted(PASSING))

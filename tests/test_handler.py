@@ -13,10 +13,10 @@ from loguru import logger
 
 import omezarr_proc
 from omezarr_proc import handler as module
-from omezarr_proc.app.progress import Summary
 from omezarr_proc.config.settings import table
 from omezarr_proc.handler import ConversionError, handler, overrides_of
 from omezarr_proc.model.errors import SettingsError
+from omezarr_proc.model.events import Summary
 
 TOKEN = "s3cr3t-token"
 

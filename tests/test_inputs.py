@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omezarr_proc.app import log
-from omezarr_proc.app.inputs import Input, check_file, check_names, check_output, collect, dataset_path, find, named, natural_key, shown
+from omezarr_proc.app.inputs import Input, check_file, check_names, check_output, collect, dataset_path, find, named, natural_key
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import InputError, SettingsError
+from omezarr_proc.model.text import shown
 
 
 def touch(folder: Path, *names: str) -> None:

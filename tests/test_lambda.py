@@ -14,9 +14,9 @@ import pytest
 from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, slide, slide_run, stack
 
 from omezarr_proc.app import batch as process
-from omezarr_proc.app.progress import Summary
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.handler import ConversionError, handler
+from omezarr_proc.model.events import Summary
 
 __all__ = ["slide_run"]  # fixtures
 

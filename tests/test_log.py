@@ -12,6 +12,7 @@ from loguru import logger
 
 from omezarr_proc.app import log
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.text import one_line
 
 TOKEN = "s3cr3t-token/with\"quote'and\\slash"
 
@@ -44,8 +45,8 @@ def test_what_comes_out_of_files_cannot_break_the_line_or_steer_the_terminal(lin
 
 @given(st.text())
 def test_one_line_is_printable_and_keeps_what_is(text: str):
-    assert log.one_line(text).isprintable()
-    assert log.one_line(log.one_line(text)) == log.one_line(text)
+    assert one_line(text).isprintable()
+    assert one_line(one_line(text)) == one_line(text)
 
 
 def test_json_lines_hold_what_is_bound(lines: list[str]):

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from omezarr_proc.app import log
-from omezarr_proc.app.progress import BarReport, LineReport, Report, Summary, duration, make_report, quantity
+from omezarr_proc.app.progress import BarReport, LineReport, Report, make_report
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.events import Summary
+from omezarr_proc.model.text import duration, quantity
 
 SETTINGS = Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out"}, {})
 DONE = Summary("a.ome.zarr", (3, 8192, 8192), 6, 1365, 110_000_000, 2.0, 268_435_456, 180_000_000)

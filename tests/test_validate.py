@@ -20,8 +20,8 @@ from ome_zarr_models.v05.image import Image
 
 from omezarr_proc import cli
 from omezarr_proc.app import info, validate
-from omezarr_proc.app.validate import judge, refuse_wrong
 from omezarr_proc.check.spec import check
+from omezarr_proc.check.verdict import judge, refuse_wrong
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.store.codec import Codec
 from omezarr_proc.store.read import open_dataset

@@ -13,22 +13,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from omezarr_proc.model.pyramid import Level
-from omezarr_proc.ngff import windows
-from omezarr_proc.ngff.windows import (
-    BINS,
-    SAMPLED_PIXELS,
-    Window,
-    count,
-    count_within,
-    extremes,
-    locate,
-    merge_extremes,
-    needs_second_count,
-    percentiles,
-    sampled_planes,
-    window,
-    window_level,
-)
+from omezarr_proc.ngff.windows import SAMPLED_PIXELS, Window, sampled_planes, window, window_level
+from omezarr_proc.pixels import histogram
+from omezarr_proc.pixels.histogram import BINS, count, count_within, extremes, locate, merge_extremes, needs_second_count, percentiles
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 Pixels = NDArray[Any]
@@ -161,6 +148,6 @@ def test_counting_without_the_compiled_kernel_is_the_same(dtype: str, monkeypatc
     pixels = np.random.default_rng(1).integers(info.min, info.max, (70, 90), dtype, endpoint=True)[:, 3:]
     begun = np.arange(BINS)
     found = count(pixels, begun.copy())
-    monkeypatch.setattr(windows, "_compiled", lambda pixels, counts: False)
+    monkeypatch.setattr(histogram, "_compiled", lambda pixels, counts: False)
     np.testing.assert_array_equal(found, count(pixels) + begun)
     np.testing.assert_array_equal(found, count(pixels, begun.copy()))

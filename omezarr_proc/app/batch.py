@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from loguru import logger
 
-from omezarr_proc.app.inputs import Input, check_file, dataset_path, shown
+from omezarr_proc.app.inputs import Input, check_file, dataset_path
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.errors import OutOfTimeError, OutputError, ProcError
+from omezarr_proc.model.text import shown
 from omezarr_proc.publish import by_rename as publish
 from omezarr_proc.publish.existing import dataset_key as key_of
 from omezarr_proc.publish.existing import refuse_foreign

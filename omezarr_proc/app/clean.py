@@ -12,9 +12,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from omezarr_proc.app.inputs import shown
-from omezarr_proc.app.log import one_line
 from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.text import one_line, shown
 from omezarr_proc.publish.by_rename import clean
 from omezarr_proc.publish.hidden import hidden_files, is_ours
 from omezarr_proc.publish.holder import moment

@@ -18,10 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omezarr_proc.app.inputs import check_file, shown
-from omezarr_proc.app.log import one_line
-from omezarr_proc.app.progress import byte_size
+from omezarr_proc.app.inputs import check_file
 from omezarr_proc.model.errors import InputError, LimitError
+from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.store.read import Dataset, first_multiscale, open_dataset
 
 if TYPE_CHECKING:

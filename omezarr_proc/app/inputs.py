@@ -18,6 +18,7 @@ from loguru import logger
 
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import InputError, SettingsError
+from omezarr_proc.model.text import shown
 
 # BigTIFF's endings (as Bio-Formats writes them) and those of slide scanners that write TIFF; the longer first.
 PLAIN_ENDINGS = (".tiff", ".tif", ".btf", ".tf8", ".tf2", ".svs", ".qptiff", ".ndpi", ".scn")
@@ -40,12 +41,6 @@ class Search:
     inputs: list[Input] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """Return a path as one printable line: itself where it is one, else quoted with escapes (line breaks, undecodable bytes, ...)."""
-    text = os.fspath(path)
-    return text if text.isprintable() and text.strip() == text else repr(text)
 
 
 def dataset_path(relative: Path, series: int = 0) -> Path:

@@ -12,6 +12,7 @@ from loguru import logger
 from omezarr_proc.app.standard import say
 from omezarr_proc.config.secret import Mask
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.text import one_line
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -56,11 +57,6 @@ def json_line(message: "Message", mask: Mask) -> str:
     entry |= {name: _masked(value, mask) for name, value in record["extra"].items() if name not in entry}
     traceback = _traceback(message, mask)
     return json.dumps(entry | ({"exception": traceback} if traceback else {})) + "\n"
-
-
-def one_line(text: str) -> str:
-    """Escape what would break the line or steer the terminal: names and texts come out of other people's files."""
-    return text if text.isprintable() else "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _traceback(message: "Message", mask: Mask) -> str:

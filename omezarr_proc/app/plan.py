@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from omezarr_proc.app.batch import open_inputs
-from omezarr_proc.app.inputs import Input, dataset_path, shown
-from omezarr_proc.app.progress import byte_size
+from omezarr_proc.app.inputs import Input, dataset_path
 from omezarr_proc.build.image import make_geometry
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import band_count, chunk_count
+from omezarr_proc.model.text import byte_size, shown
 from omezarr_proc.plan.memory import MB, Geometry, make_plan
 
 

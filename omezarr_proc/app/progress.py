@@ -2,43 +2,20 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, TextIO
 
 from loguru import logger
 
-from omezarr_proc.app.inputs import shown
-from omezarr_proc.app.log import one_line
 from omezarr_proc.app.standard import Lossy, say
+from omezarr_proc.model.events import Summary
+from omezarr_proc.model.text import byte_size, duration, one_line, quantity, shown
 
 PERCENT_STEP = 5
 MIN_SECONDS = 1.0  # between two lines: small images are done before they would need one
 MAX_SECONDS = 30.0
 
 Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One converted image.
-
-    shape   of the base level, axes as stored
-    pixels  read at full resolution in `seconds`, over all planes and channels: without what an earlier run has finished
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    levels: int
-    chunks: int
-    stored_bytes: int
-    seconds: float
-    pixels: int
-    peak_bytes: int | None = None  # of all processes together; None where it cannot be measured
-
-    @property
-    def megapixels_per_second(self) -> float:
-        """Full-resolution pixels read per second, in millions."""
-        return self.pixels / 1e6 / self.seconds if self.seconds > 0 else 0.0
 
 
 class Report:
@@ -183,23 +160,3 @@ def make_report(*, quiet: bool = False, lines: bool = False) -> Report:
     if quiet:
         return Report()
     return LineReport() if lines or not Lossy().isatty() else BarReport()
-
-
-def quantity(number: float, unit: str) -> str:
-    """Write a number with a decimal prefix: `2400000000, "px"` -> `2.4 Gpx`."""
-    power = next((power for power in range(4) if number < 999.5 * 1000**power), 4)
-    return f"{number / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}{unit}"
-
-
-def byte_size(number: int) -> str:
-    """Write a number of bytes in decimal units."""
-    return quantity(number, "B")
-
-
-def duration(seconds: float) -> str:
-    """Write seconds: `3725` -> `1:02:05`, `65` -> `1:05`, below a minute `12.3 s`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

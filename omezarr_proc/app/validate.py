@@ -1,45 +1,22 @@
 """`validate DATASET...`: whether datasets are whole and right, in Zarr v3 or v2, ours or others'.
 
-Metadata (see `conformance`), every chunk there and whole (see `stored`); with --deep also every chunk decodable, the extremes of the
-windows those of level 0, and every level made of the one before: a sample of its chunks against the exact box mean, or nearest pixel, of
-that. Exit status: 0 all are
-right, 1 something is wrong, 2 wrong usage.
+Metadata, and every chunk there and whole; with --deep also every chunk decodable, the extremes of the windows those of level 0, and every
+level made of the one before: a sample of its chunks against the exact box mean, or nearest pixel, of that.
+Exit status: 0 all are right, 1 something is wrong, 2 wrong usage.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.app.inputs import shown
-from omezarr_proc.app.log import one_line
-from omezarr_proc.check.finding import Finding
-from omezarr_proc.check.spec import check
-from omezarr_proc.check.stored import check_stored
-from omezarr_proc.model.errors import InputError, OutputError
-from omezarr_proc.store.read import Dataset, open_dataset
+from omezarr_proc.check.verdict import Verdict, judge
+from omezarr_proc.model.text import one_line, shown
 
 NOT_JUDGED = "plates, labels, bioformats2raw layouts, other transformations than scale and translation, and what is not on this disk"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was found of one dataset; `error`: it could not be opened at all."""
-
-    path: Path
-    findings: tuple[Finding, ...] = ()
-    ours: bool = False
-    levels: int = 0
-    chunks: int = 0
-    error: str = ""
-
-    @property
-    def valid(self) -> bool:
-        """Whether nothing is wrong; notes do not count."""
-        return not self.error and not any(finding.is_error(self.ours) for finding in self.findings)
 
 
 def main(argv: list[str]) -> int:
@@ -65,23 +42,6 @@ def main(argv: list[str]) -> int:
     return 0 if all(verdict.valid for verdict in verdicts) else 1
 
 
-def judge(path: Path, *, deep: bool = False) -> Verdict:
-    """Everything that is wrong with one dataset."""
-    try:
-        dataset = open_dataset(path)
-    except InputError as error:
-        return Verdict(path, error=str(error))
-    findings = [*check(dataset), *_layout(dataset)]
-    for array in dataset.arrays:
-        findings += check_stored(dataset, array, lengths=not deep)  # decoding finds more, and says what
-    if deep:
-        from omezarr_proc.check.pixels import check_pixels
-
-        findings += check_pixels(dataset)
-    total = sum(array.chunk_count for array in dataset.arrays)
-    return Verdict(path, tuple(findings), dataset.own is not None, len(dataset.arrays), total)
-
-
 def lines(verdict: Verdict) -> Iterator[str]:
     """The verdict for a person."""
     name = shown(verdict.path)
@@ -93,22 +53,6 @@ def lines(verdict: Verdict) -> Iterator[str]:
     errors = sum(finding.is_error(verdict.ours) for finding in verdict.findings)
     counted = f"{verdict.levels} levels, {verdict.chunks} chunks"
     yield f"{name}: {f'WRONG, {errors} errors' if errors else 'ok'}, {counted}"
-
-
-def refuse_wrong(staging: Path) -> None:
-    """Raise OutputError where the metadata of a dataset about to be published is wrong: better no dataset than one that misleads."""
-    if found := check(open_dataset(staging)):
-        raise OutputError(f"{staging}: is not published, since its metadata is wrong, which is a mistake of this program: {found[0].text}")
-
-
-def _layout(dataset: Dataset) -> Iterator[Finding]:
-    """Files that do not belong there."""
-    if dataset.zarr_format == 3:
-        rule, hint = "no Zarr v2 files beside those of v3: Neuroglancer refuses the store", "remove it"
-        folders = [Path(), *(Path(array.path) for array in dataset.arrays)]
-        for name in (folder / name for folder in folders for name in (".zgroup", ".zattrs", ".zarray")):
-            if (dataset.path / name).exists():
-                yield Finding("viewers", str(name), "is there", rule, hint)
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:

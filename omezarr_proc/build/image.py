@@ -25,7 +25,8 @@ from omezarr_proc.ngff import windows
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.pyramid import chunk_count, make_frames, make_levels
 from omezarr_proc.plan.memory import Geometry, Plan, make_plan
-from omezarr_proc.app.progress import Report, Summary
+from omezarr_proc.model.events import Progress
+from omezarr_proc.model.events import Summary
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.store import arrays as store
 from omezarr_proc.store.chunks import ChunkStore
@@ -34,7 +35,7 @@ from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.by_rename import discard, publish
 from omezarr_proc.publish.record import Record
 from omezarr_proc.tiff.file.changes import changed
-from omezarr_proc.app.validate import refuse_wrong
+from omezarr_proc.check.verdict import refuse_wrong
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
 OUTPUT_VERSION = 2
@@ -86,7 +87,7 @@ class Conversion:
     settings: Settings
     limits: Limits
     pool: Pool
-    report: Report
+    report: Progress
     lock: Lock
     deadline: float | None = None
 

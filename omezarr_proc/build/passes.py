@@ -13,11 +13,12 @@ from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.work.tasks import Check, Checked, Reply, Spool, Task, Whole, Write, Written
 from omezarr_proc.engine.local.pool import Pool
 from omezarr_proc.model.image import Rect
-from omezarr_proc.ngff import windows
-from omezarr_proc.ngff.windows import Extremes
+from omezarr_proc.pixels import histogram
+from omezarr_proc.pixels.histogram import Extremes
 from omezarr_proc.model.pyramid import Band, Pass, band_count, bands, ceil_div
 from omezarr_proc.plan.memory import Geometry, Plan, cut_lines
-from omezarr_proc.app.progress import Report, byte_size
+from omezarr_proc.model.events import Progress
+from omezarr_proc.model.text import byte_size
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.publish.finished import Completed
@@ -42,7 +43,7 @@ class Tally:
         """Count a finished unit whose frame begins with `first_channel`."""
         self.bytes += unit.bytes
         for channel, found in enumerate(unit.extremes, first_channel):
-            self.extremes[channel] = windows.merge_extremes(self.extremes.get(channel), found)
+            self.extremes[channel] = histogram.merge_extremes(self.extremes.get(channel), found)
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Build:
     chunks: ChunkStore
     pool: Pool
     record: Record
-    report: Report
+    report: Progress
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
@@ -156,7 +157,7 @@ class Build:
         tile = self.geometry.tile
         extremes: list[Extremes | None] = []
         for found in (w.extremes for w in written if w.extremes):
-            extremes = [windows.merge_extremes(*pair) for pair in zip(extremes, found, strict=True)] if extremes else list(found)
+            extremes = [histogram.merge_extremes(*pair) for pair in zip(extremes, found, strict=True)] if extremes else list(found)
         for step in range(stage.last - stage.first + 1):
             rect, level = band.at(step), stage.first + step
             rows, columns = (rect.y0 // tile, ceil_div(rect.y1, tile)), (rect.x0 // tile, ceil_div(rect.x1, tile))

@@ -7,8 +7,10 @@ from omezarr_proc.work.tasks import Count, Counted, Reply, Task
 from omezarr_proc.engine.local.pool import Pool
 from omezarr_proc.model.image import Image
 from omezarr_proc.ngff import attributes as ngff
+from omezarr_proc.pixels import histogram
 from omezarr_proc.ngff import windows
-from omezarr_proc.ngff.windows import Counts, Extremes, Place, Window
+from omezarr_proc.ngff.windows import Window
+from omezarr_proc.pixels.histogram import Counts, Extremes, Place
 from omezarr_proc.model.pyramid import Frames, Level
 
 
@@ -20,9 +22,9 @@ def display_windows(
         return fixed
     dtype = image.stored_dtype
     counts = _count(pool, levels, frames, None)
-    places = {c: windows.locate(counted) for c, counted in counts.items()}
-    within = _count(pool, levels, frames, places) if windows.needs_second_count(dtype) else {}
-    return tuple(windows.window(extremes[c], windows.percentiles(dtype, places[c], within.get(c))) for c in range(frames.size_c))
+    places = {c: histogram.locate(counted) for c, counted in counts.items()}
+    within = _count(pool, levels, frames, places) if histogram.needs_second_count(dtype) else {}
+    return tuple(windows.window(extremes[c], histogram.percentiles(dtype, places[c], within.get(c))) for c in range(frames.size_c))
 
 
 def _count(pool: Pool, levels: Sequence[Level], frames: Frames, places: Mapping[int, tuple[Place, ...]] | None) -> dict[int, Counts]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.check.finding import Finding, is_number
-from omezarr_proc.ngff.windows import Extremes, extremes, merge_extremes
+from omezarr_proc.pixels.histogram import Extremes, extremes, merge_extremes
 from omezarr_proc.store.read import Array, Dataset
 
 ChannelExtremes = dict[int, Extremes | None]  # by channel; None where no value is finite

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from omezarr_proc.host.faults import describe, retry
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.existing import dataset_key, look, refuse_foreign
 from omezarr_proc.publish.hidden import (
@@ -40,7 +41,6 @@ from omezarr_proc.publish.hidden import (
 from omezarr_proc.publish.history import recorded_key
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.readback import ROOTS, read_back, root_of
-from omezarr_proc.store.faults import describe, retry
 from omezarr_proc.store.opening import open_file, read_file
 from omezarr_proc.store.remove import remove_tree
 from omezarr_proc.store.sync import Disk, sync_folder

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from omezarr_proc.host.faults import describe
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.hidden import lock_path, owner_path
 from omezarr_proc.publish.holder import Holder, check_ours, is_dead, moment, myself, read
-from omezarr_proc.store.faults import describe
 from omezarr_proc.store.opening import open_file
 
 HEARTBEAT = 10.0

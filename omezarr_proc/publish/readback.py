@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from omezarr_proc.host.faults import describe, retry
 from omezarr_proc.model.errors import OutputError
-from omezarr_proc.store.faults import describe, retry
 from omezarr_proc.store.opening import read_file
 
 ROOTS = ("zarr.json", ".zattrs")  # what makes a folder a dataset, in Zarr v3 and v2

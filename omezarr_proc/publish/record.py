@@ -18,11 +18,11 @@ from typing import Any
 
 from loguru import logger
 
-from omezarr_proc.app.progress import duration
+from omezarr_proc.host.faults import describe
 from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.text import duration
 from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.publish.history import History, Unit, header, line, read, unit_line
-from omezarr_proc.store.faults import describe
 from omezarr_proc.store.opening import is_folder, open_file, strangers
 from omezarr_proc.store.remove import remove_tree
 from omezarr_proc.store.sync import Disk, sync_folder

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from omezarr_proc.host.faults import describe, retry
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.documents import array_documents, group_documents
-from omezarr_proc.store.faults import describe, retry
 from omezarr_proc.store.opening import is_folder, open_file
 
 

@@ -9,11 +9,11 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.host.faults import retry
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.chunks import ChunkStore, read_chunk
 from omezarr_proc.store.codec import Codec
-from omezarr_proc.store.faults import retry
 
 # Of one chunk: its size in bytes and the CRC-32C (RFC 3720, B.4) of them, little endian. Blosc makes no chunk of more than 2 GB.
 _CHECKSUM = struct.Struct("<2I")

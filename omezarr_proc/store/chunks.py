@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.host.faults import describe, retry
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.image import Rect
 from omezarr_proc.model.pyramid import Frames, Level
 from omezarr_proc.store.codec import Codec
-from omezarr_proc.store.faults import describe, retry
 from omezarr_proc.store.opening import PLAIN
 
 

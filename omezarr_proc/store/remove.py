@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from omezarr_proc.store.faults import retry
+from omezarr_proc.host.faults import retry
 
 # Removals in one folder run one after another on EFS; over 16 folders 16 threads are 8 times as fast as one.
 _THREADS = 16

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.model.pyramid import ceil_div
-from omezarr_proc.ngff import windows
+from omezarr_proc.pixels import histogram
 from omezarr_proc.pixels.average import box_mean
 from omezarr_proc.store.checksums import checksum
 from omezarr_proc.store.chunks import write_chunk
@@ -35,7 +35,7 @@ class Writer:
         """
         store, step, tile = self._store, task.step, self._store.tile
         level, rect = task.stage.first + step, task.band.at(step)
-        found: list[windows.Extremes | None] = [None] * store.frames.channels if level == 0 else []
+        found: list[histogram.Extremes | None] = [None] * store.frames.channels if level == 0 else []
         checksums = bytearray()
         for row in range(task.tiles.y0, task.tiles.y1):
             height = min(tile, rect.height - row * tile)
@@ -52,7 +52,7 @@ class Writer:
                     checksums += checksum(encoded)
                 valid = pixels[:, :height, :width]
                 if level == 0:
-                    found = [windows.merge_extremes(e, windows.extremes(p)) for e, p in zip(found, valid, strict=True)]
+                    found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]
                 if above is not None:
                     self._fold(valid, above[row // 2, column // 2], row % 2 * tile // 2, column % 2 * tile // 2)
         return Written(step, task.tiles, bytes(checksums), tuple(found))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Image, Rect
 from omezarr_proc.model.pyramid import Band, Pass
-from omezarr_proc.ngff.windows import Counts, Extremes, Place
+from omezarr_proc.pixels.histogram import Counts, Extremes, Place
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.chunks import ChunkStore
 

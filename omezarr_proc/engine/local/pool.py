@@ -16,12 +16,12 @@ from multiprocessing.reduction import send_handle
 
 from loguru import logger
 
-from omezarr_proc.app.progress import duration
 from omezarr_proc.engine.local.arena import Arena
 from omezarr_proc.engine.local.noted import NotedLog
 from omezarr_proc.engine.local.nursery import CANNOT_START, Nursery, NurseryError, NurseryGoneError
 from omezarr_proc.engine.local.watch import Watch, thread_states
 from omezarr_proc.model.errors import OutOfTimeError, ProcError
+from omezarr_proc.model.text import duration
 from omezarr_proc.work.tasks import Failed, Job, Noted, Reply, Stored, Task, Whole, Write, doing
 
 # What a thread's state says of a process that does not move (proc(5)).

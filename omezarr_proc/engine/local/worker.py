@@ -21,7 +21,7 @@ from omezarr_proc.engine.local.arena import ArenaMap
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Rect
 from omezarr_proc.model.pyramid import Band, Pass, SlotLevel, ceil_div, slot_levels
-from omezarr_proc.ngff import windows
+from omezarr_proc.pixels import histogram
 from omezarr_proc.store.checksums import changed
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.work.encode import Writer
@@ -144,19 +144,19 @@ class _Bench:
         above = None if last else self._tiles(task.stage, task.slot, task.step + 1)
         return self._writer.write(task, self._tiles(task.stage, task.slot, task.step), above, ticket)
 
-    def _count(self, task: Count) -> windows.Counts:
+    def _count(self, task: Count) -> histogram.Counts:
         store = self.job.store
         level = store.levels[task.level]
         plane = Rect(0, level.height, 0, level.width)
-        total = np.zeros(windows.BINS, np.int64) if task.places is None else np.zeros((len(task.places), windows.BINS), np.int64)
+        total = np.zeros(histogram.BINS, np.int64) if task.places is None else np.zeros((len(task.places), histogram.BINS), np.int64)
         for frame in task.frames:
             for channel, _, _, pixels in store.read(task.level, frame, plane):
                 if channel != task.channel:
                     continue
                 if task.places is None:
-                    windows.count(pixels, total)
+                    histogram.count(pixels, total)
                 else:
-                    total += windows.count_within(pixels, task.places)
+                    total += histogram.count_within(pixels, task.places)
         return total
 
     def _all_tiles(self, rect: Rect) -> Rect:

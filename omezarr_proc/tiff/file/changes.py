@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterable
 
+from omezarr_proc.host.faults import retry
 from omezarr_proc.model.image import FileState
-from omezarr_proc.store.faults import retry
 
 
 def state(path: str, status: os.stat_result | None = None) -> FileState:
