@@ -22,7 +22,7 @@ from omezarr_proc.publish.lock import Lock
 from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
-    from omezarr_proc.engine.local.pool import Pool
+    from omezarr_proc.engine.base import Engine
     from omezarr_proc.model.image import Image
 
 T = TypeVar("T")
@@ -53,21 +53,20 @@ def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline
     nursery = Nursery()  # before any thread of ours is there; one that is started by exec imports while we do
     if not nursery.forked:
         limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - EXECUTED_BYTES))
-    from omezarr_proc.engine.local.pool import Pool
-    from omezarr_proc.engine.local.watch import Watch
+    from omezarr_proc.engine.local.engine import Local
 
-    pool = Pool(nursery, deadline, Watch(settings.stall_seconds))
+    engine = Local(nursery, deadline, settings.stall_seconds)
     try:
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
         left = {target for folder in folders if not first_link(settings.output_dir, folder) for target in publish.recover(folder)}
-        images = _Images(settings, limits, report, pool, left, deadline)
+        images = _Images(settings, limits, report, engine, left, deadline)
         results: list[Result] = []
         for entry, found in open_inputs(settings, inputs, limits, deadline):
             results += images.convert(entry, found)
             del found  # its metadata are gone before the next one's are read
         return results
     finally:
-        pool.close()
+        engine.close()
 
 
 def open_inputs(
@@ -130,7 +129,7 @@ class _Images:
     settings: Settings
     limits: Limits
     report: Report
-    pool: "Pool"
+    engine: "Engine"
     left: set[Path]
     deadline: float | None
 
@@ -156,7 +155,8 @@ class _Images:
             write_preview(target)
 
     def _convert(self, image: "Image", target: Path) -> None:
-        from omezarr_proc.build.image import Conversion, dataset_key
+        from omezarr_proc.build.dataset import dataset_key
+        from omezarr_proc.build.image import Conversion
 
         key = dataset_key(image, self.settings)
         if link := first_link(self.settings.output_dir, target.parent):
@@ -170,7 +170,7 @@ class _Images:
                 return
             for note in image.notes:
                 logger.info(f"{image.source}: {note}")
-            self.report.finish(Conversion(image, target, self.settings, self.limits, self.pool, self.report, lock, self.deadline).run())
+            self.report.finish(Conversion(image, target, self.settings, self.limits, self.engine, self.report, lock, self.deadline).run())
 
     def _is_done(self, target: Path, key: str, source: str) -> bool:
         """Whether the dataset that is there already is to be left alone. Raises OutputError where it must not be there."""

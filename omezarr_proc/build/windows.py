@@ -1,47 +1,44 @@
-"""The display window of each channel, counted by the workers over the finished chunks, so it is a function of the stored pixels only."""
+"""The display window of each channel, counted over the finished chunks, so it is a function of the stored pixels only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from omezarr_proc.engine.local.pipeline import run_tasks
-from omezarr_proc.work.tasks import Count, Counted, Reply, Task
-from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.base import Engine
 from omezarr_proc.model.image import Image
+from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff import attributes as ngff
-from omezarr_proc.pixels import histogram
 from omezarr_proc.ngff import windows
 from omezarr_proc.ngff.windows import Window
+from omezarr_proc.pixels import histogram
 from omezarr_proc.pixels.histogram import Counts, Extremes, Place
-from omezarr_proc.model.pyramid import Frames, Level
+from omezarr_proc.work.tasks import Count, Counted, Loose, Reply
 
 
-def display_windows(
-    pool: Pool, image: Image, levels: Sequence[Level], frames: Frames, extremes: Mapping[int, Extremes | None]
-) -> tuple[Window, ...]:
+def display_windows(engine: Engine, image: Image, pyramid: Pyramid, extremes: Mapping[int, Extremes | None]) -> tuple[Window, ...]:
     """One window per channel; `extremes`: the finite extremes of each channel's level 0. Raises OutputError for a damaged chunk."""
     if fixed := ngff.fixed_windows(image):
         return fixed
-    dtype = image.stored_dtype
-    counts = _count(pool, levels, frames, None)
+    counts = _count(engine, pyramid, None)
     places = {c: histogram.locate(counted) for c, counted in counts.items()}
-    within = _count(pool, levels, frames, places) if histogram.needs_second_count(dtype) else {}
-    return tuple(windows.window(extremes[c], histogram.percentiles(dtype, places[c], within.get(c))) for c in range(frames.size_c))
+    within = _count(engine, pyramid, places) if histogram.needs_second_count(pyramid.dtype) else {}
+    return tuple(
+        windows.window(extremes[c], histogram.percentiles(pyramid.dtype, places[c], within.get(c))) for c in range(image.size_c)
+    )
 
 
-def _count(pool: Pool, levels: Sequence[Level], frames: Frames, places: Mapping[int, tuple[Place, ...]] | None) -> dict[int, Counts]:
-    index = windows.window_level(levels)
-    planes = windows.sampled_planes(frames.size_t, frames.size_z, levels[index].height, levels[index].width)
+def _count(engine: Engine, pyramid: Pyramid, places: Mapping[int, tuple[Place, ...]] | None) -> dict[int, Counts]:
+    level = pyramid.levels[windows.window_level(pyramid.levels)]
+    size_t, size_c, size_z, height, width = level.shape
+    planes = windows.sampled_planes(size_t, size_z, height, width)
     totals: dict[int, Counts] = {}
 
-    def add(task: Task, reply: Reply) -> None:
+    def add(task: Loose, reply: Reply) -> None:
         assert isinstance(task, Count) and isinstance(reply, Counted)
-        c = frames.position(task.frames[0])[1] + task.channel
+        c = task.channel
         totals[c] = totals[c] + reply.counts if c in totals else reply.counts
 
-    def tasks(c: int) -> list[Count]:
-        group, channel = divmod(c, frames.channels)
-        all_frames = tuple((t * frames.size_z + z) * frames.groups + group for t, z in planes)
-        shares = [all_frames[i :: len(pool.workers)] for i in range(len(pool.workers))]  # a histogram is large beside its task
-        return [Count(index, share, channel, None if places is None else places[c]) for share in shares if share]
-
-    run_tasks(pool, [task for c in range(frames.size_c) for task in tasks(c)], add)
+    shares = [planes[i :: engine.workers] for i in range(engine.workers)]  # a histogram is large beside its task
+    tasks = (
+        Count(level.index, c, share, None if places is None else places[c]) for c in range(size_c) for share in shares if share
+    )
+    engine.work(tasks, add)
     return totals

@@ -1,1 +1,6 @@
-"""Who makes bands, and where: in this process, or in workers over shared memory."""
+"""Who makes bands, and where. All engines make the same bytes.
+
+base    the contract
+serial  one after another, in this process: for tests, debuggers, coverage
+local   workers on this machine, over shared memory
+"""

@@ -1,145 +1,201 @@
-"""Geometry of a pyramid: levels, chunks, passes and bands. Pure arithmetic, no pixels.
+"""The pyramid of an image as one value: each level's axes with their sizes, factors and chunks. All else about its geometry follows.
 
-A *frame* is what is loaded and stored together: one t and z, and in c either all channels (bundled chunks), the samples of one
-interleaved TIFF plane, or a single channel. A *pass* reads one source (the TIFF, or a finished level) and writes the levels
-`first..last`. A *band* is a rectangle of a frame's `first` level whose sides are multiples of `tile * 2**(last - first)` (or end with the
-level), so it yields whole chunks of every level of its pass and touches no chunk of another band.
+Sizes halve with ceil, so that an edge box averages the pixels that exist, and factors are exact:
+`size of level k = ceil(full size / factor of level k)`. z is an axis like the others; its factor is 1 where z is not halved.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
-from omezarr_proc.model.image import Image, Rect
+import numpy as np
+
+from omezarr_proc.model.image import Image
+from omezarr_proc.model.region import AXES, Index, Region, ceil_div
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis of one level.
+
+    size    pixels
+    factor  full-resolution pixels that one of its pixels spans
+    chunk   pixels of a chunk
+    object  pixels of what is stored under one key: a chunk, or a shard of several
+    """
+
+    size: int
+    factor: int
+    chunk: int
+    object: int
 
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution: its size in pixels, and how many full-resolution pixels one of its pixels spans per axis."""
+    """One resolution: `axes` are those of AXES, in their order."""
 
     index: int
-    height: int
-    width: int
-    factor: int
+    axes: tuple[Axis, Axis, Axis, Axis, Axis]
 
+    @cached_property
+    def shape(self) -> Index:
+        """Pixels along each axis."""
+        return self._each("size")
 
-def ceil_div(a: int, b: int) -> int:
-    """`a / b` rounded up, for non-negative `a` and positive `b`."""
-    return -(-a // b)
+    @cached_property
+    def factor(self) -> Index:
+        """Full-resolution pixels per pixel."""
+        return self._each("factor")
 
+    @cached_property
+    def chunk(self) -> Index:
+        """Pixels of a chunk."""
+        return self._each("chunk")
 
-def make_levels(height: int, width: int, downsample: int, max_levels: int, min_dimension: int) -> tuple[Level, ...]:
-    """Levels of an image of `height` x `width` pixels: level k is `ceil(size / (downsample * 2**k))`.
+    @property
+    def height(self) -> int:
+        """Rows of a plane."""
+        return self.shape[3]
 
-    Stops at the first level with both sides at or below `min_dimension`, or at `max_levels` levels where that is not 0.
-    """
-    levels: list[Level] = []
-    while True:
-        factor = downsample << len(levels)
-        level = Level(len(levels), ceil_div(height, factor), ceil_div(width, factor), factor)
-        levels.append(level)
-        if max(level.height, level.width) <= min_dimension or len(levels) == max_levels:
-            return tuple(levels)
+    @property
+    def width(self) -> int:
+        """Columns of a plane."""
+        return self.shape[4]
+
+    @cached_property
+    def region(self) -> Region:
+        """All of it."""
+        return Region((0, 0, 0, 0, 0), self.shape)
+
+    @cached_property
+    def grid(self) -> Region:
+        """All of its chunks, in chunks."""
+        return self.region.divided(self.chunk)
+
+    def _each(self, what: str) -> Index:
+        t, c, z, y, x = (getattr(axis, what) for axis in self.axes)
+        return t, c, z, y, x
 
 
 @dataclass(frozen=True)
-class Frames:
-    """How the t, c, z positions of an image group into frames of `channels` channels; frame = (t * size_z + z) * groups + group."""
+class Pyramid:
+    """All levels of an image, as they are stored.
 
-    size_t: int
-    size_c: int
-    size_z: int
+    names     the axes that arrays and keys have, in the order of AXES; the others have size 1
+    dtype     numpy name of a stored pixel
+    channels  that are loaded together: all where a chunk bundles them, else what one TIFF plane interleaves
+    """
+
+    levels: tuple[Level, ...]
+    names: tuple[str, ...]
+    dtype: str
     channels: int
+
+    @cached_property
+    def itemsize(self) -> int:
+        """Bytes of a stored pixel."""
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def tile(self) -> int:
+        """Side of a chunk in y and x, in pixels."""
+        return self.levels[0].axes[4].chunk
+
+    @property
+    def bundled(self) -> bool:
+        """Whether a chunk holds all channels."""
+        return self.levels[0].axes[1].chunk == self.levels[0].axes[1].size
 
     @property
     def groups(self) -> int:
-        """Frames per t and z."""
-        return self.size_c // self.channels
+        """Groups of channels that are loaded together."""
+        return self.levels[0].shape[1] // self.channels
 
-    @property
-    def count(self) -> int:
-        """All frames of the image."""
-        return self.size_t * self.size_z * self.groups
+    def ratio(self, fine: int, coarse: int) -> Index:
+        """Pixels of level `fine` that make one of level `coarse`, along each axis."""
+        t, c, z, y, x = (b // a for a, b in zip(self.levels[fine].factor, self.levels[coarse].factor, strict=True))
+        return t, c, z, y, x
 
-    def position(self, frame: int) -> tuple[int, int, int]:
-        """The (t, first channel, z) of a frame."""
+    def stored(self, values: Index) -> tuple[int, ...]:
+        """Of one value for each of AXES those of the stored axes."""
+        return tuple(value for name, value in zip(AXES, values, strict=True) if name in self.names)
+
+    def frames(self, level: int) -> int:
+        """Rows of chunks across t, z and groups of channels: how a record counts what is finished."""
+        return self.levels[level].shape[0] * self.levels[level].grid.shape[2] * self.groups
+
+    def frame(self, level: int, t: int, c: int, z: int) -> int:
+        """The number of the frame with the time point `t`, the channel `c` and, in chunks, the depth `z`."""
+        return (t * self.levels[level].grid.shape[2] + z) * self.groups + c // self.channels
+
+    def position(self, level: int, frame: int) -> tuple[int, int, int]:
+        """The time point, first channel and depth in chunks of a frame: the inverse of `frame`."""
         tz, group = divmod(frame, self.groups)
-        t, z = divmod(tz, self.size_z)
+        t, z = divmod(tz, self.levels[level].grid.shape[2])
         return t, group * self.channels, z
 
+    def frame_chunks(self, level: int, frame: int, rows: tuple[int, int], columns: tuple[int, int]) -> Region:
+        """The chunks of rows `rows[0]..rows[1]-1` and columns alike of a frame, in chunks."""
+        t, c, z = self.position(level, frame)
+        first, last = (0, 1) if self.bundled else (c, c + self.channels)
+        return Region((t, first, z, rows[0], columns[0]), (t + 1, last, z + 1, rows[1], columns[1]))
 
-def make_frames(image: Image, bundled: bool) -> Frames:
-    """Frames of an image: all channels when its chunks bundle them, else what one TIFF plane interleaves."""
-    return Frames(image.size_t, image.size_c, image.size_z, image.size_c if bundled else image.layouts[0].samples)
+    @property
+    def pixels(self) -> int:
+        """Of all levels, planes and channels."""
+        return sum(level.region.size for level in self.levels)
+
+    @property
+    def chunk_count(self) -> int:
+        """Chunks of all levels."""
+        return sum(level.grid.size for level in self.levels)
 
 
-@dataclass(frozen=True)
-class Pass:
-    """Levels `first..last` out of one source: the TIFF (`source` None) or a finished level.
+def make_pyramid(
+    image: Image,
+    *,
+    downsample: int,
+    tile: int,
+    bundled: bool,
+    max_levels: int,
+    min_dimension: int,
+    names: tuple[str, ...],
+) -> Pyramid:
+    """The pyramid of an image whose base level is `downsample` times smaller than full resolution.
 
-    factor                   source pixels per pixel of level `first`, per axis
-    band_height, band_width  in pixels of level `first`; multiples of `tile << (last - first)`
+    tile     side of a chunk in y and x
+    bundled  whether a chunk holds all channels
+    names    the axes that are stored
+
+    Ends with the first level that has both sides at or below `min_dimension`, or with `max_levels` levels where that is not 0.
     """
-
-    source: int | None
-    factor: int
-    first: int
-    last: int
-    band_height: int
-    band_width: int
-
-
-@dataclass(frozen=True)
-class Band:
-    """One band of a pass: `rect` in pixels of the pass's first level, clipped to it."""
-
-    frame: int
-    rect: Rect
-
-    def at(self, step: int) -> Rect:
-        """The same ground `step` levels up, in that level's pixels (sizes halve with ceil, begins are multiples of `2**step`)."""
-        r, scale = self.rect, 1 << step
-        return Rect(r.y0 >> step, ceil_div(r.y1, scale), r.x0 >> step, ceil_div(r.x1, scale))
+    c_chunk = image.size_c if bundled else 1
+    levels: list[Level] = []
+    for factor in _factors(image.height, image.width, downsample, max_levels, min_dimension):
+        t, z = _axis(image.size_t, 1, 1), _axis(image.size_z, 1, 1)
+        y, x = (_axis(side, factor, tile) for side in (image.height, image.width))
+        levels.append(Level(len(levels), (t, _axis(image.size_c, 1, c_chunk), z, y, x)))
+    return Pyramid(tuple(levels), names, image.stored_dtype, image.size_c if bundled else image.layouts[0].samples)
 
 
-def bands(stage: Pass, level: Level, frames: int) -> Iterator[Band]:
-    """All bands of a pass in the order in which they are worked: frame by frame, rows from the top."""
-    for frame in range(frames):
-        for y in range(0, level.height, stage.band_height):
-            for x in range(0, level.width, stage.band_width):
-                yield Band(frame, Rect(y, min(y + stage.band_height, level.height), x, min(x + stage.band_width, level.width)))
+def _factors(height: int, width: int, downsample: int, max_levels: int, min_dimension: int) -> Iterator[int]:
+    """The factor of each level in y and x."""
+    factor, count = downsample, 0
+    while True:
+        yield factor
+        count += 1
+        if ceil_div(max(height, width), factor) <= min_dimension or count == max_levels:
+            return
+        factor *= 2
 
 
-def band_count(stage: Pass, level: Level, frames: int) -> int:
-    """How many `bands` there are."""
-    return ceil_div(level.height, stage.band_height) * ceil_div(level.width, stage.band_width) * frames
+def _axis(full: int, factor: int, chunk: int) -> Axis:
+    return Axis(size=ceil_div(full, factor), factor=factor, chunk=chunk, object=chunk)
 
 
-@dataclass(frozen=True)
-class SlotLevel:
-    """Where one level's part of a band lies in a slot: `[tile rows, tile columns, channels, tile, tile]` from byte `offset`.
-
-    Every chunk is contiguous, so the encoder reads it where the downsampling has put it.
-    """
-
-    offset: int
-    rows: int
-    columns: int
-
-
-def slot_levels(stage: Pass, levels: tuple[Level, ...], tile: int, channels: int, itemsize: int) -> tuple[tuple[SlotLevel, ...], int]:
-    """The parts of a slot for each level of a pass, and the bytes of a whole slot."""
-    parts: list[SlotLevel] = []
-    end = 0
-    for level in levels[stage.first : stage.last + 1]:
-        step = level.index - stage.first
-        rows = ceil_div(min(stage.band_height >> step, level.height), tile)
-        columns = ceil_div(min(stage.band_width >> step, level.width), tile)
-        parts.append(SlotLevel(end, rows, columns))
-        end += rows * columns * channels * tile * tile * itemsize
-    return tuple(parts), ceil_div(end, 4096) * 4096
-
-
-def chunk_count(level: Level, frames: Frames, tile: int, bundled: bool) -> int:
-    """Stored chunks of a level."""
-    per_plane = ceil_div(level.height, tile) * ceil_div(level.width, tile)
-    return per_plane * frames.size_t * frames.size_z * (1 if bundled else frames.size_c)
+def axis_names(image: Image, axes: Literal["auto", "czyx"]) -> tuple[str, ...]:
+    """The stored axes: t and z only where there is more than one, since an axis of size 1 changes what viewers do; "czyx" always has z."""
+    t = ("t",) if image.size_t > 1 else ()
+    z = ("z",) if image.size_z > 1 or axes == "czyx" else ()
+    return (*t, "c", *z, "y", "x")

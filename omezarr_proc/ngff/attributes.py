@@ -7,10 +7,12 @@ Everything is a function of the image, the settings and the finished pixels.
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from omezarr_proc import __version__
 from omezarr_proc.model.image import Image
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import Y
 from omezarr_proc.ngff.colors import RGB, channel_colors, is_rgb_picture
 from omezarr_proc.ngff.windows import Window
 
@@ -20,25 +22,8 @@ Json = dict[str, Any]
 MAX_ACTIVE = 6
 
 
-class Scaled(Protocol):
-    """What is needed of a level: how many full-resolution pixels one of its pixels spans in y and in x."""
-
-    @property
-    def factor(self) -> int:
-        """Full-resolution pixels per pixel."""
-
-
-def axis_names(image: Image, axes: Literal["auto", "czyx"]) -> tuple[str, ...]:
-    """The stored axes: t and z only where there is more than one, since an axis of size 1 changes what viewers do; "czyx" always has z."""
-    t = ("t",) if image.size_t > 1 else ()
-    z = ("z",) if image.size_z > 1 or axes == "czyx" else ()
-    return (*t, "c", *z, "y", "x")
-
-
-def multiscales(image: Image, levels: Sequence[Scaled], axes: Sequence[str], method: Literal["mean", "nearest"]) -> Json:
+def multiscales(image: Image, pyramid: Pyramid, method: Literal["mean", "nearest"]) -> Json:
     """The one entry of `multiscales`, without its version.
-
-    axes  as `axis_names` gives them
 
     Each level has first a scale, then the translation to the middle of the box of full-resolution pixels that its first pixel stands for.
     Where the file states no extent of an axis, the unit is left out and the scale counts full-resolution pixels, planes or time points.
@@ -46,9 +31,15 @@ def multiscales(image: Image, levels: Sequence[Scaled], axes: Sequence[str], met
     return {
         "name": image.name,
         "type": method,
-        "metadata": {"description": _description(image, levels[0].factor, method), "method": "omezarr_proc", "version": __version__},
-        "axes": [_axis(image, name) for name in axes],
-        "datasets": [_dataset(image, index, level.factor, axes) for index, level in enumerate(levels)],
+        "metadata": {
+            "description": _description(image, pyramid.levels[0].factor[Y], method),
+            "method": "omezarr_proc",
+            "version": __version__,
+        },
+        "axes": [_axis(image, name) for name in pyramid.names],
+        "datasets": [
+            _dataset(image, level.index, dict(zip(pyramid.names, pyramid.stored(level.factor), strict=True))) for level in pyramid.levels
+        ],
     }
 
 
@@ -120,11 +111,11 @@ def _axis(image: Image, name: str) -> Json:
     return {"name": name, "type": kind} | ({"unit": size.unit} if size else {})
 
 
-def _dataset(image: Image, index: int, factor: int, axes: Sequence[str]) -> Json:
+def _dataset(image: Image, index: int, factors: Mapping[str, int]) -> Json:
     # Fractions of the number as it is written: 1.5 steps of 0.325 are 0.4875, not 0.48750000000000004.
-    steps = {name: Fraction(str(image.sizes[name].value)) if name in image.sizes else Fraction(1) for name in axes}
-    scale = [float(steps[name] * (factor if name in ("y", "x") else 1)) for name in axes]
-    translation = [float(steps[name] * Fraction(factor - 1, 2)) if name in ("y", "x") else 0.0 for name in axes]
+    steps = {name: Fraction(str(image.sizes[name].value)) if name in image.sizes else Fraction(1) for name in factors}
+    scale = [float(steps[name] * factor) for name, factor in factors.items()]
+    translation = [float(steps[name] * Fraction(factor - 1, 2)) for name, factor in factors.items()]
     return {
         "path": str(index),
         "coordinateTransformations": [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}],

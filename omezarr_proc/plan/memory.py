@@ -11,10 +11,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image, Layout
-from omezarr_proc.model.pyramid import Frames, Level, Pass, band_count, ceil_div, chunk_count, slot_levels
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import X, Y, ceil_div
+from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count, first_passes, next_pass, slot_levels
 
 MB = 1 << 20
 
@@ -33,8 +37,6 @@ SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
 STREAM_ABOVE = 8 * MB
 # A band up to this size is one task; larger ones are shared between the workers.
 WHOLE_BAND_BYTES = 3 * MB // 2
-# Most of the source that may be decoded twice because segments straddle bands.
-MAX_AMPLIFICATION = 1.1
 # Metadata below this size are part of the reserve. Above it: a plane in the main process and in each worker, as pickled and not.
 SMALL_METADATA_BYTES = MB
 PLANE_BYTES = 300
@@ -43,22 +45,6 @@ OPEN_FILES = 8
 CACHED_PAGES = 16
 # The next smaller plan takes at most so much of the memory of the one that has died.
 STEP = 6 / 7
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What sizing needs to know of an image and the settings.
-
-    itemsize  bytes of a stored pixel
-    bundled   whether a chunk holds all channels of its frame
-    """
-
-    image: Image
-    levels: tuple[Level, ...]
-    frames: Frames
-    tile: int
-    itemsize: int
-    bundled: bool
 
 
 @dataclass(frozen=True)
@@ -83,7 +69,7 @@ class Plan:
     spool_bytes: int
 
 
-def make_plan(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
+def make_plan(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0) -> Plan:
     """The plan with the most workers, then the largest bands, that fits into what is left of the limit.
 
     smaller  steps down from there, each by a seventh of the memory at least, for a run whose plans have died; the smallest plan ends them
@@ -93,7 +79,7 @@ def make_plan(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
     budget = limits.headroom_bytes - RESERVE_BYTES
     chosen: Plan | None = None
     least = 0
-    for plan in _plans(geometry, max(1, math.ceil(limits.cpus))):
+    for plan in _plans(image, pyramid, max(1, math.ceil(limits.cpus))):
         least = min(least or plan.projected_bytes, plan.projected_bytes)
         if plan.projected_bytes <= (budget if chosen is None else chosen.projected_bytes * STEP):
             smaller -= chosen is not None
@@ -104,7 +90,7 @@ def make_plan(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
         return chosen
     needed = least + RESERVE_BYTES + limits.memory_bytes - limits.headroom_bytes
     raise LimitError(
-        f"{geometry.image.source}: needs a memory limit of {ceil_div(needed, MB)} MB at least, there are {limits.memory_bytes // MB} MB"
+        f"{image.source}: needs a memory limit of {ceil_div(needed, MB)} MB at least, there are {limits.memory_bytes // MB} MB"
         f" ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used"
     )
 
@@ -117,34 +103,21 @@ def metadata_bytes(limits: Limits) -> int:
     return max(0, limits.headroom_bytes - RESERVE_BYTES - MAIN_BYTES - NURSERY_BYTES - WORKER_BYTES) // 2
 
 
-def cut_lines(geometry: Geometry, plan: Plan, stage: Pass) -> tuple[int, int]:
-    """Where a band may be cut into loads so that nothing is decoded twice: each so many rows and columns of its level; 0: nowhere."""
-    layout, access, d = geometry.image.layouts[0], plan.access[0], stage.factor
-    if stage.source is not None:
-        return geometry.tile // d, geometry.tile // d
-    if access == "stream":
-        return 0, 0
-    if access in ("rows", "spool"):
-        return 16, 0
-    columns = math.lcm(layout.segment_width, d) // d if layout.tiled else 0
-    return math.lcm(layout.segment_height, d) // d, columns
-
-
-def _plans(geometry: Geometry, cpus: int) -> Iterator[Plan]:
+def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
-    accesses = tuple(dict.fromkeys((_access(geometry, spool=False), _access(geometry, spool=True))))
-    firsts = {access: _first_passes(geometry, access) for access in accesses}
+    accesses = tuple(dict.fromkeys((_access(image, spool=False), _access(image, spool=True))))
+    firsts = {access: first_passes(image, pyramid, access) for access in accesses}
     staged: dict[tuple[tuple[str, ...], int], _Stages] = {}
     for workers in range(cpus, 0, -1):
         for access in accesses:
             for target in SLOT_TARGETS:
                 if (access, target) not in staged:
-                    staged[access, target] = _stages(geometry, firsts[access], target)
+                    staged[access, target] = _stages(pyramid, firsts[access], target)
                 for spare in (1, 0):
-                    yield _plan(geometry, workers, access, staged[access, target], spare)
+                    yield _plan(image, pyramid, workers, access, staged[access, target], spare)
 
 
-def _access(geometry: Geometry, *, spool: bool) -> tuple[str, ...]:
+def _access(image: Image, *, spool: bool) -> tuple[str, ...]:
     def one(layout: Layout) -> str:
         if layout.raw:
             return "rows"
@@ -153,16 +126,7 @@ def _access(geometry: Geometry, *, spool: bool) -> tuple[str, ...]:
             return "stream"
         return "spool" if large and spool and layout.spool and layout.segment_width == layout.width else "segment"
 
-    return tuple(one(layout) for layout in geometry.image.layouts)
-
-
-@dataclass(frozen=True)
-class _First:
-    """A pass over the TIFF, its slot and its read amplification."""
-
-    stage: Pass
-    slot_bytes: int
-    amplification: float
+    return tuple(one(layout) for layout in image.layouts)
 
 
 @dataclass(frozen=True)
@@ -174,27 +138,27 @@ class _Stages:
     amplification: float
 
 
-def _stages(g: Geometry, firsts: list[_First], target: int) -> _Stages:
+def _stages(pyramid: Pyramid, firsts: list[First], target: int) -> _Stages:
     """The passes with as many levels each, then bands as wide, as slots of `target` bytes take; the smallest where none is so small."""
     usable = [first for first in firsts if first.amplification <= MAX_AMPLIFICATION] or [min(firsts, key=lambda first: first.amplification)]
     fitting = (first for first in usable if first.slot_bytes <= target)
     first = next(fitting, None) or min(usable, key=lambda first: first.slot_bytes)
     passes, slot_bytes = [first.stage], first.slot_bytes
-    while passes[-1].last < len(g.levels) - 1:
-        passes.append(_next_pass(g, passes[-1].last, target))
-        slot_bytes = max(slot_bytes, _slot_bytes(g, passes[-1]))
+    while passes[-1].last < len(pyramid.levels) - 1:
+        passes.append(next_pass(pyramid, passes[-1].last, target))
+        slot_bytes = max(slot_bytes, slot_levels(passes[-1], pyramid)[1])
     return _Stages(tuple(passes), slot_bytes, first.amplification)
 
 
-def _plan(g: Geometry, workers: int, access: tuple[str, ...], stages: _Stages, spare: int) -> Plan:
+def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...], stages: _Stages, spare: int) -> Plan:
     first, slot_bytes = stages.passes[0], stages.slot_bytes
-    bands = band_count(first, g.levels[0], g.frames.count)
+    bands = band_count(first, pyramid)
     whole = slot_bytes <= WHOLE_BAND_BYTES and bands >= 2 * workers and "stream" not in access
     slots = min((2 * workers if whole else workers) + spare, max(bands, 1))
-    layouts = zip(g.image.layouts, access, strict=True)
-    load = max(_load_bytes(layout, how, first, g) for layout, how in layouts)
-    chunk = g.tile**2 * g.itemsize * (g.frames.channels if g.bundled else 1)
-    main, own = _metadata(g)
+    layouts = zip(image.layouts, access, strict=True)
+    load = max(_load_bytes(layout, how, first) for layout, how in layouts)
+    chunk = math.prod(pyramid.levels[0].chunk) * pyramid.itemsize
+    main, own = _metadata(image, pyramid)
     per_worker = WORKER_BYTES + own + max(load, 3 * chunk)
     return Plan(
         workers,
@@ -205,96 +169,34 @@ def _plan(g: Geometry, workers: int, access: tuple[str, ...], stages: _Stages, s
         whole,
         stages.amplification,
         MAIN_BYTES + main + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
-        _spool_bytes(g) if "spool" in access else 0,
+        _spool_bytes(image, pyramid) if "spool" in access else 0,
     )
 
 
-def _metadata(g: Geometry) -> tuple[int, int]:
+def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:
     """Memory of the image's metadata, with the grid of finished chunks in the main process, and in each worker."""
-    image = g.image
     planes = PLANE_BYTES * len(image.planes)
-    chunks = sum(chunk_count(level, g.frames, g.tile, True) for level in g.levels) * g.frames.groups
-    main = planes + chunks + 2 * sys.getsizeof(image.ome_xml or "")
+    finished = sum(pyramid.frames(level.index) * level.grid.shape[Y] * level.grid.shape[X] for level in pyramid.levels)
+    main = planes + finished + 2 * sys.getsizeof(image.ome_xml or "")
     tags = max(layout.tags_bytes for layout in image.layouts)
     worker = planes + tags * min(len(image.files), OPEN_FILES) + tags * min(len(image.planes), CACHED_PAGES) // 5
     return max(0, main - SMALL_METADATA_BYTES), max(0, worker - SMALL_METADATA_BYTES)
 
 
-def _load_bytes(layout: Layout, access: str, stage: Pass, g: Geometry) -> int:
+def _load_bytes(layout: Layout, access: str, stage: Pass) -> int:
     """Memory that reading takes in one worker, beside the slot."""
     piece = 4 * MB
     if access == "segment":
         piece += int(layout.segment_bytes * layout.decode_factor) + layout.encoded_bytes
-    d = stage.factor
+    d = stage.ratio[Y]
     if layout.segment_height % d or layout.segment_width % d:
         # Partial sums: 8 bytes a pixel, and for floats 4 for the count, over the open box rows of the widest task.
         rows = 2 if access in ("rows", "stream", "spool") else layout.segment_height // d + 2
-        piece += rows * min(stage.band_width * d, layout.width) * layout.samples * 12 * 2
+        piece += rows * min(stage.band[X] * d, layout.width) * layout.samples * 12 * 2
     return piece
 
 
-def _spool_bytes(g: Geometry) -> int:
-    per_frame = g.frames.channels // g.image.layouts[0].samples
-    return per_frame * max(layout.height * layout.width * layout.samples for layout in g.image.layouts) * max(8, g.itemsize)
-
-
-def _first_passes(g: Geometry, access: tuple[str, ...]) -> list[_First]:
-    """All passes over the TIFF worth trying, the best first: most levels, then widest bands."""
-    factor = g.levels[0].factor // g.image.reduced_by
-    found = []
-    for last in range(len(g.levels) - 1, -1, -1):
-        for width in _widths(g.levels[0].width, g.tile << last):
-            stage = Pass(None, factor, 0, last, g.tile << last, width)
-            found.append(_First(stage, _slot_bytes(g, stage), _amplification(g, stage, access)))
-    return found
-
-
-def _next_pass(g: Geometry, source: int, target: int) -> Pass:
-    """The pass after level `source` with as many levels, then bands as wide, as a slot of `target` bytes takes."""
-
-    def stage(last: int, width: int) -> Pass:
-        return Pass(source, 2, source + 1, last, g.tile << (last - source - 1), width)
-
-    best = stage(source + 1, g.tile)
-    for last in range(source + 2, len(g.levels)):  # the slot grows with each level
-        narrow = stage(last, g.tile << (last - source - 1))
-        if _slot_bytes(g, narrow) > target:
-            break
-        best = narrow
-    wider = (stage(best.last, width) for width in _widths(g.levels[best.first].width, best.band_width))
-    return next((one for one in wider if _slot_bytes(g, one) <= target), best)
-
-
-def _slot_bytes(g: Geometry, stage: Pass) -> int:
-    return slot_levels(stage, g.levels, g.tile, g.frames.channels, g.itemsize)[1]
-
-
-def _widths(width: int, unit: int) -> Iterator[int]:
-    """Band widths to try: the whole plane, then halves of it down to `unit`."""
-    units = ceil_div(width, unit)
-    while True:
-        yield units * unit
-        if units == 1:
-            return
-        units = ceil_div(units, 2)
-
-
-def _amplification(g: Geometry, stage: Pass, access: tuple[str, ...]) -> float:
-    worst = 1.0
-    for layout, how in zip(g.image.layouts, access, strict=True):
-        if how in ("rows", "spool"):
-            continue
-        across = _decoded(layout.width, layout.segment_width, stage.band_width * stage.factor)
-        down = 1.0 if how == "stream" else _decoded(layout.height, layout.segment_height, stage.band_height * stage.factor)
-        worst = max(worst, across * down)
-    return worst
-
-
-def _decoded(length: int, segment: int, band: int) -> float:
-    """How often a segment is decoded on average when bands of `band` pixels cut an axis of `length` pixels.
-
-    Each cut that is no multiple of `segment` lies inside a segment, which is decoded once more.
-    """
-    cuts = ceil_div(length, band) - 1
-    segments = ceil_div(length, segment)
-    return (segments + cuts - cuts // (segment // math.gcd(segment, band))) / segments
+def _spool_bytes(image: Image, pyramid: Pyramid) -> int:
+    """Disk space for the decoded planes of one frame, each pixel as the reader yields it."""
+    per_frame = pyramid.channels // image.layouts[0].samples
+    return per_frame * max(layout.height * layout.width * layout.samples * np.dtype(layout.dtype).itemsize for layout in image.layouts)

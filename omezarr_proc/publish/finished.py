@@ -1,23 +1,22 @@
 """What of a pyramid is finished, whatever plan it was made with."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.model.image import Rect
-from omezarr_proc.model.pyramid import Band, Frames, Level, Pass, ceil_div
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import Region
+from omezarr_proc.plan.passes import Pass, at
 from omezarr_proc.publish.history import Unit
 
 
-class Completed:
-    """A grid of finished chunks per level: `bool[frames, rows, columns]`."""
+class Finished:
+    """A grid of finished chunks per level: `bool[frames, rows, columns]` (see `Pyramid.frame`)."""
 
-    def __init__(self, levels: Sequence[Level], frames: Frames, tile: int) -> None:
+    def __init__(self, pyramid: Pyramid) -> None:
         """Nothing is finished yet."""
-        self._tile = tile
+        self._pyramid = pyramid
         self._grids: list[NDArray[np.bool_]] = [
-            np.zeros((frames.count, ceil_div(level.height, tile), ceil_div(level.width, tile)), np.bool_) for level in levels
+            np.zeros((pyramid.frames(level.index), *level.grid.shape[3:]), np.bool_) for level in pyramid.levels
         ]
 
     def add(self, unit: Unit) -> None:
@@ -39,18 +38,13 @@ class Completed:
         """Finished chunks in 100 of all."""
         return 100 * sum(int(grid.sum()) for grid in self._grids) // sum(grid.size for grid in self._grids)
 
-    def covers(self, tiles: Rect, frame: int, level: int) -> bool:
-        """Whether all chunks of the rectangle `tiles` (in chunks) are finished."""
-        return bool(self._grids[level][frame, tiles.y0 : tiles.y1, tiles.x0 : tiles.x1].all())
+    def covers(self, level: int, region: Region) -> bool:
+        """Whether all chunks that hold a region (in pixels of the level) are finished."""
+        chunks = region.divided(self._pyramid.levels[level].chunk)
+        (t, _, z0, y0, x0), (_, _, z1, y1, x1) = chunks.start, chunks.stop
+        frames = [self._pyramid.frame(level, t, region.start[1], z) for z in range(z0, z1)]
+        return all(bool(self._grids[level][frame, y0:y1, x0:x1].all()) for frame in frames)
 
-    def covers_band(self, stage: Pass, band: Band) -> bool:
+    def covers_band(self, stage: Pass, band: Region) -> bool:
         """Whether all levels that a pass makes of a band are finished."""
-        return all(self.covers(self._tiles(band.at(step)), band.frame, stage.first + step) for step in range(stage.last - stage.first + 1))
-
-    def covers_level(self, level: int) -> bool:
-        """Whether a level is finished."""
-        return bool(self._grids[level].all())
-
-    def _tiles(self, rect: Rect) -> Rect:
-        tile = self._tile
-        return Rect(rect.y0 // tile, ceil_div(rect.y1, tile), rect.x0 // tile, ceil_div(rect.x1, tile))
+        return all(self.covers(stage.first + step, at(self._pyramid, stage, band, step)) for step in stage.steps)

@@ -24,7 +24,7 @@ def write_arrays(store: ChunkStore) -> None:
     """Make the array metadata of every level. Raises OutputError."""
 
     def write() -> None:
-        for level in store.levels:
+        for level in store.pyramid.levels:
             _write(_made(Path(store.root, str(level.index))), array_documents(store, level))
 
     _written(Path(store.root), write)

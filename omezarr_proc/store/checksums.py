@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.host.faults import retry
 from omezarr_proc.model.errors import OutputError
-from omezarr_proc.publish.history import Unit
+from omezarr_proc.model.region import Region
 from omezarr_proc.store.chunks import ChunkStore, read_chunk
 from omezarr_proc.store.codec import Codec
 
@@ -30,16 +30,18 @@ def stored_bytes(checksums: bytes) -> int:
     return sum(size for size, _ in _CHECKSUM.iter_unpack(checksums))
 
 
-def changed(store: ChunkStore, unit: Unit, read: bool = True) -> int:
-    """How many chunk files of a unit are not as they were recorded; of a record without checksums, how many cannot be decoded.
+def changed(store: ChunkStore, level: int, chunks: Region, checksums: bytes, read: bool = True) -> int:
+    """How many chunk files of a level are not as they were recorded; without checksums, how many cannot be decoded.
 
-    read  False: by their sizes alone
+    chunks     in chunks of the level
+    checksums  of each of `chunks` by depth, row, column and channel; empty where none were recorded
+    read       False: by their sizes alone
     """
-    paths = store.paths(unit.level, unit.frame, unit.rows, unit.columns)
-    if unit.checksums:
-        recorded = (unit.checksums[i : i + CHECKSUM_BYTES] for i in range(0, len(unit.checksums), CHECKSUM_BYTES))
+    paths = store.paths(level, chunks)
+    if checksums:
+        recorded = (checksums[i : i + CHECKSUM_BYTES] for i in range(0, len(checksums), CHECKSUM_BYTES))
         return sum(not _is_as_recorded(*pair, read) for pair in zip(paths, recorded, strict=True))
-    out = np.empty((store.frames.channels if store.bundled else 1, store.tile, store.tile), store.dtype)
+    out = np.empty(store.pyramid.levels[level].chunk[1:], store.pyramid.dtype)
     return sum(not _is_whole(path, store.codec, out) for path in paths)
 
 

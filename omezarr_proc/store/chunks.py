@@ -11,59 +11,55 @@ from numpy.typing import NDArray
 
 from omezarr_proc.host.faults import describe, retry
 from omezarr_proc.model.errors import OutputError
-from omezarr_proc.model.image import Rect
-from omezarr_proc.model.pyramid import Frames, Level
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import Index, Region
 from omezarr_proc.store.codec import Codec
 from omezarr_proc.store.opening import PLAIN
 
 
 @dataclass(frozen=True)
 class ChunkStore:
-    """Where the chunks of one dataset lie: `root/<level>/c/[t/]c/[z/]y/x` with the indices of `axes`; in Zarr v2 without the first `c`."""
+    """Where the chunks of one dataset lie: `root/<level>/c/[t/]c/[z/]y/x` with the stored axes; in Zarr v2 without the first `c`."""
 
     root: str
-    axes: tuple[str, ...]
-    tile: int
-    bundled: bool
+    pyramid: Pyramid
     codec: Codec
-    dtype: str
-    levels: tuple[Level, ...]
-    frames: Frames
     zarr_format: Literal[2, 3] = 3
 
-    def folder(self, level: int, frame: int, channel: int, row: int) -> str:
-        """The folder of one row of chunks; `channel` counts within the frame."""
-        t, c, z = self.frames.position(frame)
-        index = {"t": t, "c": 0 if self.bundled else c + channel, "z": z, "y": row}
+    def folder(self, level: int, chunk: Index) -> str:
+        """The folder of the row of chunks that a chunk, by its place in the grid of the level, is in; its name there is its x."""
         prefix = ("c",) if self.zarr_format == 3 else ()
-        return "/".join((self.root, str(level), *prefix, *(str(index[a]) for a in self.axes if a != "x")))
+        return "/".join((self.root, str(level), *prefix, *map(str, self.pyramid.stored(chunk)[:-1])))
 
-    def paths(self, level: int, frame: int, rows: tuple[int, int], columns: tuple[int, int]) -> Iterator[str]:
-        """The chunk files of rows `rows[0]..rows[1]-1` and columns alike: by row, column and channel."""
-        for row in range(*rows):
-            folders = [self.folder(level, frame, part, row) for part in range(self.chunks_per_tile)]
-            for column in range(*columns):
-                yield from (f"{folder}/{column}" for folder in folders)
+    def paths(self, level: int, chunks: Region) -> Iterator[str]:
+        """The chunk files of a region of the level's grid of chunks, by depth, row, column and channel."""
+        t, c, _, _, _ = chunks.start
+        for _, _, z, y, _ in chunks.along(1, c, c + 1).along(4, chunks.start[4], chunks.start[4] + 1).indices():
+            folders = [self.folder(level, (t, channel, z, y, 0)) for channel in range(c, chunks.stop[1])]
+            for x in range(chunks.start[4], chunks.stop[4]):
+                yield from (f"{folder}/{x}" for folder in folders)
 
-    @property
-    def chunks_per_tile(self) -> int:
-        """Chunks that one tile of a frame becomes: 1 when bundled, else one a channel."""
-        return 1 if self.bundled else self.frames.channels
 
-    def read(self, level: int, frame: int, rect: Rect) -> Iterator[tuple[int, int, int, NDArray[Any]]]:
-        """Yield (channel, y, x, pixels[h, w, 1]) of a finished level; `rect` begins on a chunk edge. The arrays are reused.
+def read_planes(store: ChunkStore, level: int, region: Region) -> Iterator[tuple[int, int, int, NDArray[Any]]]:
+    """Yield (channel within the region, y, x, pixels[h, w, 1]) of one time point and depth of a finished level.
 
-        Raises OutputError where a chunk is missing or damaged.
-        """
-        per_chunk = self.frames.channels if self.bundled else 1
-        chunk = np.empty((per_chunk, self.tile, self.tile), self.dtype)
-        for y in range(rect.y0, rect.y1, self.tile):
-            for part in range(self.chunks_per_tile):
-                folder = self.folder(level, frame, part, y // self.tile)
-                for x in range(rect.x0, rect.x1, self.tile):
-                    read_chunk(f"{folder}/{x // self.tile}", self.codec, chunk)
-                    for c in range(per_chunk):
-                        yield part + c, y, x, chunk[c, : rect.y1 - y, : rect.x1 - x, np.newaxis]
+    region  in pixels; it begins on a chunk edge in y and x. The arrays are reused.
+
+    Raises OutputError where a chunk is missing or damaged.
+    """
+    pyramid = store.pyramid
+    _, per_chunk, depth, tile, _ = chunk = pyramid.levels[level].chunk
+    t, c, z, y0, x0 = region.start
+    *_, y1, x1 = region.stop
+    pixels = np.empty(chunk[1:], pyramid.dtype)
+    for y in range(y0, y1, tile):
+        for part in range(c // per_chunk, -(-region.stop[1] // per_chunk)):
+            folder = store.folder(level, (t, part, z // depth, y // tile, 0))
+            for x in range(x0, x1, tile):
+                read_chunk(f"{folder}/{x // tile}", store.codec, pixels)
+                for channel in range(max(c, part * per_chunk), min(region.stop[1], (part + 1) * per_chunk)):
+                    plane = pixels[channel - part * per_chunk, z % depth]
+                    yield channel - c, y, x, plane[: y1 - y, : x1 - x, np.newaxis]
 
 
 def read_chunk(path: str, codec: Codec, out: NDArray[Any]) -> None:

@@ -19,10 +19,7 @@ from omezarr_proc.store.codec import SHUFFLES
 
 def array_documents(store: ChunkStore, level: Level) -> dict[str, bytes]:
     """File names and contents that make the folder of a level an array, in the order in which they are written."""
-    frames = store.frames
-    sizes = {"t": frames.size_t, "c": frames.size_c, "z": frames.size_z, "y": level.height, "x": level.width}
-    chunk = {"c": frames.channels if store.bundled else 1, "y": store.tile, "x": store.tile}
-    shape, chunks = [sizes[axis] for axis in store.axes], [chunk.get(axis, 1) for axis in store.axes]
+    shape, chunks = store.pyramid.stored(level.shape), store.pyramid.stored(level.chunk)
     if store.zarr_format == 3:
         return {"zarr.json": _json(_array_v3(store, shape, chunks))}
     return {".zarray": _json(_array_v2(store, shape, chunks)), ".zattrs": _json({})}
@@ -35,8 +32,8 @@ def group_documents(attributes: dict[str, Any], zarr_format: Literal[2, 3]) -> d
     return {".zgroup": _json({"zarr_format": 2}), ".zattrs": _json(attributes)}
 
 
-def _array_v3(store: ChunkStore, shape: list[int], chunks: list[int]) -> dict[str, Any]:
-    dtype, codec = np.dtype(store.dtype), store.codec
+def _array_v3(store: ChunkStore, shape: tuple[int, ...], chunks: tuple[int, ...]) -> dict[str, Any]:
+    dtype, codec = np.dtype(store.pyramid.dtype), store.codec
     serializer = {"name": "bytes"} | ({"configuration": {"endian": "little"}} if dtype.itemsize > 1 else {})
     blosc = {"typesize": codec.typesize, "cname": codec.cname, "clevel": codec.clevel, "shuffle": codec.shuffle}
     return {
@@ -47,15 +44,15 @@ def _array_v3(store: ChunkStore, shape: list[int], chunks: list[int]) -> dict[st
         "fill_value": dtype.type(0).item(),
         "codecs": [serializer, {"name": "blosc", "configuration": blosc | {"blocksize": codec.blocksize}}],
         "attributes": {},
-        "dimension_names": store.axes,
+        "dimension_names": store.pyramid.names,
         "zarr_format": 3,
         "node_type": "array",
         "storage_transformers": [],
     }
 
 
-def _array_v2(store: ChunkStore, shape: list[int], chunks: list[int]) -> dict[str, Any]:
-    dtype, codec = np.dtype(store.dtype), store.codec
+def _array_v2(store: ChunkStore, shape: tuple[int, ...], chunks: tuple[int, ...]) -> dict[str, Any]:
+    dtype, codec = np.dtype(store.pyramid.dtype), store.codec
     blosc = {"cname": codec.cname, "clevel": codec.clevel, "shuffle": SHUFFLES[codec.shuffle], "blocksize": codec.blocksize}
     return {
         "shape": shape,

@@ -1,4 +1,4 @@
-"""Slot to store: encode the tiles of a level, write the chunk files, fold the same pixels into the next level of the slot."""
+"""Slot to store: encode the chunks of a level, store them, fold the same pixels into the next level of the slot."""
 
 from functools import partial
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.model.pyramid import ceil_div
+from omezarr_proc.model.region import Region, X, Y, Z, ceil_div
 from omezarr_proc.pixels import histogram
 from omezarr_proc.pixels.average import box_mean
+from omezarr_proc.plan.passes import at
 from omezarr_proc.store.checksums import checksum
 from omezarr_proc.store.chunks import write_chunk
-from omezarr_proc.work.filing import Filing, Ticket
+from omezarr_proc.work.filing import Files, Ticket
 from omezarr_proc.work.tasks import Job, Write, Written
 
 # Constant chunks remembered by a worker: some values of empty background, each a few hundred bytes.
@@ -19,50 +20,50 @@ _MOST_CONSTANTS = 64
 
 
 class Writer:
-    """Writes the tiles of one image."""
+    """Writes the chunks of one image."""
 
-    def __init__(self, job: Job, filing: Filing) -> None:
-        """Take the store and the way of downsampling from `job`; files go through `filing`."""
-        self._filing = filing
+    def __init__(self, job: Job, files: Files) -> None:
+        """Take the store and the way of downsampling from `job`; what is to be stored goes to `files`."""
+        self._files = files
         self._constants: dict[bytes, bytes] = {}
         self._store = job.store
         self._nearest = job.nearest
 
-    def write(self, task: Write, tiles: NDArray[Any], above: NDArray[Any] | None, ticket: Ticket) -> Written:
-        """Store `task.tiles` of `tiles[rows, columns, channels, tile, tile]`, and fold each into its quarter of a tile of `above`.
+    def write(self, task: Write, slot: NDArray[Any], above: NDArray[Any] | None, ticket: Ticket) -> Written:
+        """Store `task.chunks` of `slot[z, y, x, channels, depth, tile, tile]`, and fold each into its part of a chunk of `above`.
 
-        What lies outside the level in an edge tile is set to zero. `ticket` counts the files.
+        What lies outside the level in an edge chunk is set to zero. `ticket` counts the files.
         """
-        store, step, tile = self._store, task.step, self._store.tile
-        level, rect = task.stage.first + step, task.band.at(step)
-        found: list[histogram.Extremes | None] = [None] * store.frames.channels if level == 0 else []
+        store, pyramid = self._store, self._store.pyramid
+        index = task.stage.first + task.step
+        level = pyramid.levels[index]
+        band = at(pyramid, task.stage, task.band, task.step)
+        origin = band.divided(level.chunk)
+        found: list[histogram.Extremes | None] = [None] * pyramid.channels if index == 0 else []
         checksums = bytearray()
-        for row in range(task.tiles.y0, task.tiles.y1):
-            height = min(tile, rect.height - row * tile)
-            folders = [store.folder(level, task.band.frame, part, rect.y0 // tile + row) for part in range(store.chunks_per_tile)]
-            for column in range(task.tiles.x0, task.tiles.x1):
-                width = min(tile, rect.width - column * tile)
-                pixels = tiles[row, column]
-                pixels[:, height:] = 0
-                pixels[:, :height, width:] = 0
+        t, c, *_ = task.chunks.start
+        for z, y in _rows(task.chunks):
+            folders = [store.folder(index, (t, part, z, y, 0)) for part in range(c, task.chunks.stop[1])]
+            for x in range(task.chunks.start[X], task.chunks.stop[X]):
+                place = z - origin.start[Z], y - origin.start[Y], x - origin.start[X]
+                pixels = slot[place]
+                valid = _valid(pixels, level.shape, (z, y, x))
                 for part, folder in enumerate(folders):
-                    encoded = self._encode(pixels if store.bundled else pixels[part : part + 1])
-                    path = f"{folder}/{rect.x0 // tile + column}"
-                    self._filing.put(folder, len(encoded), partial(write_chunk, path, encoded, store.root), ticket)
+                    encoded = self._encode(pixels if pyramid.bundled else pixels[part : part + 1])
+                    self._files.put(folder, len(encoded), partial(write_chunk, f"{folder}/{x}", encoded, store.root), ticket)
                     checksums += checksum(encoded)
-                valid = pixels[:, :height, :width]
-                if level == 0:
+                if index == 0:
                     found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]
                 if above is not None:
-                    self._fold(valid, above[row // 2, column // 2], row % 2 * tile // 2, column % 2 * tile // 2)
-        return Written(step, task.tiles, bytes(checksums), tuple(found))
+                    self._fold(valid, above, place)
+        return Written(task.step, task.chunks, bytes(checksums), tuple(found))
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
-        """The stored bytes of `chunk[channels, tile, tile]`; of one whose channels each have one value (empty background), from memory."""
-        values = chunk[:, 0, 0]
-        if not _constant(chunk):
+        """The stored bytes of `chunk[channels, depth, tile, tile]`; of one whose channels each have one value, from memory."""
+        lines = chunk.reshape(len(chunk), -1, chunk.shape[-1])
+        if not _constant(lines):
             return self._store.codec.encode(chunk)
-        key = values.tobytes()
+        key = lines[:, 0, 0].tobytes()
         encoded = self._constants.get(key)
         if encoded is None:
             if len(self._constants) >= _MOST_CONSTANTS:
@@ -70,15 +71,33 @@ class Writer:
             self._constants[key] = encoded = self._store.codec.encode(chunk)
         return encoded
 
-    def _fold(self, pixels: NDArray[Any], into: NDArray[Any], y: int, x: int) -> None:
-        """Halve `pixels[channels, h, w]` to (`y`, `x`) of the tile `into[channels, tile, tile]` of the next level."""
-        height, width = ceil_div(pixels.shape[1], 2), ceil_div(pixels.shape[2], 2)
-        out = into[:, y : y + height, x : x + width]
+    def _fold(self, pixels: NDArray[Any], above: NDArray[Any], place: tuple[int, int, int]) -> None:
+        """Halve `pixels[channels, depth, h, w]` in y and x into the chunk of `above` that has the ground of the chunk at `place`."""
+        z, y, x = place
+        tile = above.shape[-1]
+        into = above[z, y // 2, x // 2]
+        top, left = y % 2 * tile // 2, x % 2 * tile // 2
+        out = into[:, : pixels.shape[1], top : top + ceil_div(pixels.shape[2], 2), left : left + ceil_div(pixels.shape[3], 2)]
         if self._nearest:
-            out[...] = pixels[:, ::2, ::2]
+            out[...] = pixels[:, :, ::2, ::2]
             return
-        for channel, plane in enumerate(pixels):
-            box_mean(plane[:, :, np.newaxis], 2, out[channel : channel + 1])
+        for planes, means in zip(pixels, out, strict=True):
+            for plane, mean in zip(planes, means, strict=True):
+                box_mean(plane[:, :, np.newaxis], 2, mean[np.newaxis])
+
+
+def _rows(chunks: Region) -> list[tuple[int, int]]:
+    return [(z, y) for z in range(chunks.start[Z], chunks.stop[Z]) for y in range(chunks.start[Y], chunks.stop[Y])]
+
+
+def _valid(pixels: NDArray[Any], shape: tuple[int, ...], chunk: tuple[int, int, int]) -> NDArray[Any]:
+    """The part of a chunk's `pixels[channels, depth, tile, tile]` that is inside the level; the rest of it is set to zero."""
+    _, *sides = pixels.shape
+    depth, height, width = (min(side, size - n * side) for side, size, n in zip(sides, shape[Z:], chunk, strict=True))
+    pixels[:, depth:] = 0
+    pixels[:, :depth, height:] = 0
+    pixels[:, :depth, :height, width:] = 0
+    return pixels[:, :depth, :height, :width]
 
 
 def _constant(chunk: NDArray[Any]) -> bool:

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 # Encoded bytes that may wait: enough for chunk rows of many folders. Part of each worker's budget.
 QUEUE_BYTES = 8 << 20
@@ -48,6 +49,21 @@ class _File:
     write: Callable[[], None]
     size: int
     ticket: Ticket
+
+
+class Files(Protocol):
+    """Where encoded chunks go."""
+
+    def put(self, folder: str, size: int, write: Callable[[], None], ticket: Ticket) -> None:
+        """Have `write` called, which makes a file of `size` bytes in `folder`; `ticket` counts it. May wait."""
+
+
+class AtOnce:
+    """Writes each file before `put` returns."""
+
+    def put(self, folder: str, size: int, write: Callable[[], None], ticket: Ticket) -> None:
+        """Write it; raises what it raises."""
+        write()
 
 
 class Filing:

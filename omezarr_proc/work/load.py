@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import Image, Plane, Rect
-from omezarr_proc.model.pyramid import Band, Pass, ceil_div
+from omezarr_proc.model.region import Region, X, Y, Z, ceil_div
 from omezarr_proc.pixels.average import PartialBoxes, box_mean, box_nearest
+from omezarr_proc.plan.passes import Pass
+from omezarr_proc.store.chunks import read_planes
 from omezarr_proc.tiff.read.reader import Reader
 from omezarr_proc.work.tasks import Job
 
@@ -32,51 +34,63 @@ class Loader:
         """Close the TIFF files."""
         self._reader.close()
 
-    def load(self, stage: Pass, band: Band, rect: Rect, tiles: NDArray[Any]) -> None:
-        """Fill `rect` (pixels of the pass's first level) of `tiles[rows, columns, channels, tile, tile]`, which hold the band.
+    def load(self, stage: Pass, band: Region, part: Region, slot: NDArray[Any]) -> None:
+        """Fill `part` (pixels of the pass's first level) of `slot[z, y, x, channels, depth, tile, tile]`, which holds the band.
 
         Raises InputError for damaged pixels, OutputError for a level that cannot be read back.
         """
-        d = stage.factor
-        plane = self._source_plane(stage)
-        area = Rect(rect.y0 * d, min(rect.y1 * d, plane.y1), rect.x0 * d, min(rect.x1 * d, plane.x1))
-        for channel, dtype, blocks in self._sources(stage, band.frame, area):
-            part = _Part(tiles, band.rect, channel)
-            if self._job.nearest:
-                for y, x, block in blocks:
-                    box_nearest(block, y, x, d, part.put)
-            else:
-                part.average(blocks, dtype, d, area, plane)
+        depth = slot.shape[4]
+        for z in range(part.start[Z], part.stop[Z]):
+            row, within = divmod(z - band.start[Z], depth)
+            self._load_plane(stage, band, part.along(Z, z, z + 1), slot[row, :, :, :, within])
 
-    def spool(self, frame: int) -> None:
-        """Decode the frame's planes into the spool file, one after another."""
-        for i, plane in enumerate(self._planes(frame)):
+    def spool(self, band: Region) -> None:
+        """Decode all planes of a band's channels and depth into the spool file, one after another."""
+        for i, plane in enumerate(self._planes(band, band.start[Z], band.stop[Z])):
             if plane is not None:
                 self._reader.spool(plane, self._spool_fd(), self._spool_offset(i))
+
+    def _load_plane(self, stage: Pass, band: Region, part: Region, tiles: NDArray[Any]) -> None:
+        """Fill one depth of the band, `tiles[rows, columns, channels, tile, tile]`."""
+        d = stage.ratio[Y]
+        plane = self._source_plane(stage)
+        area = Rect(*(min(v * d, end) for v, end in zip(_yx(part), (plane.y1, plane.y1, plane.x1, plane.x1), strict=True)))
+        for channel, dtype, blocks in self._sources(stage, band, part.start[Z], area):
+            target = _Part(tiles, band, channel)
+            if self._job.nearest:
+                for y, x, block in blocks:
+                    box_nearest(block, y, x, d, target.put)
+            else:
+                target.average(blocks, dtype, d, area, plane)
 
     def _source_plane(self, stage: Pass) -> Rect:
         if stage.source is None:
             layout = self._job.image.layouts[0]
             return Rect(0, layout.height, 0, layout.width)
-        level = self._job.store.levels[stage.source]
+        level = self._job.store.pyramid.levels[stage.source]
         return Rect(0, level.height, 0, level.width)
 
-    def _planes(self, frame: int) -> tuple[Plane | None, ...]:
-        per_frame = self._job.store.frames.channels // self._job.image.layouts[0].samples
-        return self._job.image.planes[frame * per_frame : (frame + 1) * per_frame]
+    def _planes(self, band: Region, z0: int, z1: int) -> Iterator[Plane | None]:
+        """The TIFF planes of a band's time point and channels in depths z0 to z1."""
+        image, samples = self._job.image, self._job.image.layouts[0].samples
+        for z in range(z0, z1):
+            first = (band.start[0] * image.size_z + z) * image.size_c // samples
+            yield from image.planes[first + band.start[1] // samples : first + band.stop[1] // samples]
 
-    def _sources(self, stage: Pass, frame: int, area: Rect) -> Iterator[tuple[int, np.dtype[Any], Blocks]]:
-        """(first channel within the frame, dtype, blocks) of everything that fills `area` of a frame."""
-        store, image = self._job.store, self._job.image
+    def _sources(self, stage: Pass, band: Region, z: int, area: Rect) -> Iterator[tuple[int, np.dtype[Any], Blocks]]:
+        """(first channel within the band, dtype, blocks) of everything that fills `area` of a depth."""
+        image = self._job.image
         if stage.source is not None:
-            for channel, y, x, pixels in store.read(stage.source, frame, area):
+            region = Region((band.start[0], band.start[1], z, area.y0, area.x0), (band.stop[0], band.stop[1], z + 1, area.y1, area.x1))
+            for channel, y, x, pixels in read_planes(self._job.store, stage.source, region):
                 yield channel, pixels.dtype, iter([(y, x, pixels)])
             return
         samples, dtype = image.layouts[0].samples, np.dtype(image.dtype)
         narrow = _NARROW.get(dtype)
-        for i, plane in enumerate(self._planes(frame)):
-            blocks = self._read(plane, i, area) if plane else _zeros(area, samples, dtype)
-            yield i * samples, narrow or dtype, _narrowed(blocks, narrow, image, frame, i) if narrow else blocks
+        before = (z - band.start[Z]) * (band.stop[1] - band.start[1]) // samples
+        for i, plane in enumerate(self._planes(band, z, z + 1)):
+            blocks = self._read(plane, before + i, area) if plane else _zeros(area, samples, dtype)
+            yield i * samples, narrow or dtype, _narrowed(blocks, narrow, image, band, z, i) if narrow else blocks
 
     def _read(self, plane: Plane, index: int, area: Rect) -> Blocks:
         access = self._job.access[plane.layout]
@@ -96,8 +110,8 @@ class Loader:
 class _Part:
     """The slot's pixels from one channel on, as something that blocks of source pixels are averaged into."""
 
-    def __init__(self, tiles: NDArray[Any], rect: Rect, channel: int) -> None:
-        self._tiles, self._rect, self._channel = tiles, rect, channel
+    def __init__(self, tiles: NDArray[Any], band: Region, channel: int) -> None:
+        self._tiles, self._y, self._x, self._channel = tiles, band.start[Y], band.start[X], channel
         self._tile = tiles.shape[-1]
 
     def average(self, blocks: Blocks, dtype: np.dtype[Any], d: int, area: Rect, plane: Rect) -> None:
@@ -122,8 +136,8 @@ class _Part:
 
     def _whole_boxes(self, block: NDArray[Any], y: int, x: int, d: int) -> None:
         height, width = ceil_div(block.shape[0], d), ceil_div(block.shape[1], d)
-        row, top = divmod(y - self._rect.y0, self._tile)
-        column, left = divmod(x - self._rect.x0, self._tile)
+        row, top = divmod(y - self._y, self._tile)
+        column, left = divmod(x - self._x, self._tile)
         if top + height <= self._tile and left + width <= self._tile:
             channels = slice(self._channel, self._channel + block.shape[2])
             box_mean(block, d, self._tiles[row, column, channels, top : top + height, left : left + width])
@@ -137,7 +151,7 @@ class _Part:
 
     def put(self, y: int, x: int, means: NDArray[Any]) -> None:
         """Copy `means[samples, h, w]` to (`y`, `x`) of the level, tile by tile."""
-        tile, y, x = self._tile, y - self._rect.y0, x - self._rect.x0
+        tile, y, x = self._tile, y - self._y, x - self._x
         samples, height, width = means.shape
         channels = slice(self._channel, self._channel + samples)
         for row in range(y // tile, ceil_div(y + height, tile)):
@@ -149,6 +163,10 @@ class _Part:
                     np.copyto(into, means[:, top - y : bottom - y, left - x : right - x], casting="unsafe")
 
 
+def _yx(region: Region) -> tuple[int, int, int, int]:
+    return region.start[Y], region.stop[Y], region.start[X], region.stop[X]
+
+
 def _zeros(area: Rect, samples: int, dtype: np.dtype[Any]) -> Blocks:
     """A plane that the file lacks, in rows that stay small."""
     for y in range(area.y0, area.y1, 16):
@@ -158,7 +176,7 @@ def _zeros(area: Rect, samples: int, dtype: np.dtype[Any]) -> Blocks:
 _NARROW = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.uint64): np.dtype(np.uint32)}
 
 
-def _narrowed(blocks: Blocks, narrow: np.dtype[Any], image: Image, frame: int, index: int) -> Blocks:
+def _narrowed(blocks: Blocks, narrow: np.dtype[Any], image: Image, band: Region, z: int, index: int) -> Blocks:
     """64-bit integers as 32-bit ones, since browsers cannot show them; a value outside is an error, never wrapped."""
     info = np.iinfo(narrow)
     for y, x, block in blocks:
@@ -166,7 +184,8 @@ def _narrowed(blocks: Blocks, narrow: np.dtype[Any], image: Image, frame: int, i
         if outside.any():
             row, column, sample = np.argwhere(outside)[0]
             raise InputError(
-                f"{image.source}: series {image.series}, frame {frame}, plane {index}: the value {block[row, column, sample]}"
+                f"{image.source}: image {image.series}, plane t={band.start[0]} c={band.start[1] + index * block.shape[2] + sample} z={z}:"
+                f" the value {block[row, column, sample]}"
                 f" at y={y + row}, x={x + column} does not fit into {narrow}, as which {image.dtype} is stored"
                 " (viewers cannot show 64-bit integers): rescale the image"
             )

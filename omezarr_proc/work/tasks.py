@@ -1,11 +1,12 @@
-"""The messages between the main process and its workers, as plain values."""
+"""What an engine has done for it, and what comes back, as plain values that travel between processes and machines."""
 
 from dataclasses import dataclass
 
 from omezarr_proc.model.errors import ProcError
-from omezarr_proc.model.image import Image, Rect
-from omezarr_proc.model.pyramid import Band, Pass
+from omezarr_proc.model.image import Image
+from omezarr_proc.model.region import Region, Y
 from omezarr_proc.pixels.histogram import Counts, Extremes, Place
+from omezarr_proc.plan.passes import Pass
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.chunks import ChunkStore
 
@@ -28,26 +29,29 @@ class Job:
 
 @dataclass(frozen=True)
 class Load:
-    """Fill the part `rect` (in pixels of the pass's first level) of a band's slot, which begins at byte `slot`, from the pass's source."""
+    """Fill `part` (in pixels of the pass's first level) of a band's slot, which begins at byte `slot`, from the pass's source."""
 
     stage: Pass
     slot: int
-    band: Band
-    rect: Rect
+    band: Region
+    part: Region
 
 
 @dataclass(frozen=True)
 class Write:
-    """Encode and store the tiles `tiles` (tile rows and columns within the band) of level `stage.first + step`; fold them into the next."""
+    """Encode and store the chunks `chunks` of level `stage.first + step`; fold them into the next level of the slot.
+
+    chunks  in chunks of that level; all channels of the band
+    """
 
     stage: Pass
     slot: int
-    band: Band
+    band: Region
     step: int
-    tiles: Rect
+    chunks: Region
 
     @property
-    def bands(self) -> tuple[Band, ...]:
+    def bands(self) -> tuple[Region, ...]:
         """The band, as a `Whole` has them."""
         return (self.band,)
 
@@ -58,27 +62,27 @@ class Whole:
 
     stage: Pass
     slot: int
-    bands: tuple[Band, ...]
+    bands: tuple[Region, ...]
 
 
 @dataclass(frozen=True)
 class Spool:
-    """Decode the planes of a frame into the spool file, whence its bands are loaded."""
+    """Decode the planes of a band's time point, channels and depth into the spool file, whence the bands of that ground are loaded."""
 
-    frame: int
+    band: Region
 
 
 @dataclass(frozen=True)
 class Count:
-    """Add up a histogram over the finished chunks of one channel on one level (see `windows`).
+    """Add up a histogram over finished planes of one channel of a level (see `histogram`).
 
-    channel  within each of `frames`
+    planes   (t, z) of each
     places   None: the first histogram; else the second one, within these bins
     """
 
     level: int
-    frames: tuple[int, ...]
     channel: int
+    planes: tuple[tuple[int, int], ...]
     places: tuple[Place, ...] | None = None
 
 
@@ -90,7 +94,9 @@ class Check:
     read: bool = True
 
 
-Task = Load | Write | Whole | Spool | Count | Check
+# What depends on no other task of its image, once the pass before is over.
+Loose = Spool | Count | Check
+Task = Load | Write | Whole | Loose
 
 
 @dataclass(frozen=True)
@@ -101,33 +107,36 @@ class Filled:
 def doing(task: Task) -> str:
     """What a worker does for a task, in the user's words."""
     match task:
-        case Load(stage, _, _, rect):
+        case Load(stage, _, _, part):
             source = "the TIFF" if stage.source is None else f"level {stage.source}"
-            return f"reading {source} for rows {rect.y0} to {rect.y1 - 1} of level {stage.first}"
+            return f"reading {source} for {_rows(part)} of level {stage.first}"
         case Write(stage, _, band, step):
-            rect = band.at(step)
-            return f"storing rows {rect.y0} to {rect.y1 - 1} of level {stage.first + step}"
+            return f"storing level {stage.first + step} of the band with {_rows(band)} of level {stage.first}"
         case Whole(stage, _, bands):
-            return f"reading and storing rows {bands[0].rect.y0} to {bands[-1].rect.y1 - 1} of level {stage.first}"
-        case Spool(frame):
-            return f"decoding plane {frame} of the TIFF"
+            return f"reading and storing {_rows(bands[0], bands[-1])} of level {stage.first}"
+        case Spool(band):
+            return f"decoding the planes of the TIFF from t={band.start[0]} c={band.start[1]} z={band.start[2]} on"
         case Count(level):
             return f"counting the pixels of level {level} for the display windows"
         case Check():
             return "checking what an earlier run has finished"
 
 
+def _rows(first: Region, last: Region | None = None) -> str:
+    return f"rows {first.start[Y]} to {(last or first).stop[Y] - 1}"
+
+
 @dataclass(frozen=True)
 class Written:
     """What a `Write` has made. Its slot is free for other use; its files may still be queued (see `Stored`).
 
-    step, tiles  as in the task
-    checksums    of each chunk by row, column and channel (see `checksums`)
-    extremes     the finite extremes of each of the frame's channels on level 0; empty for other levels
+    step, chunks  as in the task
+    checksums     of each chunk in the order of `chunks.indices()` (see `checksums`)
+    extremes      the finite extremes of each of the band's channels on level 0; empty for other levels
     """
 
     step: int
-    tiles: Rect
+    chunks: Region
     checksums: bytes
     extremes: tuple[Extremes | None, ...] = ()
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from omezarr_proc.engine.local.pool import Pool, Worker
 from omezarr_proc.engine.local.schedule import Schedule
-from omezarr_proc.model.pyramid import Band
-from omezarr_proc.work.tasks import Check, Count, Load, Reply, Spool, Stored, Task, Whole, WholeWritten, Write, Written
+from omezarr_proc.model.region import Region
+from omezarr_proc.work.tasks import Load, Loose, Reply, Stored, Task, Whole, WholeWritten, Write, Written
 
 # Tasks that a worker holds: one that it works on, and the next, so that it never waits for the main process.
 _AHEAD = 2
@@ -15,7 +15,7 @@ def run_pass(
     pool: Pool,
     schedule: Schedule,
     on_task: Callable[[Write | Whole, Sequence[Sequence[Written]]], None],
-    on_bands: Callable[[Sequence[Band]], None],
+    on_bands: Callable[[Sequence[Region]], None],
 ) -> None:
     """Work all bands of a pass; calls `on_task` for what was encoded of each band of a task, `on_bands` when all files of some are written.
 
@@ -36,10 +36,15 @@ def run_pass(
     _run(pool, schedule.next, note, lambda: schedule.finished)
 
 
-def run_tasks(pool: Pool, tasks: Iterable[Spool | Count | Check], on_reply: Callable[[Task, Reply], None]) -> None:
+def run_tasks(pool: Pool, tasks: Iterable[Loose], on_reply: Callable[[Loose, Reply], None]) -> None:
     """Work tasks in any order, each taken when a worker has room; calls `on_reply` for each. Raises as `run_pass` does."""
     waiting = iter(tasks)
-    _run(pool, lambda _: next(waiting, None), on_reply, lambda: True)  # nobody works, so nobody was given a task: there is none
+
+    def note(task: Task, reply: Reply) -> None:
+        assert isinstance(task, Loose)  # what was handed out
+        on_reply(task, reply)
+
+    _run(pool, lambda _: next(waiting, None), note, lambda: True)  # nobody works, so nobody was given a task: there is none
 
 
 def _run(pool: Pool, take: Callable[[Worker], Task | None], note: Callable[[Task, Reply], None], finished: Callable[[], bool]) -> None:

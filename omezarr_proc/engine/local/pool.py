@@ -16,6 +16,7 @@ from multiprocessing.reduction import send_handle
 
 from loguru import logger
 
+from omezarr_proc.engine.base import WorkerLostError
 from omezarr_proc.engine.local.arena import Arena
 from omezarr_proc.engine.local.noted import NotedLog
 from omezarr_proc.engine.local.nursery import CANNOT_START, Nursery, NurseryError, NurseryGoneError
@@ -28,10 +29,6 @@ from omezarr_proc.work.tasks import Failed, Job, Noted, Reply, Stored, Task, Who
 _STATES = {"T": "stopped by a signal", "D": "waits for storage"}
 # For the end of a process that SIGKILL was sent to; longer only where it is stuck in a system call.
 _KILLED_SECONDS = 0.5
-
-
-class WorkerLostError(ProcError):
-    """A worker process cannot go on with what it was given; another one can."""
 
 
 class WorkerStuckError(WorkerLostError):

@@ -8,8 +8,9 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from omezarr_proc.model.image import Rect
-from omezarr_proc.model.pyramid import Band, Pass, ceil_div
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import Region, X, Y
+from omezarr_proc.plan.passes import Pass, at
 from omezarr_proc.work.tasks import Load, Task, Whole, Write
 
 
@@ -17,7 +18,7 @@ from omezarr_proc.work.tasks import Load, Task, Whole, Write
 class _Open:
     """A band (of a `Whole`, the first) that has a slot: what of the present step is still to be handed out and to be answered."""
 
-    band: Band
+    band: Region
     slot: int
     step: int  # -1: loading
     ready: list[Task]
@@ -29,22 +30,22 @@ class Schedule:
     """The tasks of one pass over `bands`.
 
     parts   the loads that a band is cut into
-    batch   tiles per write task
+    batch   chunk positions per write task, each with all channels of the band
     whole   bands that one worker is given as one task; 0: the workers share each band
     sticky  the band's load must go to the worker that has loaded the frame's bands above (a decoder that works as a stream)
     """
 
+    pyramid: Pyramid
     stage: Pass
-    bands: Iterator[Band]
+    bands: Iterator[Region]
     slots: list[int]
-    tile: int
-    parts: Callable[[Band], list[Rect]]
+    parts: Callable[[Region], list[Region]]
     batch: int
     whole: int = 0
     sticky: bool = False
     _open: list[_Open] = field(default_factory=list)
-    _unstored: dict[Band, int] = field(default_factory=dict)
-    _homes: dict[int, Hashable] = field(default_factory=dict)
+    _unstored: dict[Region, int] = field(default_factory=dict)
+    _homes: dict[tuple[int, ...], Hashable] = field(default_factory=dict)
     _exhausted: bool = False
 
     def next(self, worker: Hashable) -> Task | None:
@@ -61,7 +62,7 @@ class Schedule:
             if self.whole:
                 tasks: list[Task] = [Whole(self.stage, slot, taken)]
             else:
-                tasks = [Load(self.stage, slot, band, rect) for rect in self.parts(band)]
+                tasks = [Load(self.stage, slot, band, part) for part in self.parts(band)]
             entry = _Open(band, slot, self._last_step if self.whole else -1, tasks, len(tasks))
             self._open.append(entry)
             if self._suits(entry, worker):
@@ -84,7 +85,7 @@ class Schedule:
         self._open.remove(entry)
         self.slots.append(entry.slot)
 
-    def stored(self, task: Write | Whole) -> tuple[Band, ...]:
+    def stored(self, task: Write | Whole) -> tuple[Region, ...]:
         """Note that the files of `task`, which is done, are written; returns the bands that are complete by that."""
         first = task.bands[0]
         self._unstored[first] -= 1
@@ -105,35 +106,27 @@ class Schedule:
     def _suits(self, entry: _Open, worker: Hashable) -> bool:
         if not self.sticky or entry.step >= 0:
             return True
-        return self._homes.setdefault(entry.band.frame, worker) == worker
+        return self._homes.setdefault(entry.band.start[:Y], worker) == worker
 
     def _take(self, entry: _Open) -> Task:
         return entry.ready.pop(0)
 
     def _writes(self, entry: _Open) -> Iterator[Task]:
-        rect = entry.band.at(entry.step)
-        rows, columns = ceil_div(rect.height, self.tile), ceil_div(rect.width, self.tile)
-        for row in range(rows):
-            for column in range(0, columns, self.batch):
-                tiles = Rect(row, row + 1, column, min(column + self.batch, columns))
-                yield Write(self.stage, entry.slot, entry.band, entry.step, tiles)
+        level = self.pyramid.levels[self.stage.first + entry.step]
+        chunks = at(self.pyramid, self.stage, entry.band, entry.step).divided(level.chunk)
+        t, c, *_ = chunks.shape
+        for part in chunks.within(chunks).cut((t, c, 1, 1, self.batch)):
+            yield Write(self.stage, entry.slot, entry.band, entry.step, part.moved(chunks.start))
 
 
-def load_parts(band: Band, factor: int, rows: int, columns: int, pixels: int) -> list[Rect]:
-    """Cut a band's rectangle into loads of about `pixels` source pixels, at lines that cut no segment and no box.
+def load_parts(stage: Pass, band: Region, rows: int, columns: int, pixels: int) -> list[Region]:
+    """Cut a band into loads of about `pixels` source pixels of a plane, at lines that cut no segment and no box.
 
     rows, columns  the distance of such lines in pixels of the band's level; 0: no cut along this axis
     """
-    r = band.rect
-    box = factor**2
-    across = columns * max(1, pixels // (box * columns * min(rows or r.height, r.height))) if columns else 0
-    down = rows * max(1, pixels // (box * rows * min(across or r.width, r.width))) if rows else 0
-    return [Rect(y0, y1, x0, x1) for y0, y1 in _cuts(r.y0, r.y1, down) for x0, x1 in _cuts(r.x0, r.x1, across)]
-
-
-def _cuts(start: int, end: int, step: int) -> Iterator[tuple[int, int]]:
-    """Ranges that end at multiples of `step`, or one range where it is 0."""
-    while start < end:
-        stop = min((start // step + 1) * step, end) if step else end
-        yield start, stop
-        start = stop
+    *_, height, width = band.shape
+    box = stage.ratio[Y] * stage.ratio[X]
+    across = columns * max(1, pixels // (box * columns * min(rows or height, height))) if columns else 0
+    down = rows * max(1, pixels // (box * rows * min(across or width, width))) if rows else 0
+    t, c, z, *_ = band.stop
+    return list(band.cut((t, c, z, down or band.stop[Y], across or band.stop[X])))

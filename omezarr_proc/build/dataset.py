@@ -1,0 +1,59 @@
+"""The dataset that the settings ask for of an image: its pyramid, its key, its root attributes. Pure."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from omezarr_proc import __version__
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.errors import LimitError
+from omezarr_proc.model.image import Image
+from omezarr_proc.model.pyramid import Pyramid, axis_names, make_pyramid
+from omezarr_proc.ngff import attributes as ngff
+from omezarr_proc.ngff.windows import Window
+from omezarr_proc.store.chunks import ChunkStore
+
+# Part of every dataset's key: a new number where the same input and settings give other bytes than before.
+OUTPUT_VERSION = 2
+
+
+def pyramid_of(image: Image, settings: Settings) -> Pyramid:
+    """The pyramid that the settings ask for. Raises LimitError where image or dataset are larger than the settings allow."""
+    planes = image.size_t * image.size_c * image.size_z
+    if planes * image.height * image.width > settings.max_pixels:
+        raise LimitError(
+            f"{image.source}: image {image.series} states {planes} planes of {image.width} x {image.height} pixels,"
+            f" more than MAX_PIXELS={settings.max_pixels}; if that is so, raise MAX_PIXELS, else the file is corrupt"
+        )
+    chunking = settings.channel_chunking
+    pyramid = make_pyramid(
+        image,
+        downsample=settings.initial_downsample,
+        tile=settings.tile_size,
+        bundled=image.rgb if chunking == "auto" else chunking == "bundled",
+        max_levels=settings.max_levels,
+        min_dimension=settings.min_dimension,
+        names=axis_names(image, settings.axes),
+    )
+    if pyramid.chunk_count > settings.max_chunks:
+        raise LimitError(
+            f"{image.source}: the dataset of image {image.series} would have {pyramid.chunk_count} chunks, more than"
+            f" MAX_CHUNKS={settings.max_chunks}; set a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or raise MAX_CHUNKS"
+        )
+    return pyramid
+
+
+def dataset_key(image: Image, settings: Settings) -> str:
+    """What a dataset is a function of: the source, the settings that shape it, and the versions of what makes its bytes."""
+    import numcodecs.blosc
+
+    parts = [image.fingerprint, image.series, settings.output_shaping(), OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def attributes(image: Image, settings: Settings, store: ChunkStore, found: Sequence[Window]) -> dict[str, Any]:
+    """The root attributes. `found`: the display window of each channel."""
+    own = {"key": dataset_key(image, settings), "version": __version__, "notes": list(image.notes)}
+    multiscale = ngff.multiscales(image, store.pyramid, settings.downsample_method)
+    return ngff.root_attributes(multiscale, ngff.omero(image, found, store.pyramid.bundled), own, store.zarr_format)

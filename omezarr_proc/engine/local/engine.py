@@ -1,0 +1,84 @@
+"""The local engine: the bands of a pass through slots in shared memory, shared between the workers of this machine."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from omezarr_proc.engine.base import OnEncoded, OnStored
+from omezarr_proc.engine.local.nursery import Nursery
+from omezarr_proc.engine.local.pipeline import run_pass, run_tasks
+from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.local.schedule import Schedule, load_parts
+from omezarr_proc.engine.local.watch import Watch
+from omezarr_proc.model.region import Region
+from omezarr_proc.plan.memory import Plan
+from omezarr_proc.plan.passes import Pass, band_count, cut_lines
+from omezarr_proc.work.tasks import Job, Loose, Reply, Whole, Write, Written
+
+# Source pixels (of all channels) per load task, and stored bytes per write task: long beside a message, short beside a band.
+_LOAD_PIXELS = 4 << 20
+_WRITE_BYTES = 1 << 20
+
+
+class Local:
+    """Has the bands of one image made by the workers of a pool."""
+
+    def __init__(self, nursery: Nursery, deadline: float | None = None, stall_seconds: float = 0) -> None:
+        """Take over the nursery.
+
+        deadline       when to give up, as time.monotonic() counts
+        stall_seconds  after which a worker that does not move is replaced; 0: never
+
+        Raises LimitError where there is no memory to share with workers.
+        """
+        self._pool = Pool(nursery, deadline, Watch(stall_seconds))
+        self._job: Job | None = None
+        self._plan: Plan | None = None
+
+    @property
+    def workers(self) -> int:
+        """See `Engine`."""
+        return len(self._pool.workers)
+
+    def begin(self, job: Job, plan: Plan, spool: int | None) -> None:
+        """See `Engine`."""
+        self._job, self._plan = job, plan
+        self._pool.arena.resize(plan.slots * plan.slot_bytes)
+        self._pool.resize(plan.workers)
+        self._pool.begin(job, spool)
+
+    def make(self, stage: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
+        """See `Engine`."""
+        assert self._job and self._plan  # begun
+        job, plan, pyramid = self._job, self._plan, self._job.store.pyramid
+        lines = cut_lines(job.image, pyramid, stage, plan.access[0])
+        tile_bytes = pyramid.tile**2 * pyramid.levels[0].chunk[2] * pyramid.itemsize * pyramid.channels
+
+        def parts(band: Region) -> list[Region]:
+            return load_parts(stage, band, *lines, _LOAD_PIXELS // pyramid.channels)
+
+        def encoded(task: Write | Whole, written: Sequence[Sequence[Written]]) -> None:
+            for band, of_band in zip(task.bands, written, strict=True):
+                on_encoded(band, of_band)
+
+        schedule = Schedule(
+            pyramid,
+            stage,
+            bands,
+            [slot * plan.slot_bytes for slot in range(plan.slots)],
+            parts,
+            batch=max(1, _WRITE_BYTES // tile_bytes),
+            whole=max(1, min(_WRITE_BYTES // plan.slot_bytes, band_count(stage, pyramid) // (8 * plan.workers))) if plan.whole else 0,
+            sticky=stage.source is None and "stream" in plan.access,
+        )
+        run_pass(self._pool, schedule, encoded, on_stored)
+
+    def work(self, tasks: Iterable[Loose], on_reply: Callable[[Loose, Reply], None]) -> None:
+        """See `Engine`."""
+        run_tasks(self._pool, tasks, on_reply)
+
+    def processes(self) -> list[int]:
+        """The nursery and the workers."""
+        return self._pool.pids()
+
+    def close(self) -> None:
+        """End the workers and the nursery, and let go of the memory."""
+        self._pool.close()

@@ -1,0 +1,169 @@
+"""How a pyramid is cut into passes of bands, and what of the source is decoded twice by that. Pure.
+
+A *pass* makes the levels `first..last` out of one source: the TIFF, or a finished level. A *band* is a region of the pass's first level
+whose sides are multiples of the chunk of level `last` (in the first level's pixels) or end with the level. So it holds whole chunks of
+every level of its pass and touches no chunk of another band, and anyone who has the source can make it.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from omezarr_proc.model.image import Image
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import Index, Region, X, Y, ceil_div
+
+# Most of the source that may be decoded twice because segments straddle bands.
+MAX_AMPLIFICATION = 1.1
+
+# One time point and depth after the other with all its channels: planes that share segments follow each other.
+_ORDER = (0, 2, 1, 3, 4)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Levels `first..last` out of one source: the TIFF (`source` None) or a finished level.
+
+    ratio  source pixels per pixel of level `first`, along each axis
+    band   pixels of level `first`, along each axis
+    """
+
+    source: int | None
+    ratio: Index
+    first: int
+    last: int
+    band: Index
+
+    @property
+    def steps(self) -> range:
+        """Levels from the first on."""
+        return range(self.last - self.first + 1)
+
+
+def bands(stage: Pass, pyramid: Pyramid) -> Iterator[Region]:
+    """All bands of a pass, in pixels of its first level, in the order in which they are worked."""
+    return pyramid.levels[stage.first].region.cut(stage.band, _ORDER)
+
+
+def band_count(stage: Pass, pyramid: Pyramid) -> int:
+    """How many `bands` there are."""
+    return pyramid.levels[stage.first].region.divided(stage.band).size
+
+
+def at(pyramid: Pyramid, stage: Pass, band: Region, step: int) -> Region:
+    """The ground of a band `step` levels up, in that level's pixels."""
+    return band.divided(pyramid.ratio(stage.first, stage.first + step))
+
+
+@dataclass(frozen=True)
+class SlotLevel:
+    """Where one level's part of a band lies in a slot, from byte `offset`: `[z, y, x, channels, depth, tile, tile]`, z, y, x in chunks.
+
+    Every chunk is contiguous, so the encoder reads it where the downsampling has put it.
+    """
+
+    offset: int
+    shape: tuple[int, int, int, int, int, int, int]
+
+
+def slot_levels(stage: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], int]:
+    """The parts of a slot for each level of a pass, and the bytes of a whole slot."""
+    parts: list[SlotLevel] = []
+    end = 0
+    for step in stage.steps:
+        level = pyramid.levels[stage.first + step]
+        largest = at(pyramid, stage, Region((0, 0, 0, 0, 0), stage.band), step).clipped(level.shape)
+        _, _, z, y, x = largest.divided(level.chunk).shape
+        shape = (z, y, x, pyramid.channels, level.chunk[2], level.chunk[3], level.chunk[4])
+        parts.append(SlotLevel(end, shape))
+        end += math.prod(shape) * pyramid.itemsize
+    return tuple(parts), ceil_div(end, 4096) * 4096
+
+
+@dataclass(frozen=True)
+class First:
+    """A pass over the TIFF, its slot and its read amplification: segments decoded, over segments there are."""
+
+    stage: Pass
+    slot_bytes: int
+    amplification: float
+
+
+def first_passes(image: Image, pyramid: Pyramid, access: tuple[str, ...]) -> list[First]:
+    """All passes over the TIFF worth trying, the best first: most levels, then widest bands. `access`: of each layout, see `memory`."""
+    t, c, z, y, x = pyramid.levels[0].factor
+    ratio = (t, c, z, y // image.reduced_by, x // image.reduced_by)
+    found = []
+    for last in range(len(pyramid.levels) - 1, -1, -1):
+        for stage in _of_width(pyramid, None, ratio, 0, last):
+            found.append(First(stage, slot_levels(stage, pyramid)[1], _amplification(image, stage, access)))
+    return found
+
+
+def next_pass(pyramid: Pyramid, source: int, target: int) -> Pass:
+    """The pass after level `source` with as many levels, then bands as wide, as a slot of `target` bytes takes."""
+    first = source + 1
+    ratio = pyramid.ratio(source, first)
+    best = _narrowest(pyramid, source, ratio, first, first)
+    for last in range(first + 1, len(pyramid.levels)):  # the slot grows with each level
+        narrow = _narrowest(pyramid, source, ratio, first, last)
+        if slot_levels(narrow, pyramid)[1] > target:
+            break
+        best = narrow
+    wider = _of_width(pyramid, source, ratio, first, best.last)
+    return next((stage for stage in wider if slot_levels(stage, pyramid)[1] <= target), best)
+
+
+def _narrowest(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Pass:
+    """The pass with the smallest bands: one chunk of level `last` each."""
+    t, _, z, y, x = (n * chunk for n, chunk in zip(pyramid.ratio(first, last), pyramid.levels[last].chunk, strict=True))
+    return Pass(source, ratio, first, last, (t, pyramid.channels, z, y, x))
+
+
+def _of_width(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Iterator[Pass]:
+    """Passes with bands as wide as the plane, then half of it and so on."""
+    narrow = _narrowest(pyramid, source, ratio, first, last)
+    units = ceil_div(pyramid.levels[first].width, narrow.band[X])
+    t, c, z, y, x = narrow.band
+    while True:
+        yield Pass(source, ratio, first, last, (t, c, z, y, units * x))
+        if units == 1:
+            return
+        units = ceil_div(units, 2)
+
+
+def _amplification(image: Image, stage: Pass, access: tuple[str, ...]) -> float:
+    worst = 1.0
+    for layout, how in zip(image.layouts, access, strict=True):
+        if how in ("rows", "spool"):
+            continue
+        across = decoded(layout.width, layout.segment_width, stage.band[X] * stage.ratio[X])
+        down = 1.0 if how == "stream" else decoded(layout.height, layout.segment_height, stage.band[Y] * stage.ratio[Y])
+        worst = max(worst, across * down)
+    return worst
+
+
+def decoded(length: int, segment: int, band: int) -> float:
+    """How often a segment is decoded on average when bands of `band` pixels cut an axis of `length` pixels.
+
+    Each cut that is no multiple of `segment` lies inside a segment, which is decoded once more.
+    """
+    cuts = ceil_div(length, band) - 1
+    segments = ceil_div(length, segment)
+    return (segments + cuts - cuts // (segment // math.gcd(segment, band))) / segments
+
+
+def cut_lines(image: Image, pyramid: Pyramid, stage: Pass, access: str) -> tuple[int, int]:
+    """Where a band may be cut into loads so that nothing is decoded twice: each so many rows and columns of its level; 0: nowhere.
+
+    access  of the image's first layout
+    """
+    if stage.source is not None:
+        return pyramid.tile // stage.ratio[Y], pyramid.tile // stage.ratio[X]
+    if access == "stream":
+        return 0, 0
+    if access in ("rows", "spool"):
+        return 16, 0
+    layout, d = image.layouts[0], stage.ratio[Y]
+    columns = math.lcm(layout.segment_width, d) // d if layout.tiled else 0
+    return math.lcm(layout.segment_height, d) // d, columns

@@ -1,0 +1,138 @@
+"""A worker's tools for one image, and the band: `make(stage, band, memory)` is all that it takes to have one.
+
+Nothing here knows a process, a pool or who has sent the task.
+"""
+
+import os
+import traceback
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.model.errors import ProcError
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import Region
+from omezarr_proc.pixels import histogram
+from omezarr_proc.plan.passes import Pass, SlotLevel, at, slot_levels
+from omezarr_proc.publish.history import Unit
+from omezarr_proc.store.checksums import changed
+from omezarr_proc.store.chunks import read_planes
+from omezarr_proc.work.encode import Writer
+from omezarr_proc.work.filing import Files, Ticket
+from omezarr_proc.work.load import Loader
+from omezarr_proc.work.tasks import (
+    Check,
+    Checked,
+    Count,
+    Counted,
+    Failed,
+    Filled,
+    Job,
+    Load,
+    Reply,
+    Spool,
+    Task,
+    Whole,
+    WholeWritten,
+    Write,
+    Written,
+)
+
+# The memory that slots lie in, at least so many bytes of it.
+Memory = Callable[[int], Any]
+
+
+class Bench:
+    """Does the tasks of one image.
+
+    memory  where slots are; tasks name them by the byte at which they begin
+    files   takes what is to be stored
+    spool   descriptor of the file for decoded planes, where the job's access names one; closed with the bench
+    note    is told what the user should know of the source
+    """
+
+    def __init__(self, job: Job, memory: Memory, files: Files, spool: int | None, note: Callable[[str], None]) -> None:
+        self.job = job
+        self._memory, self._spool = memory, spool
+        self._loader = Loader(job, spool, note)
+        self._writer = Writer(job, files)
+
+    def close(self) -> None:
+        """Close the source and the spool file."""
+        self._loader.close()
+        if self._spool is not None:
+            os.close(self._spool)
+
+    def do(self, task: Task, ticket: Ticket) -> Reply:
+        """Do a task and return the answer to it; `ticket` counts the files that are still to be written. Raises ProcError."""
+        match task:
+            case Load(stage, slot, band, part):
+                self._loader.load(stage, band, part, self._level(stage, slot, 0))
+                return Filled()
+            case Write():
+                return self._write(task, ticket)
+            case Whole(stage, slot, bands):
+                return WholeWritten(tuple(self.make(stage, band, slot, ticket) for band in bands))
+            case Spool(band):
+                self._loader.spool(band)
+                return Filled()
+            case Count():
+                return Counted(self._count(task))
+            case Check(units, read):
+                return Checked(tuple(self._changed(unit, read) for unit in units))
+
+    def failure(self, error: Exception) -> Failed:
+        """What to answer where a task, or the writing of its files, raised `error`."""
+        source, trace = self.job.image.source, "".join(traceback.format_exception(error))
+        if isinstance(error, MemoryError):
+            error = ProcError(f"{source}: a worker ran out of memory: give it more, or set MAX_WORKERS lower")
+        if not isinstance(error, ProcError):
+            error = ProcError(f"{source}: {type(error).__name__}: {error}".replace("\n", " "))
+        return Failed(error, trace)
+
+    def make(self, stage: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[Written, ...]:
+        """Make one band in the slot that begins at byte `slot`: load it, then store all its levels. Returns what was made of each."""
+        pyramid = self.job.store.pyramid
+        self._loader.load(stage, band, band, self._level(stage, slot, 0))
+        made = []
+        for step in stage.steps:
+            chunks = at(pyramid, stage, band, step).divided(pyramid.levels[stage.first + step].chunk)
+            made.append(self._write(Write(stage, slot, band, step, chunks), ticket))
+        return tuple(made)
+
+    def _write(self, task: Write, ticket: Ticket) -> Written:
+        last = task.stage.first + task.step == task.stage.last
+        above = None if last else self._level(task.stage, task.slot, task.step + 1)
+        return self._writer.write(task, self._level(task.stage, task.slot, task.step), above, ticket)
+
+    def _changed(self, unit: Unit, read: bool) -> int:
+        store = self.job.store
+        chunks = store.pyramid.frame_chunks(unit.level, unit.frame, unit.rows, unit.columns)
+        return changed(store, unit.level, chunks, unit.checksums, read)
+
+    def _count(self, task: Count) -> histogram.Counts:
+        pyramid = self.job.store.pyramid
+        whole = pyramid.levels[task.level].region
+        total = np.zeros(histogram.BINS if task.places is None else (len(task.places), histogram.BINS), np.int64)
+        for t, z in task.planes:
+            plane = whole.along(0, t, t + 1).along(1, task.channel, task.channel + 1).along(2, z, z + 1)
+            for _, _, _, pixels in read_planes(self.job.store, task.level, plane):
+                if task.places is None:
+                    histogram.count(pixels, total)
+                else:
+                    total += histogram.count_within(pixels, task.places)
+        return total
+
+    def _level(self, stage: Pass, slot: int, step: int) -> NDArray[Any]:
+        """The slot's array of one level: [z, y, x, channels, depth, tile, tile]."""
+        pyramid = self.job.store.pyramid
+        parts, size = _slot(stage, pyramid)
+        return np.ndarray(parts[step].shape, pyramid.dtype, self._memory(slot + size), slot + parts[step].offset)
+
+
+@lru_cache(maxsize=8)
+def _slot(stage: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], int]:
+    return slot_levels(stage, pyramid)
