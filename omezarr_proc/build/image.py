@@ -28,6 +28,7 @@ from omezarr_proc.publish.record import Record
 from omezarr_proc.store.arrays import spool_file, write_arrays, write_ome_xml, write_root
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
+from omezarr_proc.store.folder import Folder
 from omezarr_proc.tiff.file.changes import changed
 from omezarr_proc.work.tasks import Job
 
@@ -85,7 +86,7 @@ class Conversion:
                 raise
             metadata.result()
             record.flush()
-            write_root(record.staging, attributes(self.image, self.settings, store, found), store.zarr_format)
+            write_root(store.objects, attributes(self.image, self.settings, store, found), store.zarr_format)
             refuse_wrong(record.staging)
             how = "finished"
         except BaseException as error:
@@ -153,7 +154,7 @@ class Conversion:
 
     def _store(self, pyramid: Pyramid, staging: Path) -> ChunkStore:
         codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
-        return ChunkStore(str(staging), pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
+        return ChunkStore(Folder(str(staging)), pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
 
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
@@ -164,7 +165,7 @@ class Conversion:
     def _write_metadata(self, store: ChunkStore) -> None:
         write_arrays(store)
         if self.image.ome_xml and self.settings.ome_xml == "keep":
-            write_ome_xml(Path(store.root), self.image.ome_xml)
+            write_ome_xml(store.objects, self.image.ome_xml)
 
     def _summary(self, build: Build, seconds: float, pixels: int) -> Summary:
         pyramid = build.pyramid

@@ -1,44 +1,40 @@
-"""What lies in a staging folder beside the chunks: the JSON documents, the OME-XML, and where planes are spooled.
+"""What a dataset holds beside its chunks: the JSON documents and the OME-XML; and where planes are spooled.
 
-While staged, a dataset has arrays and chunks but no root metadata; that comes last, then `publish` gives the folder its final name. In
-Zarr v2 the root is two files: `.zgroup` makes it a group, and the `.zattrs` that makes the group an image is renamed into place after it.
+While staged, a dataset has arrays and chunks but no root metadata; that comes last, then it is published. In Zarr v2 the root is two
+documents: `.zgroup` makes it a group, and the `.zattrs` that makes the group an image is put after it.
 """
 
-import contextlib
-import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from omezarr_proc.host.faults import describe, retry
+from omezarr_proc.host.faults import describe
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.documents import array_documents, group_documents
-from omezarr_proc.store.opening import is_folder, open_file
+from omezarr_proc.store.objects import Objects
+
+OME_XML = "OME/METADATA.ome.xml"
 
 
 def write_arrays(store: ChunkStore) -> None:
-    """Make the array metadata of every level. Raises OutputError."""
-
-    def write() -> None:
-        for level in store.pyramid.levels:
-            _write(_made(Path(store.root, str(level.index))), array_documents(store, level))
-
-    _written(Path(store.root), write)
+    """Put the array metadata of every level. Raises OutputError."""
+    for level in store.pyramid.levels:
+        for name, document in array_documents(store, level).items():
+            store.objects.put(f"{level.index}/{name}", document, whole=True)
 
 
-def write_root(staging: Path, attributes: dict[str, Any], zarr_format: Literal[2, 3]) -> None:
-    """Make the root group with its attributes: what turns the folder into a dataset. Raises OutputError."""
-    _written(staging, lambda: _write(staging, group_documents(attributes, zarr_format)))
+def write_root(objects: Objects, attributes: dict[str, Any], zarr_format: Literal[2, 3]) -> None:
+    """Put the root group with its attributes: what makes a dataset of the tree. Raises OutputError."""
+    for name, document in group_documents(attributes, zarr_format).items():
+        objects.put(name, document, whole=True)
 
 
-def write_ome_xml(staging: Path, text: str) -> None:
+def write_ome_xml(objects: Objects, text: str) -> None:
     """Keep the input's OME-XML as it is. Raises OutputError."""
-    folder, name = staging / "OME", "METADATA.ome.xml"
-    _written(folder / name, lambda: _write(_made(folder), {name: text.encode()}))
+    objects.put(OME_XML, text.encode(), whole=True)
 
 
 def spool_file(target: Path, size: int) -> int:
@@ -57,32 +53,3 @@ def spool_file(target: Path, size: int) -> int:
             return os.dup(file.fileno())
     except OSError as error:
         raise OutputError(f"{target.parent}: cannot make a file for decoded planes: {describe(error)}") from error
-
-
-def _made(folder: Path) -> Path:
-    """A folder of the staging folder, made where it is not there yet. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        retry(folder.mkdir)
-    return folder
-
-
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make files in a folder; each appears whole. Raises OSError."""
-
-    def write() -> None:
-        if not is_folder(folder):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-        for name, data in files.items():
-            partial = folder / f"{name}.partial"
-            with open(open_file(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-                file.write(data)
-            partial.rename(folder / name)
-
-    retry(write)
-
-
-def _written(path: Path, write: Callable[[], object]) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write: {describe(error)}") from error

@@ -1,7 +1,5 @@
 """What a chunk file was when it was encoded, its size and CRC-32C, and whether it still is: between two runs anything may happen to it."""
 
-import os
-import stat
 import struct
 from typing import Any
 
@@ -9,11 +7,9 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.host.faults import retry
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.region import Region
-from omezarr_proc.store.chunks import ChunkStore, read_chunk
-from omezarr_proc.store.codec import Codec
+from omezarr_proc.store.chunks import ChunkStore
 
 # Of one chunk: its size in bytes and the CRC-32C (RFC 3720, B.4) of them, little endian. Blosc makes no chunk of more than 2 GB.
 _CHECKSUM = struct.Struct("<2I")
@@ -37,32 +33,26 @@ def changed(store: ChunkStore, level: int, chunks: Region, checksums: bytes, rea
     checksums  of each of `chunks` by depth, row, column and channel; empty where none were recorded
     read       False: by their sizes alone
     """
-    paths = store.paths(level, chunks)
+    keys = store.keys(level, chunks)
     if checksums:
         recorded = (checksums[i : i + CHECKSUM_BYTES] for i in range(0, len(checksums), CHECKSUM_BYTES))
-        return sum(not _is_as_recorded(*pair, read) for pair in zip(paths, recorded, strict=True))
+        return sum(not _is_as_recorded(store, *pair, read) for pair in zip(keys, recorded, strict=True))
     out = np.empty(store.pyramid.levels[level].chunk[1:], store.pyramid.dtype)
-    return sum(not _is_whole(path, store.codec, out) for path in paths)
+    return sum(not _is_whole(store, key, out) for key in keys)
 
 
-def _is_as_recorded(path: str, recorded: bytes, read: bool) -> bool:
-    def look() -> bool:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # what lies there may be anything
-        with open(fd, "rb", buffering=0) as file:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_size != _CHECKSUM.unpack(recorded)[0]:
-                return False
-            return not read or checksum(file.read()) == recorded
-
+def _is_as_recorded(store: ChunkStore, key: str, recorded: bytes, read: bool) -> bool:
     try:
-        return retry(look)
+        if read:
+            return checksum(store.objects.get(key)) == recorded
+        return store.objects.size(key) == int(_CHECKSUM.unpack(recorded)[0])
     except OSError:
         return False
 
 
-def _is_whole(path: str, codec: Codec, out: NDArray[Any]) -> bool:
+def _is_whole(store: ChunkStore, key: str, out: NDArray[Any]) -> bool:
     try:
-        read_chunk(path, codec, out)
+        store.read(key, out)
     except OutputError:
         return False
     return True

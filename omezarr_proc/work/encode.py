@@ -11,7 +11,6 @@ from omezarr_proc.pixels import histogram
 from omezarr_proc.pixels.average import box_mean
 from omezarr_proc.plan.passes import at
 from omezarr_proc.store.checksums import checksum
-from omezarr_proc.store.chunks import write_chunk
 from omezarr_proc.work.filing import Files, Ticket
 from omezarr_proc.work.tasks import Job, Write, Written
 
@@ -43,14 +42,14 @@ class Writer:
         checksums = bytearray()
         t, c, *_ = task.chunks.start
         for z, y in _rows(task.chunks):
-            folders = [store.folder(index, (t, part, z, y, 0)) for part in range(c, task.chunks.stop[1])]
+            rows = [store.row(index, (t, part, z, y, 0)) for part in range(c, task.chunks.stop[1])]
             for x in range(task.chunks.start[X], task.chunks.stop[X]):
                 place = z - origin.start[Z], y - origin.start[Y], x - origin.start[X]
                 pixels = slot[place]
                 valid = _valid(pixels, level.shape, (z, y, x))
-                for part, folder in enumerate(folders):
+                for part, row in enumerate(rows):
                     encoded = self._encode(pixels if pyramid.bundled else pixels[part : part + 1])
-                    self._files.put(folder, len(encoded), partial(write_chunk, f"{folder}/{x}", encoded, store.root), ticket)
+                    self._files.put(row, len(encoded), partial(store.objects.put, f"{row}/{x}", encoded), ticket)
                     checksums += checksum(encoded)
                 if index == 0:
                     found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]

@@ -1,0 +1,115 @@
+"""Objects as files below a folder. No link is followed, and the folder itself is never made: one that has vanished must not come back."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from omezarr_proc.host.faults import describe, retry
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.store.opening import PLAIN, open_file
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The objects below `root`; keys are the paths from there."""
+
+    root: str
+
+    def put(self, key: str, data: bytes, *, whole: bool = False) -> None:
+        """See `Objects`.
+
+        Without `whole` there is no temporary name, since a file twice named costs twice on network file systems; and the file is never
+        emptied: a worker that was given up while it was stuck in here may do its step after its replacement has written the same bytes.
+        """
+        path = f"{self.root}/{key}"
+        try:
+            if whole:
+                retry(lambda: self._replace(path, data))
+            else:
+                retry(lambda: self._write(path, data))
+        except OSError as error:
+            raise OutputError(f"{path}: cannot write: {describe(error)}") from error
+
+    def get(self, key: str) -> bytes:
+        """See `Objects`."""
+
+        def read() -> bytes:
+            with open(open_file(self._path(key)), "rb", buffering=0) as file:
+                return file.read()
+
+        return retry(read)
+
+    def size(self, key: str) -> int:
+        """See `Objects`."""
+
+        def look() -> int:
+            with open(open_file(self._path(key)), "rb", buffering=0) as file:
+                return os.fstat(file.fileno()).st_size
+
+        return retry(look)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """See `Objects`."""
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            with os.scandir(f"{self.root}/{folder}") as entries:
+                for entry in entries:
+                    key = f"{folder}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        if key.startswith(prefix[: len(key)]):
+                            folders.append(f"{key}/")
+                    elif key.startswith(prefix):
+                        yield key
+
+    def delete(self, key: str) -> None:
+        """See `Objects`."""
+        with contextlib.suppress(FileNotFoundError):
+            retry(lambda: os.unlink(self._path(key)))
+
+    def _path(self, key: str) -> Path:
+        return Path(self.root, key)
+
+    def _write(self, path: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | PLAIN
+        try:
+            fd = os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            self._make(os.path.dirname(path))
+            fd = os.open(path, flags, 0o666)
+        try:
+            if os.fstat(fd).st_size > len(data):
+                os.ftruncate(fd, len(data))
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+        finally:
+            os.close(fd)
+
+    def _replace(self, path: str, data: bytes) -> None:
+        folder, partial = os.path.dirname(path), Path(f"{path}.partial")
+        self._make(folder)
+        _refuse_no_folder(folder)
+        with open(open_file(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            file.write(data)
+        partial.rename(path)
+
+    def _make(self, folder: str) -> None:
+        """Like `os.makedirs`, but never makes `root`. Raises OSError."""
+        if folder == self.root:
+            _refuse_no_folder(folder)
+            return
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            self._make(os.path.dirname(folder))
+            self._make(folder)
+
+
+def _refuse_no_folder(path: str) -> None:
+    """Raise OSError where a path is no folder, or a link to one."""
+    os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
