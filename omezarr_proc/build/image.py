@@ -22,13 +22,11 @@ from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.plan.memory import Plan, make_plan
-from omezarr_proc.publish.by_rename import discard, publish
 from omezarr_proc.publish.lock import Lock
-from omezarr_proc.publish.record import Record
+from omezarr_proc.publish.tree import ByRename, Tree
 from omezarr_proc.store.arrays import spool_file, write_arrays, write_ome_xml, write_root
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
-from omezarr_proc.store.folder import Folder
 from omezarr_proc.tiff.file.changes import changed
 from omezarr_proc.work.tasks import Job
 
@@ -60,34 +58,38 @@ class Conversion:
         Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run; after an
         InputError nothing is left of it.
         """
-        try:
-            with PeakMemory(self.engine.processes) as memory:
-                summary = self._run()
-        except InputError:
-            self._refuse_changed()  # what looks corrupt can be a file that is being written
-            discard(self.target, self.deadline)  # another run would find the same, so what is finished is of no use
-            raise
-        return replace(summary, peak_bytes=memory.peak or None)
-
-    def _run(self) -> Summary:
-        began = time.monotonic()
         pyramid = pyramid_of(self.image, self.settings)
         make_plan(self.image, pyramid, self.limits)  # refuses what cannot be done before anything is written
-        record = Record.open(self.target, dataset_key(self.image, self.settings))
-        how = "failed"
+        key, force = dataset_key(self.image, self.settings), self.settings.existing == "force"
+        tree = ByRename(self.target, key, self.lock, force=force, deadline=self.deadline)
+        with PeakMemory(self.engine.processes) as memory:
+            try:
+                summary = self._fill(pyramid, tree)
+                self._refuse_changed()
+                tree.publish()
+            except InputError:  # what looks corrupt can be a file that is being written; else another run would find the same
+                tree.give_up()
+                self._refuse_changed()
+                raise
+        return replace(summary, peak_bytes=memory.peak or None)
+
+    def _fill(self, pyramid: Pyramid, tree: Tree) -> Summary:
+        """Make the whole tree, ready to be published."""
+        began, how = time.monotonic(), "failed"
         try:
-            store = self._store(pyramid, record.staging)
-            build = Build(self.image, store, self.engine, record, self.report)
+            codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
+            store = ChunkStore(tree.objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
+            build = Build(self.image, store, self.engine, tree, self.report)
             metadata = _Background(lambda: self._write_metadata(store))  # network storage takes long beside a small image
             try:
-                found = self._build(build, record)
+                found = self._build(build, tree)
             except InputError:
                 metadata.wait()  # it must not write into what is removed now
                 raise
             metadata.result()
-            record.flush()
+            tree.flush()
             write_root(store.objects, attributes(self.image, self.settings, store, found), store.zarr_format)
-            refuse_wrong(record.staging)
+            refuse_wrong(tree.place)
             how = "finished"
         except BaseException as error:
             how = type(error).__name__
@@ -95,47 +97,41 @@ class Conversion:
                 raise OutOfTimeError(f"{self.image.source}: out of time at {build.percent} %; run it again to go on from there") from None
             raise
         finally:
-            self._leave(record, how)
-        self.lock.check()
-        self._refuse_changed()
-        publish(self.target, self.deadline, record.disk, force=self.settings.existing == "force")
-        planes = self.image.size_t * self.image.size_c * self.image.size_z
-        pixels = planes * self.image.height * self.image.width * (100 - build.taken_over) // 100
-        return self._summary(build, time.monotonic() - began, pixels)
+            self._leave(tree, how)
+        return self._summary(build, time.monotonic() - began)
 
     def _refuse_changed(self) -> None:
-        """Raise InputError where an input is not any more what was opened; what was made of both, or of the other, is removed."""
+        """Raise InputError where an input is not any more what was opened."""
         if what := changed(self.image.states):
-            discard(self.target, self.deadline)
             raise InputError(f"{what}: nothing is published; run it again when it is complete")
 
-    def _leave(self, record: Record, how: str) -> None:
+    def _leave(self, tree: Tree, how: str) -> None:
         """Note the orderly end, as far as the disk lets us within the time that a stopping container has."""
         try:
-            record.end(how, None if how == "finished" else 1.0)
+            tree.end(how, None if how == "finished" else 1.0)
         except OutputError as error:
             if how == "finished":
                 raise
             logger.debug(f"the record cannot be ended: {error}")
         finally:
-            record.close()
+            tree.close()
 
-    def _build(self, build: Build, record: Record) -> tuple[Window, ...]:
+    def _build(self, build: Build, tree: Tree) -> tuple[Window, ...]:
         """Make all levels, then find the display windows.
 
         Tries the plans from the best on: one that died before, in this run or an earlier one, is followed by a smaller one.
         """
-        smaller, deaths, plan = record.unfinished, 0, None
+        smaller, deaths, plan = tree.unfinished, 0, None
         while True:
             before, plan = plan, make_plan(self.image, build.pyramid, self.limits, smaller)
-            if record.stalled >= _MOST_STALLED and plan == make_plan(self.image, build.pyramid, self.limits, smaller - 2):
+            if tree.stalled >= _MOST_STALLED and plan == make_plan(self.image, build.pyramid, self.limits, smaller - 2):
                 raise LimitError(
-                    f"{self.image.source}: was killed {record.stalled} times before it got anywhere, the last times with the smallest plan"
+                    f"{self.image.source}: was killed {tree.stalled} times before it got anywhere, the last times with the smallest plan"
                     f" ({plan.projected_bytes >> 20} MB): if memory ran out, give it more than the {self.limits.memory_bytes >> 20} MB that"
                     " there are; if somebody else killed it (a time limit, a stop), see to that and run it again"
                 )
             logger.bind(phase="plan", projected_bytes=plan.projected_bytes).debug(f"{self.image.source}: {plan}")
-            record.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes})
+            tree.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes})
             self._begin(build, plan)
             try:
                 build.take_over(None if self.deadline is None else (time.monotonic() + self.deadline) / 2)
@@ -145,16 +141,12 @@ class Conversion:
                 logger.bind(phase="windows").debug(f"{self.image.source}: display windows")
                 return display_windows(self.engine, self.image, build.pyramid, build.tally.extremes)
             except WorkerLostError as lost:
-                record.end("worker lost")
+                tree.end("worker lost")
                 deaths = deaths + 1 if before == plan else 1
                 if deaths > _MOST_DEATHS:
                     raise
                 smaller += 1
                 logger.warning(f"{self.image.source}: {lost}; going on with a smaller plan")
-
-    def _store(self, pyramid: Pyramid, staging: Path) -> ChunkStore:
-        codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
-        return ChunkStore(Folder(str(staging)), pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
 
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
@@ -167,8 +159,9 @@ class Conversion:
         if self.image.ome_xml and self.settings.ome_xml == "keep":
             write_ome_xml(store.objects, self.image.ome_xml)
 
-    def _summary(self, build: Build, seconds: float, pixels: int) -> Summary:
-        pyramid = build.pyramid
+    def _summary(self, build: Build, seconds: float) -> Summary:
+        image, pyramid = self.image, build.pyramid
+        pixels = image.size_t * image.size_c * image.size_z * image.height * image.width * (100 - build.taken_over) // 100
         shape = pyramid.stored(pyramid.levels[0].shape)
         return Summary(str(self.target), shape, len(pyramid.levels), pyramid.chunk_count, build.tally.bytes, seconds, pixels)
 

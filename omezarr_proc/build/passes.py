@@ -18,10 +18,10 @@ from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass, at, bands
 from omezarr_proc.publish.finished import Finished
 from omezarr_proc.publish.history import Unit
-from omezarr_proc.publish.record import Record
+from omezarr_proc.publish.tree import Tree
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
-from omezarr_proc.work.tasks import Check, Checked, Count, Loose, Reply, Spool, Written
+from omezarr_proc.work.tasks import Check, Checked, Loose, Reply, Spool, Written
 
 # Stored bytes per check task.
 _CHECK_BYTES = 8 << 20
@@ -48,7 +48,7 @@ class Build:
     image: Image
     store: ChunkStore
     engine: Engine
-    record: Record
+    tree: Tree
     progress: Progress
     tally: Tally = field(default_factory=Tally)
 
@@ -57,7 +57,7 @@ class Build:
         self.pyramid = self.store.pyramid
         self._finished = Finished(self.pyramid)
         self._open: dict[Region, list[Written]] = {}
-        self._earlier = list(_checks(unit for unit in self.record.units if self._is_of_us(unit)))
+        self._earlier = list(_checks(unit for unit in self.tree.units if self._is_of_us(unit)))
         self.taken_over = 0  # percent
 
     @property
@@ -112,10 +112,11 @@ class Build:
         if stage.source is not None or "spool" not in plan.access:
             self._make(stage, todo)
             return
-        for _, of_ground in groupby(todo, lambda band: band.start[:Y]):
-            first = next(of_ground)
-            self.engine.work([Spool(first)], lambda task, reply: None)
-            self._make(stage, _chain(first, of_ground))
+        level = self.pyramid.levels[stage.first]
+        for (t, c, z), of_ground in groupby(todo, lambda band: band.start[:Y]):
+            ground = Region((t, c, z, 0, 0), (t + stage.band[0], c + stage.band[1], z + stage.band[2], level.height, level.width))
+            self.engine.work([Spool(ground.clipped(level.shape))], lambda task, reply: None)
+            self._make(stage, of_ground)
 
     def _make(self, stage: Pass, todo: Iterator[Region]) -> None:
         self._open.clear()
@@ -130,7 +131,7 @@ class Build:
 
     def _stored(self, stage: Pass, done: Sequence[Region]) -> None:
         units = [unit for band in done for unit in self._units(stage, band, self._open.pop(band))]
-        self.record.add(units)
+        self.tree.add(units)
         for unit in units:
             self._finish(unit)
 
@@ -170,11 +171,6 @@ def _joined(chunks: Region, written: Sequence[Written]) -> np.ndarray[tuple[int,
         ranges = tuple(slice(here.start[axis], here.stop[axis]) for axis in (2, 3, 4))
         joined[ranges] = np.frombuffer(part.checksums, joined.dtype).reshape(joined[ranges].shape)
     return joined
-
-
-def _chain(first: Region, rest: Iterator[Region]) -> Iterator[Region]:
-    yield first
-    yield from rest
 
 
 def _checks(units: Iterable[Unit]) -> Iterator[Check]:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.check.spec import check
-from omezarr_proc.store.read import Array, Dataset, open_dataset
-from omezarr_proc.model.errors import InputError, OutputError
 from omezarr_proc.host.faults import describe
+from omezarr_proc.model.errors import InputError, OutputError
+from omezarr_proc.store.read import Array, Dataset, open_dataset
 
 LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
 

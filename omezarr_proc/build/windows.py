@@ -20,9 +20,7 @@ def display_windows(engine: Engine, image: Image, pyramid: Pyramid, extremes: Ma
     counts = _count(engine, pyramid, None)
     places = {c: histogram.locate(counted) for c, counted in counts.items()}
     within = _count(engine, pyramid, places) if histogram.needs_second_count(pyramid.dtype) else {}
-    return tuple(
-        windows.window(extremes[c], histogram.percentiles(pyramid.dtype, places[c], within.get(c))) for c in range(image.size_c)
-    )
+    return tuple(windows.window(extremes[c], histogram.percentiles(pyramid.dtype, places[c], within.get(c))) for c in range(image.size_c))
 
 
 def _count(engine: Engine, pyramid: Pyramid, places: Mapping[int, tuple[Place, ...]] | None) -> dict[int, Counts]:
@@ -37,8 +35,6 @@ def _count(engine: Engine, pyramid: Pyramid, places: Mapping[int, tuple[Place, .
         totals[c] = totals[c] + reply.counts if c in totals else reply.counts
 
     shares = [planes[i :: engine.workers] for i in range(engine.workers)]  # a histogram is large beside its task
-    tasks = (
-        Count(level.index, c, share, None if places is None else places[c]) for c in range(size_c) for share in shares if share
-    )
+    tasks = (Count(level.index, c, share, None if places is None else places[c]) for c in range(size_c) for share in shares if share)
     engine.work(tasks, add)
     return totals
