@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from omezarr_proc.errors import OutputError
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.documents import array_documents, group_documents
 from omezarr_proc.store.faults import describe, retry
-from omezarr_proc.store.opening import is_folder, open_file
+from omezarr_proc.store.opening import open_file
 
 
 def write_arrays(store: ChunkStore) -> None:
@@ -70,7 +71,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Make files in a folder; each appears whole. Raises OSError."""
 
     def write() -> None:
-        if not is_folder(folder):
+        if not stat.S_ISDIR(folder.lstat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         for name, data in files.items():
             partial = folder / f"{name}.partial"
