@@ -7,6 +7,7 @@ comes out as it is stored.
 
 import os
 import secrets
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.check.conformance import check
 from omezarr_proc.check.dataset import Array, Dataset, open_dataset
+from omezarr_proc.check.decoding import chunk_decoder
 from omezarr_proc.errors import InputError, OutputError
 from omezarr_proc.store.faults import describe
 
@@ -76,26 +78,37 @@ class _Planes:
     """The planes that are shown, of one level, every `step`-th pixel (a level is larger than wanted only where there is none between)."""
 
     def __init__(self, dataset: Dataset, level: Array, step: int) -> None:
-        import zarr
-
         rdefs = dataset.ome.get("omero", {}).get("rdefs")
         rdefs = rdefs if isinstance(rdefs, dict) else {}
         sizes = dict(zip(dataset.axes, level.shape, strict=True))
         wanted = {"t": rdefs.get("defaultT"), "z": rdefs.get("defaultZ", sizes.get("z", 1) // 2)}
         self._index = {name: min(max(value if isinstance(value, int) else 0, 0), sizes.get(name, 1) - 1) for name, value in wanted.items()}
-        self._axes, self._every = dataset.axes, slice(None, None, step)
+        self._axes, self._level, self._step = dataset.axes, level, step
+        self._path = dataset.path / level.path
         try:
-            self._array: Any = zarr.open_array(dataset.path / level.path, mode="r")
-        except OSError as error:
-            raise InputError(f"{dataset.path / level.path}: no preview can be made: {describe(error)}") from error
+            self._decode = chunk_decoder(dataset.path, level)
+        except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
+            raise InputError(f"{self._path}: no preview can be made: {error}") from error
 
     def read(self, channel: int) -> NDArray[Any]:
         """One channel `[h, w]`."""
         index = self._index | {"c": channel}
-        try:
-            return np.asarray(self._array[tuple(self._every if name in ("y", "x") else index[name] for name in self._axes)])
-        except (OSError, ValueError, RuntimeError, IndexError) as error:
-            raise InputError(f"{self._array.store_path}: a chunk cannot be read: {error}; run validate --deep") from error
+        leading = [divmod(index[name], size) for name, size in zip(self._axes[:-2], self._level.chunks, strict=False)]
+        inside = tuple(within for _, within in leading)
+        step, (rows, columns) = self._step, self._level.chunks[-2:]
+        height, width = (-(-size // step) for size in self._level.shape[-2:])
+        plane = np.empty((height, width), self._level.dtype)
+        for y, x in product(*map(range, self._level.grid[-2:])):
+            place = (*(number for number, _ in leading), y, x)
+            try:
+                pixels = self._decode(place)[inside]
+            except Exception as error:  # whatever a codec says to damaged bytes
+                chunk = self._path / self._level.chunk_name(place)
+                raise InputError(f"{chunk}: a chunk cannot be read: {error}; run validate --deep") from error
+            kept = pixels[-y * rows % step :: step, -x * columns % step :: step]
+            top, left = -(-y * rows // step), -(-x * columns // step)
+            plane[top : top + kept.shape[0], left : left + kept.shape[1]] = kept
+        return plane
 
 
 def _add(picture: NDArray[np.float64], plane: NDArray[Any], channel: dict[str, Any]) -> None:
