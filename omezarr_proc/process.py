@@ -152,6 +152,8 @@ class _Images:
 
         self._convert(image, target)
         if (self.settings.preview or preview_path(target).exists()) and not is_current(target):
+            self.pool.resize(0)  # what the workers took is free for the picture, which no plan counts
+            self.pool.arena.resize(0)
             write_preview(target)
 
     def _convert(self, image: "Image", target: Path) -> None:
