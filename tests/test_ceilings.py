@@ -90,7 +90,7 @@ def test_what_metadata_may_take_follows_from_the_limit() -> None:
     def most(megabytes: int) -> int:
         return metadata_bytes(Limits(megabytes * MB, megabytes * MB, "a test", 2, "a test"))
 
-    assert [most(64), most(100)] == [0, MB // 2]
+    assert [most(64), most(90)] == [0, MB // 2]
     assert 64 * MB < most(256) < 128 * MB < most(512) < most(4096) < 2048 * MB
 
 

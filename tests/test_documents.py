@@ -87,14 +87,22 @@ def test_a_staging_folder_that_has_vanished_does_not_come_back(tmp_path: Path, z
         arrays.write_arrays(store)
     with pytest.raises(OutputError, match="No such file or directory"):
         arrays.write_root(staging, {}, zarr_format)
+    with pytest.raises(OutputError, match="No such file or directory"):
+        arrays.write_ome_xml(staging, "<OME/>")
     assert not staging.exists()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    staging.symlink_to(elsewhere)
+    with pytest.raises(OutputError, match="Not a directory"):
+        arrays.write_root(staging, {}, zarr_format)
+    assert not any(elsewhere.iterdir())
 
 
 def test_a_conversion_does_without_zarr(tmp_path: Path) -> None:
     """Its event loop needs three threads, which a small pids limit denies after all the work."""
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((300, 300), np.uint8))
     code = "import sys; sys.modules['zarr'] = None; from omezarr_proc.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet"]
+    command = [sys.executable, "-c", code, str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet", "--preview"]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (run.returncode, run.stderr) == (0, "")
     assert zarr.open_group(tmp_path / "a.ome.zarr", mode="r")["0"].shape == (1, 150, 150)  # type: ignore[union-attr]

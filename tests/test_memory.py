@@ -55,6 +55,15 @@ def test_peak_stays_below_the_projected_one_and_not_far(name: str, tmp_path: Pat
     assert found.projected_bytes <= (1 + SLACK) * (found.peak_bytes + max(0, FILE_BYTES - found.peak_file_bytes))
 
 
+def test_a_preview_takes_no_more_than_was_projected(tmp_path: Path) -> None:
+    """The largest picture there is, after a conversion that needs little."""
+    flags = ["--max-workers", "1", "--preview", "--initial-downsample", "1", "--max-levels", "1"]
+    source = write(tmp_path / "image.tif", (1022, 1022, 3), "uint8", {**RGB, "tile": (256, 256)})
+    found, _ = memprofile.profile(source, tmp_path, 512, flags)
+    assert (tmp_path / "image.ome.zarr.png").exists()
+    assert found.fault is None
+
+
 def test_shared_memory_counts_once() -> None:
     code = "import mmap, os, time; m = mmap.mmap(-1, 64 << 20); m.write(b'x' * len(m)); os.fork(); os.fork(); m[:] = m[:]; time.sleep(1.5)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)

@@ -80,6 +80,18 @@ def test_of_some_512_pixels_whatever_levels_there_are(
     assert not decoded.any()
 
 
+def test_every_third_pixel_across_the_edges_of_chunks(tmp_path: Path) -> None:
+    values = np.arange(1600 * 700, dtype="uint16").reshape(1600, 700) % 251
+    tifffile.imwrite(tmp_path / "a.tif", values.astype("uint8"))
+    run = [str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet", "--initial-downsample", "1", "--max-levels", "1", "--preview"]
+    assert cli.main(run) == 0
+    omero = json.loads((tmp_path / "a.ome.zarr/zarr.json").read_text())["attributes"]["omero"]
+    start, end = (omero["channels"][0]["window"][key] for key in ("start", "end"))
+    expected = np.round(255 * np.clip((values[::3, ::3] - float(start)) / (end - start), 0, 1)).astype("uint8")
+    decoded = imagecodecs.png_decode((tmp_path / "a.ome.zarr.png").read_bytes())
+    np.testing.assert_array_equal(decoded, np.repeat(expected[..., np.newaxis], 3, axis=2))
+
+
 def test_nan_and_infinity(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 100 * 100, dtype="float32").reshape(100, 100)
     values[0, :3] = np.nan, np.inf, -np.inf
@@ -118,11 +130,14 @@ def test_what_cannot_be_shown_is_refused_in_words(tmp_path: Path) -> None:
         write_preview(dataset)
 
 
-def test_a_damaged_chunk_is_named_as_such(tmp_path: Path) -> None:
+def test_a_damaged_or_absent_chunk_is_named_as_such(tmp_path: Path) -> None:
     dataset = copied(tmp_path, "stack", 3)
     chunk = dataset / "0/c/0/1/0/0"
     chunk.write_bytes(chunk.read_bytes()[:10])
-    with pytest.raises(InputError, match="validate --deep"):
+    with pytest.raises(InputError, match=r"0/c/0/1/0/0: a chunk cannot be read: .*validate --deep"):
+        compose(open_dataset(dataset))
+    chunk.unlink()
+    with pytest.raises(InputError, match=r"0/c/0/1/0/0: a chunk cannot be read: .*validate --deep"):
         compose(open_dataset(dataset))
 
 

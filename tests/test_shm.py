@@ -28,6 +28,8 @@ def test_what_one_side_writes_the_other_reads_also_after_growing(kind: str) -> N
     assert (early == 9).all()
     arena.resize(mmap.PAGESIZE)
     assert (late == 9).all() and os.fstat(arena.fd).st_blocks * 512 <= mmap.PAGESIZE
+    arena.resize(0)
+    assert os.fstat(arena.fd).st_blocks == 0
     arena.close()
 
 

@@ -152,6 +152,7 @@ class _Images:
 
         self._convert(image, target)
         if (self.settings.preview or preview_path(target).exists()) and not is_current(target):
+            self.engine.rest()  # the picture may take what they had
             write_preview(target)
 
     def _convert(self, image: "Image", target: Path) -> None:

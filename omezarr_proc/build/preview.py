@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.check.decoding import chunk_decoder
 from omezarr_proc.check.spec import check
 from omezarr_proc.host.faults import describe
 from omezarr_proc.model.errors import InputError, OutputError
 from omezarr_proc.store.read import Array, Dataset, open_dataset
 
 LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
+_STRIP = 64  # rows that are composed at once
 
 
 def preview_path(dataset: Path) -> Path:
@@ -65,45 +67,67 @@ def compose(dataset: Dataset) -> NDArray[np.uint8]:
     level = next((a for a in reversed(dataset.arrays) if max(a.shape[-2:]) >= LONGER_SIDE), dataset.arrays[0])
     step = max(1, max(level.shape[-2:]) // LONGER_SIDE)
     planes = _Planes(dataset, level, step)
-    picture = np.zeros((-(-level.shape[-2] // step), -(-level.shape[-1] // step), 3), np.float64)
-    for index, channel in enumerate(channels):
-        if channel.get("active", True):
-            _add(picture, planes.read(index), channel)
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    picture = np.empty((-(-level.shape[-2] // step), -(-level.shape[-1] // step), 3), np.uint8)
+    for row in range(level.grid[-2]):  # in float64 all at once would take 25 MB, and several times
+        part = picture[planes.rows(row)]
+        light = np.zeros(part.shape, np.float64)
+        for index, channel in enumerate(channels):
+            if channel.get("active", True):
+                _add(light, planes.read(index, row), channel)
+        np.clip(light, 0, 1, out=light)
+        light *= 255
+        np.rint(light, out=part, casting="unsafe")
+    return picture
 
 
 class _Planes:
     """The planes that are shown, of one level, every `step`-th pixel (a level is larger than wanted only where there is none between)."""
 
     def __init__(self, dataset: Dataset, level: Array, step: int) -> None:
-        import zarr
-
         rdefs = dataset.ome.get("omero", {}).get("rdefs")
         rdefs = rdefs if isinstance(rdefs, dict) else {}
         sizes = dict(zip(dataset.axes, level.shape, strict=True))
         wanted = {"t": rdefs.get("defaultT"), "z": rdefs.get("defaultZ", sizes.get("z", 1) // 2)}
         self._index = {name: min(max(value if isinstance(value, int) else 0, 0), sizes.get(name, 1) - 1) for name, value in wanted.items()}
-        self._axes, self._every = dataset.axes, slice(None, None, step)
+        self._axes, self._level, self._step = dataset.axes, level, step
+        self._path = dataset.path / level.path
         try:
-            self._array: Any = zarr.open_array(dataset.path / level.path, mode="r")
-        except OSError as error:
-            raise InputError(f"{dataset.path / level.path}: no preview can be made: {describe(error)}") from error
+            self._decode = chunk_decoder(dataset.path, level)
+        except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
+            raise InputError(f"{self._path}: no preview can be made: {error}") from error
 
-    def read(self, channel: int) -> NDArray[Any]:
-        """One channel `[h, w]`."""
+    def rows(self, row: int) -> slice:
+        """The rows of the picture that come from a row of chunks."""
+        size = self._level.chunks[-2]
+        return slice(-(-row * size // self._step), -(-min((row + 1) * size, self._level.shape[-2]) // self._step))
+
+    def read(self, channel: int, row: int) -> NDArray[Any]:
+        """One channel of a row of chunks: `[h, w]`."""
         index = self._index | {"c": channel}
-        try:
-            return np.asarray(self._array[tuple(self._every if name in ("y", "x") else index[name] for name in self._axes)])
-        except (OSError, ValueError, RuntimeError, IndexError) as error:
-            raise InputError(f"{self._array.store_path}: a chunk cannot be read: {error}; run validate --deep") from error
+        leading = [divmod(index[name], size) for name, size in zip(self._axes[:-2], self._level.chunks, strict=False)]
+        inside = tuple(within for _, within in leading)
+        step, (height, width) = self._step, self._level.chunks[-2:]
+        parts = []
+        for column in range(self._level.grid[-1]):
+            place = (*(number for number, _ in leading), row, column)
+            try:
+                pixels = self._decode(place)[inside]
+            except Exception as error:  # whatever a codec says to damaged bytes
+                chunk = self._path / self._level.chunk_name(place)
+                raise InputError(f"{chunk}: a chunk cannot be read: {error}; run validate --deep") from error
+            parts.append(pixels[-row * height % step :: step, -column * width % step :: step].copy())
+        return np.concatenate(parts, axis=1)
 
 
 def _add(picture: NDArray[np.float64], plane: NDArray[Any], channel: dict[str, Any]) -> None:
     """Add a channel in its window and colour; NaN is black."""
     start, end = (float(channel["window"][key]) for key in ("start", "end"))
-    shown = np.nan_to_num((np.clip(plane.astype(np.float64), start, max(start, end)) - start) / ((end - start) or 1.0))
-    if channel.get("inverted"):
-        shown = 1 - shown
-    for primary, value in enumerate(bytes.fromhex(channel["color"])):
-        if value:
-            picture[:, :, primary] += shown * (value / 255)
+    primaries = bytes.fromhex(channel["color"])
+    for top in range(0, len(plane), _STRIP):
+        part = plane[top : top + _STRIP].astype(np.float64)
+        shown = np.nan_to_num((np.clip(part, start, max(start, end)) - start) / ((end - start) or 1.0))
+        if channel.get("inverted"):
+            shown = 1 - shown
+        for primary, value in enumerate(primaries):
+            if value:
+                picture[top : top + _STRIP, :, primary] += shown * (value / 255)

@@ -1,20 +1,19 @@
 """The pixels of a dataset judged: every chunk decodes, the windows state their extremes, every level is made of the one before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.check.decoding import chunk_decoder, open_array
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.check.spec import VIEWABLE
 from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
 from omezarr_proc.host.limits import read_limits
 from omezarr_proc.pixels.average import box_mean
-from omezarr_proc.store.codec import Codec
 from omezarr_proc.store.read import Array, Dataset, first_multiscale
 
 SAMPLED_CHUNKS = 24  # of each level; all where there are no more
@@ -54,7 +53,7 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
 def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iterator[Finding | ChannelExtremes | None]:
     """Decode all chunks of a level, a batch at a time: what is wrong with each, or else, in level 0, its extremes."""
     try:
-        decode = _decoder(dataset.path, array)
+        decode = chunk_decoder(dataset.path, array)
     except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
         yield Finding("data", array.path, _one_line(error), "zarr opens every level")
         return
@@ -76,31 +75,9 @@ def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iter
         yield from threads.map(attempt, batch)
 
 
-def _decoder(root: Path, array: Array) -> Callable[[tuple[int, ...]], NDArray[Any]]:
-    """What decodes the chunk of an index to its pixels: Blosc alone with all its lengths checked, other codecs as zarr does it."""
-    if [codec["name"] for codec in array.codecs if codec["name"] != "bytes"] == ["blosc"] and array.dtype in VIEWABLE:
-        dtype = np.dtype(array.dtype).newbyteorder("<" if array.little else ">")
-        codec = Codec("", 0, "noshuffle", dtype.itemsize)
-
-        def decode_blosc(index: tuple[int, ...]) -> NDArray[Any]:
-            pixels = np.empty(array.chunks, dtype)
-            codec.decode((root / array.path / array.chunk_name(index)).read_bytes(), pixels)
-            return pixels[tuple(slice(end - i * size) for i, size, end in zip(index, array.chunks, array.shape, strict=True))]
-
-        return decode_blosc
-    stored = _open(root, array)
-
-    def decode(index: tuple[int, ...]) -> NDArray[Any]:
-        if not (root / array.path / array.chunk_name(index)).stat().st_size:
-            raise ValueError("the file is empty")
-        return np.asarray(stored[tuple(slice(i * size, (i + 1) * size) for i, size in zip(index, array.chunks, strict=True))])
-
-    return decode
-
-
 def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iterator[Finding]:
     """Hold sampled chunks of a level against what the level below makes of them."""
-    source, stored = _open(dataset.path, below), _open(dataset.path, array)
+    source, stored = open_array(dataset.path, below), open_array(dataset.path, array)
     total = array.chunk_count
     count = min(total, SAMPLED_CHUNKS)
     for number in sorted({(2 * n + 1) * total // (2 * count) for n in range(count)}):
@@ -135,9 +112,3 @@ def halved(pixels: NDArray[Any], method: str) -> NDArray[Any]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _open(root: Path, array: Array) -> Any:
-    import zarr
-
-    return zarr.open_array(root / array.path, mode="r")

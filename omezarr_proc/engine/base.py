@@ -41,5 +41,8 @@ class Engine(Protocol):
     def processes(self) -> list[int]:
         """Process ids of all that work for it, beside this process."""
 
+    def rest(self) -> None:
+        """Let go of workers and memory until the next `begin`."""
+
     def close(self) -> None:
         """End all that works for it."""

@@ -54,6 +54,10 @@ class Serial:
         """None beside this one."""
         return []
 
+    def rest(self) -> None:
+        """See `Engine`."""
+        self.close()
+
     def close(self) -> None:
         """Let go of the source and of the slot."""
         if self._bench:

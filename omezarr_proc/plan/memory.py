@@ -22,9 +22,9 @@ from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count,
 
 MB = 1 << 20
 
-# Measured on Linux with Python 3.11 to 3.13: private memory of the main process with zarr imported, of a nursery that was forked from it,
-# and of an idle worker.
-MAIN_BYTES = 42 * MB
+# Measured on Linux with Python 3.11 to 3.13: private memory of the main process, of a nursery that was forked from it, and of an idle
+# worker. A conversion imports no zarr, and the workers are gone while a preview is made.
+MAIN_BYTES = 32 * MB
 NURSERY_BYTES = 20 * MB
 WORKER_BYTES = 13 * MB
 # Kept free beside the projection: kernel memory, page tables, what the allocators do not give back.

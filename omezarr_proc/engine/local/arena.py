@@ -28,7 +28,7 @@ class Arena:
         """
         try:
             os.ftruncate(self.fd, size)
-            if self.kind == "file" and hasattr(os, "posix_fallocate"):
+            if self.kind == "file" and size and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self.fd, 0, size)  # a full disk says so here, not by SIGBUS
         except OSError as error:
             where = f"the temporary folder {tempfile.gettempdir()}" if self.kind == "file" else "memory"

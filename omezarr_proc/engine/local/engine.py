@@ -79,6 +79,11 @@ class Local:
         """The nursery and the workers."""
         return self._pool.pids()
 
+    def rest(self) -> None:
+        """See `Engine`."""
+        self._pool.resize(0)
+        self._pool.arena.resize(0)
+
     def close(self) -> None:
         """End the workers and the nursery, and let go of the memory."""
         self._pool.close()
