@@ -11,7 +11,7 @@ from loguru import logger
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.model.events import Progress
 from omezarr_proc.model.image import Image
-from omezarr_proc.model.region import Region, Y, Z
+from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.model.text import byte_size
 from omezarr_proc.pixels.histogram import Extremes, merge_extremes
 from omezarr_proc.plan.memory import Plan
@@ -112,11 +112,10 @@ class Build:
         if stage.source is not None or "spool" not in plan.access:
             self._make(stage, todo)
             return
-        level = self.pyramid.levels[stage.first]
-        for (t, c, z), of_ground in groupby(todo, lambda band: band.start[:Y]):
-            ground = Region((t, c, z, 0, 0), (t + stage.band[0], c + stage.band[1], z + stage.band[2], level.height, level.width))
-            self.engine.work([Spool(ground.clipped(level.shape))], lambda task, reply: None)
-            self._make(stage, of_ground)
+        height, width = self.pyramid.levels[stage.first].shape[Y:]
+        for ground, on_it in groupby(todo, lambda band: band.along(Y, 0, height).along(X, 0, width)):
+            self.engine.work([Spool(ground)], lambda task, reply: None)
+            self._make(stage, on_it)
 
     def _make(self, stage: Pass, todo: Iterator[Region]) -> None:
         self._open.clear()
