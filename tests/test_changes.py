@@ -66,8 +66,8 @@ def once_before(name: str, action: Callable[[], None], monkeypatch: pytest.Monke
         ("refuse_wrong", append, "has changed while it was read, from"),
         ("refuse_wrong", replace, "was replaced while it was read"),
         ("refuse_wrong", Path.unlink, "went away while it was read (No such file or directory)"),
-        ("make_geometry", cut, "has changed while it was read, from"),  # the reader finds segments outside the file
-        ("make_geometry", rewrite, "was written to while it was read"),
+        ("pyramid_of", cut, "has changed while it was read, from"),  # the reader finds segments outside the file
+        ("pyramid_of", rewrite, "was written to while it was read"),
     ],
 )
 def test_nothing_is_published_and_the_next_run_begins_anew(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_pyramid import picture, pyramid
 
-from omezarr_proc.model.pyramid import Frames, make_levels
+from omezarr_proc.model.region import Region
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.checksums import changed, checksum, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore, write_chunk
@@ -32,17 +33,19 @@ def test_the_examples_of_rfc_3720(data: bytes, crc: int) -> None:
 def store(tmp_path: Path) -> ChunkStore:
     """Two channels in a frame, 2 x 3 chunks each, that are written by `unit`."""
     (tmp_path / "staging").mkdir()
-    levels = make_levels(100, 150, 1, 1, 64)
-    return ChunkStore(
-        str(tmp_path / "staging"), ("c", "y", "x"), 64, False, codec_for("uint8", "zstd", 1), "uint8", levels, Frames(1, 2, 1, 2)
-    )
+    of = replace(pyramid(picture(100, 150, c=2), most=1, names="cyx"), channels=2)
+    return ChunkStore(str(tmp_path / "staging"), of, codec_for("uint8", "zstd", 1))
+
+
+# Columns 1 and 2 of both channels.
+CHUNKS = Region((0, 0, 0, 0, 1), (1, 2, 1, 2, 3))
 
 
 @pytest.fixture
 def unit(store: ChunkStore) -> Unit:
     """Columns 1 and 2."""
     checksums = b""
-    for n, path in enumerate(store.paths(0, 0, (0, 2), (1, 3))):
+    for n, path in enumerate(store.paths(0, CHUNKS)):
         encoded = store.codec.encode(np.random.default_rng(n).integers(0, 256, (1, 64, 64), np.uint8))  # noise: all of one size
         write_chunk(path, encoded, store.root)
         checksums += checksum(encoded)
@@ -50,13 +53,14 @@ def unit(store: ChunkStore) -> Unit:
 
 
 def test_by_row_column_and_channel(store: ChunkStore) -> None:
-    names = [os.path.relpath(path, store.root) for path in store.paths(0, 0, (0, 2), (1, 3))]
+    names = [os.path.relpath(path, store.root) for path in store.paths(0, CHUNKS)]
     assert names == [f"0/c/{c}/{y}/{x}" for y in (0, 1) for x in (1, 2) for c in (0, 1)]
 
 
 def test_what_is_as_it_was(store: ChunkStore, unit: Unit) -> None:
-    assert unit.bytes == sum(os.path.getsize(path) for path in store.paths(0, 0, (0, 2), (1, 3)))
-    assert changed(store, unit) == changed(store, unit, read=False) == changed(store, replace(unit, checksums=b"")) == 0
+    assert unit.bytes == sum(os.path.getsize(path) for path in store.paths(0, CHUNKS))
+    for checksums, read in ((unit.checksums, True), (unit.checksums, False), (b"", True)):
+        assert changed(store, 0, CHUNKS, checksums, read) == 0
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_what_is_as_it_was(store: ChunkStore, unit: Unit) -> None:
     ],
 )
 def test_what_is_not(store: ChunkStore, unit: Unit, damage: str, seen: str) -> None:
-    path, other = map(Path, list(store.paths(0, 0, (0, 2), (1, 3)))[2:4])
+    path, other = map(Path, list(store.paths(0, CHUNKS))[2:4])
     data = path.read_bytes()
     path.unlink()
     match damage:
@@ -98,15 +102,15 @@ def test_what_is_not(store: ChunkStore, unit: Unit, damage: str, seen: str) -> N
             other.rename(path)
             other.write_bytes(data)
     count = 2 if damage == "swapped" else 1
-    assert changed(store, unit) == count
-    assert changed(store, unit, read=False) == (count if seen == "always" else 0)
+    assert changed(store, 0, CHUNKS, unit.checksums) == count
+    assert changed(store, 0, CHUNKS, unit.checksums, read=False) == (count if seen == "always" else 0)
 
 
 @pytest.mark.parametrize("data", [b"", b"short", None])
 def test_without_checksums_what_cannot_be_decoded_has_changed(store: ChunkStore, unit: Unit, data: bytes | None) -> None:
-    path = Path(next(store.paths(0, 0, (0, 2), (1, 3))))
+    path = Path(next(store.paths(0, CHUNKS)))
     if data is None:
         path.unlink()
     else:
         path.write_bytes(data)
-    assert changed(store, replace(unit, checksums=b"")) == 1
+    assert changed(store, 0, CHUNKS, b"") == 1

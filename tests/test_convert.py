@@ -16,7 +16,9 @@ from omezarr_proc.app import batch as process
 from omezarr_proc.build import image as conversion
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.host.limits import Limits
-from omezarr_proc.plan.memory import Geometry, Plan, make_plan
+from omezarr_proc.model.image import Image
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.publish.record import Record
 
 
@@ -240,7 +242,7 @@ def test_huge_strips_are_streamed_or_spooled_to_the_same_bytes(
     assert cli.main([*files, *flags]) == 0
     from omezarr_proc.plan import memory as sizing
 
-    monkeypatch.setattr(sizing, "_access", lambda geometry, *, spool: (access,) * len(geometry.image.layouts))
+    monkeypatch.setattr(sizing, "_access", lambda image, *, spool: (access,) * len(image.layouts))
     monkeypatch.setattr(sizing, "SLOT_TARGETS", (1 << 19,))
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     assert cli.main([*files, *flags[2:], "--output-dir", str(tmp_path / access)]) == 0
@@ -257,9 +259,9 @@ def test_given_up_only_after_the_smallest_plan_was_killed_twice(
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((3000, 3000, 3), "uint8"), photometric="rgb", tile=(512, 512))
     plans: list[Plan] = []
 
-    def planned(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
-        plans[:] = [make_plan(geometry, limits, steps) for steps in range(40)]
-        return make_plan(geometry, limits, smaller)
+    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0) -> Plan:
+        plans[:] = [make_plan(image, pyramid, limits, steps) for steps in range(40)]
+        return make_plan(image, pyramid, limits, smaller)
 
     monkeypatch.setattr(conversion, "make_plan", planned)
     for kills in range(1, 40):
@@ -282,9 +284,9 @@ def test_a_nursery_that_shares_no_pages_leaves_less_to_the_plan(tmp_path: Path, 
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((300, 300), "uint8"))
     seen: list[int] = []
 
-    def planned(geometry: Geometry, limits: Limits, smaller: int = 0) -> Plan:
+    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0) -> Plan:
         seen.append(limits.headroom_bytes)
-        return make_plan(geometry, limits, smaller)
+        return make_plan(image, pyramid, limits, smaller)
 
     monkeypatch.setattr(conversion, "make_plan", planned)
     monkeypatch.setattr(nursery, "_single_threaded", lambda: False)

@@ -14,11 +14,11 @@ import pytest
 import tifffile
 import zarr
 from runs import ROOT
+from test_pyramid import picture, pyramid
 from zarr.codecs import BloscCodec, BytesCodec
 from zarr.storage import LocalStore
 
 from omezarr_proc.model.errors import OutputError
-from omezarr_proc.model.pyramid import Frames, make_levels
 from omezarr_proc.store import arrays
 from omezarr_proc.store.chunks import ChunkStore, write_chunk
 from omezarr_proc.store.codec import SHUFFLES, Codec
@@ -26,10 +26,10 @@ from omezarr_proc.store.documents import array_documents, group_documents
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64", "int64", "uint64")
 COMPRESSORS = ("zstd", "lz4", "lz4hc", "zlib")
-AXES: tuple[tuple[tuple[str, ...], Frames], ...] = (
-    (("c", "y", "x"), Frames(1, 3, 1, 3)),
-    (("c", "z", "y", "x"), Frames(1, 1, 5, 1)),
-    (("t", "c", "z", "y", "x"), Frames(2, 4, 3, 1)),
+AXES = (
+    (("c", "y", "x"), picture(300, 401, c=3, samples=3)),
+    (("c", "z", "y", "x"), picture(300, 401, z=5)),
+    (("t", "c", "z", "y", "x"), picture(300, 401, t=2, c=4, z=3)),
 )
 ATTRIBUTES: dict[str, Any] = {
     "ome": {"version": "0.5", "multiscales": [{"name": 'Gr\u00fc\u00dfe \U0001f52c "a\\b"\n', "axes": [], "empty": {}}]},
@@ -45,13 +45,13 @@ def written(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_an_array_is_described_as_zarr_describes_it(tmp_path: Path, dtype: str, zarr_format: Literal[2, 3]) -> None:
-    level = make_levels(300, 401, 1, 0, 64)[1]
     shuffles = itertools.cycle(SHUFFLES)
-    for number, ((axes, frames), cname, bundled) in enumerate(itertools.product(AXES, COMPRESSORS, (False, True))):
+    for number, ((axes, image), cname, bundled) in enumerate(itertools.product(AXES, COMPRESSORS, (False, True))):
         codec = Codec(cname, 1 + number % 9, next(shuffles), np.dtype(dtype).itemsize)
-        store = ChunkStore(str(tmp_path), axes, 128, bundled, codec, np.dtype(dtype).str, (level,), frames, zarr_format)
-        sizes = {"t": frames.size_t, "c": frames.size_c, "z": frames.size_z, "y": level.height, "x": level.width}
-        chunk = {"c": frames.channels if bundled else 1, "y": 128, "x": 128}
+        of = pyramid(image, least=64, tile=128, bundled=bundled, names=axes)
+        store = ChunkStore(str(tmp_path), dataclasses.replace(of, dtype=dtype), codec, zarr_format)
+        sizes = {"t": image.size_t, "c": image.size_c, "z": image.size_z, "y": 150, "x": 201}
+        chunk = {"c": image.size_c if bundled else 1, "y": 128, "x": 128}
         encoding: dict[str, Any] = {
             "serializer": BytesCodec(endian="little" if codec.typesize > 1 else None),
             "compressors": [BloscCodec(**dataclasses.asdict(codec))],
@@ -69,7 +69,7 @@ def test_an_array_is_described_as_zarr_describes_it(tmp_path: Path, dtype: str, 
             zarr_format=zarr_format,
             **encoding,
         )
-        assert array_documents(store, level) == written(tmp_path / str(number))
+        assert array_documents(store, of.levels[1]) == written(tmp_path / str(number))
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -81,8 +81,8 @@ def test_a_group_is_described_as_zarr_describes_it(tmp_path: Path, zarr_format: 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_a_staging_folder_that_has_vanished_does_not_come_back(tmp_path: Path, zarr_format: Literal[2, 3]) -> None:
     staging = tmp_path / "staging"
-    levels, codec = make_levels(300, 401, 1, 0, 64), Codec("zstd", 5, "bitshuffle", 1)
-    store = ChunkStore(str(staging), ("c", "y", "x"), 128, True, codec, "|u1", levels, Frames(1, 3, 1, 3), zarr_format)
+    of = pyramid(picture(300, 401, c=3, samples=3), least=64, tile=128, bundled=True, names="cyx")
+    store = ChunkStore(str(staging), of, Codec("zstd", 5, "bitshuffle", 1), zarr_format)
     with pytest.raises(OutputError, match="No such file or directory"):
         arrays.write_arrays(store)
     with pytest.raises(OutputError, match="No such file or directory"):

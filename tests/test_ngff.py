@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ import ome_zarr_models.v04.image
 import ome_zarr_models.v05.image
 import pytest
 import zarr
+from test_pyramid import pyramid
 
 from omezarr_proc import __version__
 from omezarr_proc.model.image import AxisSize, Channel, Image, Layout
-from omezarr_proc.model.pyramid import Level, make_levels
-from omezarr_proc.ngff.attributes import axis_names, channel_labels, fixed_windows, multiscales, omero, root_attributes
+from omezarr_proc.model.pyramid import Pyramid, axis_names
+from omezarr_proc.ngff.attributes import channel_labels, fixed_windows, multiscales, omero, root_attributes
 from omezarr_proc.ngff.colors import PALETTE, channel_colors, emission_color
 from omezarr_proc.ngff.windows import Window
 
@@ -62,22 +62,24 @@ def make_image(c: int = 1, z: int = 1, t: int = 1, rgb: bool = False, dtype: str
     )
 
 
-def attributes(image: Image, levels: Sequence[Level], bundled: bool = False, axes: Any = "auto") -> dict[str, Any]:
+def levels_of(image: Image, d: int, most: int, least: int, axes: Any = "auto") -> Pyramid:
+    return pyramid(image, d, most, least, names=axis_names(image, axes))
+
+
+def attributes(image: Image, levels: Pyramid, bundled: bool = False) -> dict[str, Any]:
     windows = fixed_windows(image) or (Window(3.0, 4000.0, 10.0, 2000.0),) * image.size_c
-    return root_attributes(
-        multiscales(image, levels, axis_names(image, axes), "mean"), omero(image, windows, bundled), {"source": "ab", "downsample": 1}
-    )
+    return root_attributes(multiscales(image, levels, "mean"), omero(image, windows, bundled), {"source": "ab", "downsample": 1})
 
 
-def transforms(image: Image, levels: Sequence[Level], axes: Any = "auto") -> list[tuple[list[float], list[float]]]:
+def transforms(image: Image, levels: Pyramid) -> list[tuple[list[float], list[float]]]:
     """The (scale, translation) of each level."""
-    datasets = multiscales(image, levels, axis_names(image, axes), "mean")["datasets"]
+    datasets = multiscales(image, levels, "mean")["datasets"]
     return [(d["coordinateTransformations"][0]["scale"], d["coordinateTransformations"][1]["translation"]) for d in datasets]
 
 
 def test_golden_sample() -> None:
     image = make_image(3, rgb=True, dtype="uint8")
-    made = attributes(image, make_levels(769, 1025, 1, 2, 256), bundled=True)
+    made = attributes(image, levels_of(image, 1, 2, 256), bundled=True)
     golden = json.loads(GOLDEN)
     ours = {"method": "omezarr_proc", "version": __version__}
     golden["multiscales"][0]["metadata"] |= ours
@@ -90,18 +92,18 @@ def test_golden_sample() -> None:
 @pytest.mark.parametrize("c, z, t, rgb", [(1, 1, 1, False), (3, 1, 1, True), (4, 5, 1, False), (2, 3, 2, False), (41, 1, 7, False)])
 def test_both_forms_are_valid_and_agree(tmp_path: Path, c: int, z: int, t: int, rgb: bool, axes: Any) -> None:
     image = make_image(c, z, t, rgb, sizes={"y": MICRO, "x": MICRO, "z": AxisSize(2.0, "micrometer"), "t": AxisSize(0.1, "second")})
-    levels = make_levels(769, 1025, 2, 0, 256)
-    made = attributes(image, levels, rgb, axes)
+    levels = levels_of(image, 2, 0, 256, axes)
+    made = attributes(image, levels, rgb)
     root = zarr.create_group(tmp_path / "a.ome.zarr", zarr_format=3, attributes=made)
     sizes = {"t": t, "c": c, "z": z}
     names = axis_names(image, axes)
-    for level in levels:
+    for level in levels.levels:
         shape = tuple((sizes | {"y": level.height, "x": level.width})[name] for name in names)
         root.create_array(str(level.index), shape=shape, chunks=shape, dtype="uint16", dimension_names=names)
     read = zarr.open_group(tmp_path / "a.ome.zarr", mode="r")
     newer = ome_zarr_models.v05.image.Image.from_zarr(read)
     scales = [d.coordinateTransformations[0].scale for d in newer.ome_attributes.multiscales[0].datasets]  # type: ignore[union-attr]
-    assert [s[-1] for s in scales] == [0.5 * 2 * 2**k for k in range(len(levels))]
+    assert [s[-1] for s in scales] == [0.5 * 2 * 2**k for k in range(len(levels.levels))]
     attrs = json.loads(json.dumps(read.attrs.asdict(), allow_nan=False))
     older = ome_zarr_models.v04.image.ImageAttrs.model_validate({"multiscales": attrs["multiscales"], "omero": attrs["omero"]})
     assert older.omero is not None and len(older.omero.channels) == c
@@ -126,26 +128,27 @@ def test_axes_only_where_there_is_something(t: int, z: int, axes: Any, names: st
 
 def test_scales_are_powers_of_two_apart_and_clean() -> None:
     image = make_image(2, 3, 4, sizes={"x": AxisSize(0.325, "micrometer"), "z": AxisSize(1.1, "micrometer")})
-    made = transforms(image, make_levels(769, 1025, 4, 3, 1))
+    made = transforms(image, levels_of(image, 4, 3, 1))
     assert made == [
         ([1.0, 1.0, 1.1, 4.0, 1.3], [0.0, 0.0, 0.0, 1.5, 0.4875]),
         ([1.0, 1.0, 1.1, 8.0, 2.6], [0.0, 0.0, 0.0, 3.5, 1.1375]),
         ([1.0, 1.0, 1.1, 16.0, 5.2], [0.0, 0.0, 0.0, 7.5, 2.4375]),
     ]
-    units = {a["name"]: a.get("unit") for a in multiscales(image, make_levels(769, 1025, 1, 1, 1), "tczyx", "mean")["axes"]}
+    units = {a["name"]: a.get("unit") for a in multiscales(image, levels_of(image, 1, 1, 1), "mean")["axes"]}
     assert units == {"t": None, "c": None, "z": "micrometer", "y": None, "x": "micrometer"}
 
 
 @pytest.mark.parametrize("size", [0.1, 1 / 3, 1e-7, 123456.789, 5e-324 * 2**60])
 def test_scales_of_any_size_stay_exact(size: float) -> None:
-    made = transforms(make_image(sizes={"x": AxisSize(size, "meter")}), make_levels(1 << 17, 1 << 17, 1, 0, 256))
+    image = replace(make_image(sizes={"x": AxisSize(size, "meter")}), height=1 << 17, width=1 << 17)
+    made = transforms(image, levels_of(image, 1, 0, 256))
     assert [scale[-1] for scale, _ in made] == [math.ldexp(size, k) for k in range(len(made))]
     assert all(scale[-1] > 0 for scale, _ in made)
 
 
 def test_metadata_says_how_it_was_made() -> None:
     image = make_image(dtype="float64", stored_dtype="float32")
-    made = multiscales(image, make_levels(769, 1025, 4, 0, 256), "cyx", "nearest")
+    made = multiscales(image, levels_of(image, 4, 0, 256), "nearest")
     assert made["type"] == "nearest"
     assert made["metadata"] == {
         "description": "base level 4x4 nearest of full resolution, then 2x2 nearest; float64 stored as float32",

@@ -1,12 +1,14 @@
 """The pyramid's levels, and bands that own their chunks alone, against counting every pixel."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omezarr_proc.model.image import Channel, Image, Layout, Plane
 from omezarr_proc.model.pyramid import Axis, Level, Pyramid, make_pyramid
-from omezarr_proc.model.region import Region, ceil_div
+from omezarr_proc.model.region import AXES, Region, ceil_div
 from omezarr_proc.plan.passes import Pass, at, band_count, bands, decoded, first_passes, next_pass, slot_levels
 
 sides = st.integers(1, 5000)
@@ -18,9 +20,10 @@ def picture(height: int, width: int, t: int = 1, c: int = 1, z: int = 1, samples
     return Image("a.tif", ("/a.tif",), 0, "a", t, c, z, height, width, "uint8", "uint8", samples == 3, (layout,), planes, (Channel(),) * c)
 
 
-def pyramid(image: Image, d: int = 1, most: int = 0, least: int = 1, tile: int = 64, bundled: bool = False) -> Pyramid:
-    names = ("t", "c", "z", "y", "x")
-    return make_pyramid(image, downsample=d, tile=tile, bundled=bundled, max_levels=most, min_dimension=least, names=names)
+def pyramid(
+    image: Image, d: int = 1, most: int = 0, least: int = 1, tile: int = 64, bundled: bool = False, names: Iterable[str] = AXES
+) -> Pyramid:
+    return make_pyramid(image, downsample=d, tile=tile, bundled=bundled, max_levels=most, min_dimension=least, names=tuple(names))
 
 
 def volume(size_z: int, height: int, width: int, chunk: int, halvings: int) -> Pyramid:

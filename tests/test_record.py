@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from test_pyramid import picture, pyramid
 
 from omezarr_proc.model.errors import OutputError
-from omezarr_proc.model.image import Rect
-from omezarr_proc.model.pyramid import Frames, Pass, bands, make_levels
+from omezarr_proc.model.region import Region
+from omezarr_proc.plan.passes import Pass, bands
 from omezarr_proc.publish import record as module
 from omezarr_proc.publish.by_rename import recover
-from omezarr_proc.publish.finished import Completed
+from omezarr_proc.publish.finished import Finished
 from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.publish.history import Unit, header, line, read, unit_line
 from omezarr_proc.publish.record import Record
@@ -370,20 +371,25 @@ def test_close_leaves_no_thread_and_no_descriptor(target: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) <= fds
 
 
-LEVELS = make_levels(1000, 700, 1, 0, 256)  # 1000 x 700, 500 x 350, 250 x 175
-FRAMES = Frames(1, 3, 2, 1)
+LEVELS = pyramid(picture(1000, 700, c=3, z=2), least=256, tile=256)  # 1000 x 700, 500 x 350, 250 x 175
 
 
-def test_completed_knows_each_chunk() -> None:
-    done = Completed(LEVELS, FRAMES, 256)
-    assert not done.covers(Rect(0, 1, 0, 1), 0, 0)
+def ground(frame: int, y0: int, y1: int, x0: int, x1: int) -> Region:
+    """The pixels of rows y0..y1-1 and columns alike of chunks, in one of the frames (z, c) = (0, 0), (0, 1), (0, 2), (1, 0)..."""
+    z, c = divmod(frame, 3)
+    return Region((0, c, z, 256 * y0, 256 * x0), (1, c + 1, z + 1, 256 * y1, 256 * x1))
+
+
+def test_finished_knows_each_chunk() -> None:
+    done = Finished(LEVELS)
+    assert not done.covers(0, ground(0, 0, 1, 0, 1))
     done.add(Unit(1, 0, (1, 3), (0, 2)))
-    assert done.covers(Rect(1, 3, 0, 2), 1, 0)
-    assert done.covers(Rect(2, 3, 1, 2), 1, 0)
-    assert not done.covers(Rect(1, 3, 0, 3), 1, 0)
-    assert not done.covers(Rect(0, 3, 0, 2), 1, 0)
-    assert not done.covers(Rect(1, 3, 0, 2), 0, 0)
-    assert not done.covers(Rect(1, 2, 0, 2), 1, 1)
+    assert done.covers(0, ground(1, 1, 3, 0, 2))
+    assert done.covers(0, ground(1, 2, 3, 1, 2))
+    assert not done.covers(0, ground(1, 1, 3, 0, 3))
+    assert not done.covers(0, ground(1, 0, 3, 0, 2))
+    assert not done.covers(0, ground(0, 1, 3, 0, 2))
+    assert not done.covers(1, ground(1, 1, 2, 0, 2))
     for unit in (
         Unit(10**30, 0, (0, 1), (0, 1)),
         Unit(0, -1, (0, 1), (0, 1)),
@@ -397,19 +403,21 @@ def test_completed_knows_each_chunk() -> None:
 
 
 def test_band_of_another_plan_is_covered_when_all_its_chunks_are() -> None:
-    done = Completed(LEVELS, FRAMES, 256)
+    done = Finished(LEVELS)
     for level, rows, columns in ((0, (0, 2), (0, 3)), (0, (2, 4), (0, 3)), (1, (0, 2), (0, 2))):
         done.add(Unit(0, level, rows, columns))
-    flat = Pass(None, 1, 0, 0, 512, 768)
-    assert [done.covers_band(flat, band) for band in bands(flat, LEVELS[0], 2)] == [True, True, False, False]
-    tall = Pass(None, 1, 0, 2, 1024, 1024)
-    assert [done.covers_band(tall, band) for band in bands(tall, LEVELS[0], 1)] == [False]  # level 2 is missing
+    once = (1, 1, 1, 1, 1)
+    flat = Pass(None, once, 0, 0, (1, 1, 1, 512, 768))
+    assert [done.covers_band(flat, band) for band in bands(flat, LEVELS)] == [True, True] + [False] * 10
+    tall = Pass(None, once, 0, 2, (1, 1, 1, 1024, 1024))
+    assert [done.covers_band(tall, band) for band in bands(tall, LEVELS)] == [False] * 6  # level 2 is missing
     done.add(Unit(0, 2, (0, 1), (0, 1)))
-    assert [done.covers_band(tall, band) for band in bands(tall, LEVELS[0], 1)] == [True]
-    for frame in range(1, FRAMES.count):
-        assert not done.covers_level(2)
+    assert [done.covers_band(tall, band) for band in bands(tall, LEVELS)] == [True] + [False] * 5
+    top = Pass(1, (1, 1, 1, 2, 2), 2, 2, (1, 1, 1, 256, 256))
+    for frame in range(1, 6):
+        assert [done.covers_band(top, band) for band in bands(top, LEVELS)] == [True] * frame + [False] * (6 - frame)
         done.add(Unit(frame, 2, (0, 1), (0, 1)))
-    assert done.covers_level(2)
+    assert all(done.covers_band(top, band) for band in bands(top, LEVELS))
 
 
 def test_storage_that_does_not_answer_is_told_of(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
+from test_pyramid import picture, pyramid
 
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
-from omezarr_proc.model.image import Rect
-from omezarr_proc.model.pyramid import Band, Pass, bands, make_levels
+from omezarr_proc.model.region import Index, Region
+from omezarr_proc.plan.passes import Pass, at, bands
 from omezarr_proc.work.tasks import Load, Task, Whole, Write
 
 TILE = 64
+ONCE = (1, 1, 1, 1, 1)
 
 
 def play(schedule: Schedule, workers: int, seed: int) -> Iterator[tuple[str, Task]]:
@@ -48,14 +50,15 @@ def play(schedule: Schedule, workers: int, seed: int) -> Iterator[tuple[str, Tas
 def test_every_tile_is_loaded_then_written_once(
     height: int, width: int, steps: int, slots: int, workers: int, whole: int, seed: int
 ) -> None:
-    levels = make_levels(height, width, 1, steps + 1, 1)
-    stage = Pass(None, 1, 0, len(levels) - 1, TILE << (len(levels) - 1), 2 * TILE << (len(levels) - 1))
-    todo = list(bands(stage, levels[0], 2))
-    schedule = Schedule(stage, iter(todo), list(range(slots)), TILE, lambda band: load_parts(band, 1, 16, 16, 4096), 3, whole)
-    open_slots: dict[int, Band] = {}
-    loaded: dict[Band, list[Rect]] = {}
-    ended: dict[tuple[Band, int], int] = {}
-    stored: list[Band] = []
+    p = pyramid(picture(height, width, c=2), most=steps + 1, tile=TILE)
+    last = len(p.levels) - 1
+    stage = Pass(None, ONCE, 0, last, (1, 1, 1, TILE << last, 2 * TILE << last))
+    todo = list(bands(stage, p))
+    schedule = Schedule(p, stage, iter(todo), list(range(slots)), lambda band: load_parts(stage, band, 16, 16, 4096), 3, whole)
+    open_slots: dict[int, Region] = {}
+    loaded: dict[Region, list[Region]] = {}
+    ended: dict[tuple[Region, int], list[Index]] = {}
+    stored: list[Region] = []
     for event, task in play(schedule, workers, seed):
         if event == "stored":
             assert isinstance(task, Whole)
@@ -71,27 +74,29 @@ def test_every_tile_is_loaded_then_written_once(
             if event == "end":
                 for band in task.bands:
                     assert band not in loaded
-                    loaded[band] = [band.rect]
+                    loaded[band] = [band]
                 del open_slots[task.slot]
         elif isinstance(task, Load):
             assert (task.band, 0) not in ended
             if event == "end":
-                loaded.setdefault(task.band, []).append(task.rect)
+                loaded.setdefault(task.band, []).append(task.part)
         else:
-            rect = task.band.at(task.step)
-            tiles = -(-rect.height // TILE) * -(-rect.width // TILE)
+            chunks = {step: at(p, stage, task.band, step).divided(p.levels[step].chunk) for step in stage.steps}
             if event == "start":
-                below = task.band.at(task.step - 1) if task.step else task.band.rect
-                needed = sum(r.height * r.width for r in loaded[task.band]) if task.step == 0 else ended[task.band, task.step - 1]
-                assert needed == (rect.height * rect.width if task.step == 0 else -(-below.height // TILE) * -(-below.width // TILE))
+                if task.step == 0:
+                    assert sum(part.size for part in loaded[task.band]) == task.band.size
+                else:
+                    assert len(ended[task.band, task.step - 1]) == chunks[task.step - 1].size
             else:
-                ended[task.band, task.step] = ended.get((task.band, task.step), 0) + task.tiles.height * task.tiles.width
-                if task.step == stage.last and ended[task.band, task.step] == tiles:
+                ended.setdefault((task.band, task.step), []).extend(task.chunks.indices())
+                if task.step == stage.last and len(ended[task.band, task.step]) == chunks[task.step].size:
                     del open_slots[task.slot]
     assert schedule.finished and not open_slots
     assert sorted(loaded, key=str) == sorted(stored, key=str) == sorted(todo, key=str)
-    for band, rects in loaded.items():
-        assert sum(r.height * r.width for r in rects) == band.rect.height * band.rect.width
+    for band, parts in loaded.items():
+        assert sum(part.size for part in parts) == band.size
+    for (band, step), places in ended.items():
+        assert sorted(places) == sorted(at(p, stage, band, step).divided(p.levels[step].chunk).indices())
 
 
 @given(
@@ -104,29 +109,31 @@ def test_every_tile_is_loaded_then_written_once(
     st.integers(1, 9000),
 )
 def test_loads_cover_a_band_once_and_cut_only_at_lines(y: int, h: int, x: int, w: int, rows: int, columns: int, pixels: int) -> None:
-    band = Band(0, Rect(y, y + h, x, x + w))
+    band = Region((1, 3, 2, y, x), (2, 6, 3, y + h, x + w))
+    stage = Pass(None, (1, 1, 1, 2, 2), 0, 0, (1, 3, 1, h, w))
     seen = set()
-    for rect in load_parts(band, 2, rows, columns, pixels):
-        for cut, step, end in ((rect.y0, rows, y), (rect.x0, columns, x)):
+    for part in load_parts(stage, band, rows, columns, pixels):
+        assert (part.start[:3], part.stop[:3]) == (band.start[:3], band.stop[:3])
+        for cut, step, end in ((part.start[3], rows, y), (part.start[4], columns, x)):
             assert cut == end or (step and cut % step == 0)
-        cells = {(r, c) for r in range(rect.y0, rect.y1) for c in range(rect.x0, rect.x1)}
+        cells = {(r, c) for r in range(part.start[3], part.stop[3]) for c in range(part.start[4], part.stop[4])}
         assert not cells & seen
         seen |= cells
     assert len(seen) == h * w
 
 
 def test_a_stream_stays_with_the_worker_that_began_it() -> None:
-    levels = make_levels(640, 64, 1, 1, 1)
-    stage = Pass(None, 1, 0, 0, TILE, TILE)
-    schedule = Schedule(stage, bands(stage, levels[0], 2), [0, 1, 2], TILE, lambda band: [band.rect], 4, sticky=True)
+    p = pyramid(picture(640, 64, c=2), most=1, tile=TILE)
+    stage = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))
+    schedule = Schedule(p, stage, bands(stage, p), [0, 1, 2], lambda band: [band], 4, sticky=True)
     first = schedule.next("a")
-    assert isinstance(first, Load) and first.band.frame == 0
+    assert isinstance(first, Load) and first.band.start == (0, 0, 0, 0, 0)
     assert schedule.next("b") is None, "the second band of the frame belongs to a"
     second = schedule.next("a")
-    assert isinstance(second, Load) and second.band.rect.y0 == TILE
+    assert isinstance(second, Load) and second.band.start == (0, 0, 0, TILE, 0)
 
 
 def test_no_bands_is_finished_at_once() -> None:
-    stage = Pass(None, 1, 0, 0, TILE, TILE)
-    schedule = Schedule(stage, iter(()), [0], TILE, lambda band: [band.rect], 4)
+    stage = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))
+    schedule = Schedule(pyramid(picture(TILE, TILE)), stage, iter(()), [0], lambda band: [band], 4)
     assert schedule.next("a") is None and schedule.finished

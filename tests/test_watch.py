@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from omezarr_proc.engine.local.watch import Still, Watch, thread_states
-from omezarr_proc.model.image import Rect
-from omezarr_proc.model.pyramid import Band, Pass
+from omezarr_proc.model.region import Region, Y
+from omezarr_proc.plan.passes import Pass
 from omezarr_proc.work.tasks import Count, Load, Spool, Task, Whole, Write, doing
 
 
@@ -99,19 +99,21 @@ def test_the_states_of_a_process_s_threads() -> None:
     assert thread_states(process.pid) == ""
 
 
-STAGE, LATER = Pass(None, 2, 0, 2, 512, 4096), Pass(2, 2, 3, 4, 512, 4096)
-BAND = Band(3, Rect(512, 900, 0, 700))
+HALVES, BANDS = (1, 1, 1, 2, 2), (1, 1, 1, 512, 4096)
+STAGE, LATER = Pass(None, HALVES, 0, 2, BANDS), Pass(2, HALVES, 3, 4, BANDS)
+BAND = Region((1, 0, 3, 512, 0), (2, 1, 4, 900, 700))
+PART = BAND.along(Y, 512, 520)
 
 
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        (Load(STAGE, 0, BAND, Rect(512, 520, 0, 700)), "reading the TIFF for rows 512 to 519 of level 0"),
-        (Load(LATER, 0, BAND, Rect(512, 520, 0, 700)), "reading level 2 for rows 512 to 519 of level 3"),
-        (Write(STAGE, 0, BAND, 1, Rect(0, 1, 0, 2)), "storing rows 256 to 449 of level 1"),
+        (Load(STAGE, 0, BAND, PART), "reading the TIFF for rows 512 to 519 of level 0"),
+        (Load(LATER, 0, BAND, PART), "reading level 2 for rows 512 to 519 of level 3"),
+        (Write(STAGE, 0, BAND, 1, Region((1, 0, 3, 1, 0), (2, 1, 4, 2, 2))), "storing level 1 of the band with rows 512 to 899 of level 0"),
         (Whole(STAGE, 0, (BAND,)), "reading and storing rows 512 to 899 of level 0"),
-        (Spool(3), "decoding plane 3 of the TIFF"),
-        (Count(2, (0,), 0), "counting the pixels of level 2 for the display windows"),
+        (Spool(BAND), "decoding the planes of the TIFF from t=1 c=0 z=3 on"),
+        (Count(2, 0, ((0, 0),)), "counting the pixels of level 2 for the display windows"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from test_pyramid import picture, pyramid
 
-from omezarr_proc.model.pyramid import Level
 from omezarr_proc.ngff.windows import SAMPLED_PIXELS, Window, sampled_planes, window, window_level
 from omezarr_proc.pixels import histogram
 from omezarr_proc.pixels.histogram import BINS, count, count_within, extremes, locate, merge_extremes, needs_second_count, percentiles
@@ -118,9 +118,9 @@ def test_a_constant_channel_has_a_window(value: float) -> None:
 
 
 def test_window_level_is_the_first_of_four_megapixels() -> None:
-    levels = [Level(k, 8192 >> k, 8192 >> k, 1 << k) for k in range(5)]
+    levels = pyramid(picture(8192, 8192), most=5).levels
     assert window_level(levels) == 3
-    assert window_level([Level(0, 2000, 2000, 1)]) == 0
+    assert window_level(pyramid(picture(2000, 2000), most=1).levels) == 0
     assert window_level(levels[:2]) == 1
 
 

@@ -19,6 +19,7 @@ import pytest
 import tifffile
 from loguru import logger
 from runs import ROOT, Program, sandbox, sandboxed, slide
+from test_pyramid import pyramid
 
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.engine.local import pool as module
@@ -26,8 +27,8 @@ from omezarr_proc.engine.local.nursery import Nursery, NurseryError, NurseryGone
 from omezarr_proc.engine.local.pool import Pool, Worker, WorkerDiedError, WorkerStuckError
 from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.errors import OutOfTimeError
-from omezarr_proc.model.image import Rect
-from omezarr_proc.model.pyramid import Band, Pass, make_frames, make_levels
+from omezarr_proc.model.region import Region
+from omezarr_proc.plan.passes import Pass
 from omezarr_proc.store.checksums import stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
@@ -49,19 +50,17 @@ def pool() -> Iterator[Pool]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> tuple[Job, Pass, Band]:
+def job(tmp_path: Path) -> tuple[Job, Pass, Region]:
     """A small image, the pass that makes all its levels and its only band."""
     tifffile.imwrite(tmp_path / "a.tif", np.arange(200 * 300, dtype=np.uint16).reshape(200, 300), tile=(64, 64))
     (tmp_path / "staging").mkdir()
     image = open_images(str(tmp_path / "a.tif"))[0]
-    levels, frames = make_levels(200, 300, 1, 0, 64), make_frames(image, False)
-    codec = codec_for(image.stored_dtype, "zstd", 1)
-    store = ChunkStore(str(tmp_path / "staging"), ("c", "y", "x"), 64, False, codec, image.stored_dtype, levels, frames)
-    stage = Pass(None, 1, 0, 0, 64 * 8, 64 * 8)
-    return Job(image, store, False, ("segment",)), stage, Band(0, Rect(0, 200, 0, 300))
+    store = ChunkStore(str(tmp_path / "staging"), pyramid(image, least=64, names="cyx"), codec_for(image.stored_dtype, "zstd", 1))
+    stage = Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 64 * 8, 64 * 8))
+    return Job(image, store, False, ("segment",)), stage, Region((0, 0, 0, 0, 0), (1, 1, 1, 200, 300))
 
 
-def begin(pool: Pool, job: tuple[Job, Pass, Band], workers: int = 1) -> Whole:
+def begin(pool: Pool, job: tuple[Job, Pass, Region], workers: int = 1) -> Whole:
     pool.arena.resize(4 << 20)
     pool.resize(workers)
     pool.begin(job[0])
