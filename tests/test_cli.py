@@ -11,8 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import omezarr_proc
-from omezarr_proc import cli
+from omezarr_proc import __version__, app, cli
 from omezarr_proc.app import log
 from omezarr_proc.config.rules import FLAG
 from omezarr_proc.config.settings import table
@@ -55,7 +54,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     fake = Engine()
     monkeypatch.setitem(sys.modules, "omezarr_proc.app.batch", fake)
     monkeypatch.setitem(sys.modules, "omezarr_proc.app.plan", fake)
-    monkeypatch.setattr(omezarr_proc, "process", fake, raising=False)
+    monkeypatch.setattr(app, "batch", fake, raising=False)
+    monkeypatch.setattr(app, "plan", fake, raising=False)
     yield fake
     log.close()
 
@@ -340,7 +340,7 @@ def test_light_commands_import_nothing_heavy_and_are_quick(command: list[str]):
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"omezarr-proc {omezarr_proc.__version__}\n"
+    assert capsys.readouterr().out == f"omezarr-proc {__version__}\n"
     assert cli.main(["--help"]) == 0
     assert "--initial-downsample" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from loguru import logger
 
-import omezarr_proc
+from omezarr_proc import app
 from omezarr_proc import handler as module
 from omezarr_proc.config.settings import table
 from omezarr_proc.handler import ConversionError, handler, overrides_of
@@ -39,7 +39,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 
     fake.run = run
     monkeypatch.setitem(sys.modules, "omezarr_proc.app.batch", fake)
-    monkeypatch.setattr(omezarr_proc, "process", fake, raising=False)
+    monkeypatch.setattr(app, "batch", fake, raising=False)
     yield fake
 
 
