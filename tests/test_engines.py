@@ -182,7 +182,7 @@ def test_records_whose_units_have_no_checksums_go_on(
     if damaged:
         staged[lost].write_bytes(b"short")
     resumed = convert(source, out, second, **settings)
-    assert 0 < resumed.pixels < whole.pixels or damaged
+    assert 0 < resumed.pixels < whole.pixels
     assert digest(out) == digest(tmp_path / "whole")
     if not damaged:
         assert {name: (target / name).stat().st_mtime_ns for name in times} == times  # nothing was made anew
