@@ -11,8 +11,9 @@ from test_pyramid import picture, pyramid
 from omezarr_proc.model.region import Region
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.checksums import changed, checksum, stored_bytes
-from omezarr_proc.store.chunks import ChunkStore, write_chunk
+from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
+from omezarr_proc.store.folder import Folder
 
 
 @pytest.mark.parametrize(
@@ -34,31 +35,35 @@ def store(tmp_path: Path) -> ChunkStore:
     """Two channels in a frame, 2 x 3 chunks each, that are written by `unit`."""
     (tmp_path / "staging").mkdir()
     of = replace(pyramid(picture(100, 150, c=2), most=1, names="cyx"), channels=2)
-    return ChunkStore(str(tmp_path / "staging"), of, codec_for("uint8", "zstd", 1))
+    return ChunkStore(Folder(str(tmp_path / "staging")), of, codec_for("uint8", "zstd", 1))
 
 
 # Columns 1 and 2 of both channels.
 CHUNKS = Region((0, 0, 0, 0, 1), (1, 2, 1, 2, 3))
 
 
+def paths(store: ChunkStore) -> list[Path]:
+    """Where the objects lie."""
+    return [Path(store.objects.root, key) for key in store.keys(0, CHUNKS)]  # type: ignore[attr-defined]
+
+
 @pytest.fixture
 def unit(store: ChunkStore) -> Unit:
     """Columns 1 and 2."""
     checksums = b""
-    for n, path in enumerate(store.paths(0, CHUNKS)):
+    for n, key in enumerate(store.keys(0, CHUNKS)):
         encoded = store.codec.encode(np.random.default_rng(n).integers(0, 256, (1, 64, 64), np.uint8))  # noise: all of one size
-        write_chunk(path, encoded, store.root)
+        store.objects.put(key, encoded)
         checksums += checksum(encoded)
     return Unit(0, 0, (0, 2), (1, 3), (None, None), stored_bytes(checksums), checksums)
 
 
 def test_by_row_column_and_channel(store: ChunkStore) -> None:
-    names = [os.path.relpath(path, store.root) for path in store.paths(0, CHUNKS)]
-    assert names == [f"0/c/{c}/{y}/{x}" for y in (0, 1) for x in (1, 2) for c in (0, 1)]
+    assert list(store.keys(0, CHUNKS)) == [f"0/c/{c}/{y}/{x}" for y in (0, 1) for x in (1, 2) for c in (0, 1)]
 
 
 def test_what_is_as_it_was(store: ChunkStore, unit: Unit) -> None:
-    assert unit.bytes == sum(os.path.getsize(path) for path in store.paths(0, CHUNKS))
+    assert unit.bytes == sum(os.path.getsize(path) for path in paths(store))
     for checksums, read in ((unit.checksums, True), (unit.checksums, False), (b"", True)):
         assert changed(store, 0, CHUNKS, checksums, read) == 0
 
@@ -79,7 +84,7 @@ def test_what_is_as_it_was(store: ChunkStore, unit: Unit) -> None:
     ],
 )
 def test_what_is_not(store: ChunkStore, unit: Unit, damage: str, seen: str) -> None:
-    path, other = map(Path, list(store.paths(0, CHUNKS))[2:4])
+    path, other = paths(store)[2:4]
     data = path.read_bytes()
     path.unlink()
     match damage:
@@ -108,7 +113,7 @@ def test_what_is_not(store: ChunkStore, unit: Unit, damage: str, seen: str) -> N
 
 @pytest.mark.parametrize("data", [b"", b"short", None])
 def test_without_checksums_what_cannot_be_decoded_has_changed(store: ChunkStore, unit: Unit, data: bytes | None) -> None:
-    path = Path(next(store.paths(0, CHUNKS)))
+    path = paths(store)[0]
     if data is None:
         path.unlink()
     else:

@@ -20,9 +20,10 @@ from zarr.storage import LocalStore
 
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.store import arrays
-from omezarr_proc.store.chunks import ChunkStore, write_chunk
+from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import SHUFFLES, Codec
 from omezarr_proc.store.documents import array_documents, group_documents
+from omezarr_proc.store.folder import Folder
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64", "int64", "uint64")
 COMPRESSORS = ("zstd", "lz4", "lz4hc", "zlib")
@@ -49,7 +50,7 @@ def test_an_array_is_described_as_zarr_describes_it(tmp_path: Path, dtype: str, 
     for number, ((axes, image), cname, bundled) in enumerate(itertools.product(AXES, COMPRESSORS, (False, True))):
         codec = Codec(cname, 1 + number % 9, next(shuffles), np.dtype(dtype).itemsize)
         of = pyramid(image, least=64, tile=128, bundled=bundled, names=axes)
-        store = ChunkStore(str(tmp_path), dataclasses.replace(of, dtype=dtype), codec, zarr_format)
+        store = ChunkStore(Folder(str(tmp_path)), dataclasses.replace(of, dtype=dtype), codec, zarr_format)
         sizes = {"t": image.size_t, "c": image.size_c, "z": image.size_z, "y": 150, "x": 201}
         chunk = {"c": image.size_c if bundled else 1, "y": 128, "x": 128}
         encoding: dict[str, Any] = {
@@ -82,19 +83,19 @@ def test_a_group_is_described_as_zarr_describes_it(tmp_path: Path, zarr_format: 
 def test_a_staging_folder_that_has_vanished_does_not_come_back(tmp_path: Path, zarr_format: Literal[2, 3]) -> None:
     staging = tmp_path / "staging"
     of = pyramid(picture(300, 401, c=3, samples=3), least=64, tile=128, bundled=True, names="cyx")
-    store = ChunkStore(str(staging), of, Codec("zstd", 5, "bitshuffle", 1), zarr_format)
+    store = ChunkStore(Folder(str(staging)), of, Codec("zstd", 5, "bitshuffle", 1), zarr_format)
     with pytest.raises(OutputError, match="No such file or directory"):
         arrays.write_arrays(store)
     with pytest.raises(OutputError, match="No such file or directory"):
-        arrays.write_root(staging, {}, zarr_format)
+        arrays.write_root(store.objects, {}, zarr_format)
     with pytest.raises(OutputError, match="No such file or directory"):
-        arrays.write_ome_xml(staging, "<OME/>")
+        arrays.write_ome_xml(store.objects, "<OME/>")
     assert not staging.exists()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     staging.symlink_to(elsewhere)
     with pytest.raises(OutputError, match="Not a directory"):
-        arrays.write_root(staging, {}, zarr_format)
+        arrays.write_root(store.objects, {}, zarr_format)
     assert not any(elsewhere.iterdir())
 
 
@@ -121,6 +122,6 @@ def test_a_chunk_that_is_there_is_never_emptied(tmp_path: Path, before: bytes, m
         return fd
 
     monkeypatch.setattr(os, "open", watched)
-    write_chunk(str(path), b"abcdef", str(tmp_path))
+    Folder(str(tmp_path)).put("0", b"abcdef")
     monkeypatch.undo()
     assert (sizes, path.read_bytes()) == ([len(before)], b"abcdef")

@@ -25,7 +25,7 @@ from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.publish.history import Unit, header, line, read, unit_line
 from omezarr_proc.publish.record import Record
 from omezarr_proc.store.arrays import write_ome_xml, write_root
-from omezarr_proc.store.chunks import write_chunk
+from omezarr_proc.store.folder import Folder
 from omezarr_proc.store.sync import Disk
 
 HEADER = MAGIC + header("k")
@@ -238,7 +238,7 @@ def test_a_chunk_file_is_not_written_through_a_link_nor_into_a_fifo(tmp_path: Pa
     else:
         os.mkfifo(tmp_path / "0")
     with pytest.raises(OutputError, match="/0: cannot write: "):
-        write_chunk(str(tmp_path / "0"), b"chunk", str(tmp_path))
+        Folder(str(tmp_path)).put("0", b"chunk")
     assert (tmp_path / "mine").read_text() == "mine"
 
 
@@ -249,12 +249,15 @@ def test_metadata_are_not_written_through_a_link_nor_where_the_folder_has_vanish
     (staging / "OME").symlink_to("../elsewhere")
     (staging / "zarr.json.partial").symlink_to("../elsewhere/zarr.json.partial")
     with pytest.raises(OutputError, match=r"METADATA\.ome\.xml: cannot write: Not a directory"):
-        write_ome_xml(staging, "<OME/>")
-    with pytest.raises(OutputError, match="staging: cannot write: Is a link"):
-        write_root(staging, {}, 3)
+        write_ome_xml(Folder(str(staging)), "<OME/>")
+    with pytest.raises(OutputError, match=r"staging/zarr\.json: cannot write: Is a link"):
+        write_root(Folder(str(staging)), {}, 3)
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["zarr.json.partial"]
     assert (tmp_path / "elsewhere/zarr.json.partial").read_text() == "mine"
-    for call in (lambda: write_root(tmp_path / "gone", {}, 2), lambda: write_ome_xml(tmp_path / "gone", "<OME/>")):
+    for call in (
+        lambda: write_root(Folder(str(tmp_path / "gone")), {}, 2),
+        lambda: write_ome_xml(Folder(str(tmp_path / "gone")), "<OME/>"),
+    ):
         with pytest.raises(OutputError, match="cannot write: N"):
             call()
     assert not (tmp_path / "gone").exists()

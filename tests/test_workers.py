@@ -32,6 +32,7 @@ from omezarr_proc.plan.passes import Pass
 from omezarr_proc.store.checksums import stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
+from omezarr_proc.store.folder import Folder
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.work.tasks import Job, Load, Stored, Whole, WholeWritten
 
@@ -55,7 +56,7 @@ def job(tmp_path: Path) -> tuple[Job, Pass, Region]:
     tifffile.imwrite(tmp_path / "a.tif", np.arange(200 * 300, dtype=np.uint16).reshape(200, 300), tile=(64, 64))
     (tmp_path / "staging").mkdir()
     image = open_images(str(tmp_path / "a.tif"))[0]
-    store = ChunkStore(str(tmp_path / "staging"), pyramid(image, least=64, names="cyx"), codec_for(image.stored_dtype, "zstd", 1))
+    store = ChunkStore(Folder(str(tmp_path / "staging")), pyramid(image, least=64, names="cyx"), codec_for(image.stored_dtype, "zstd", 1))
     stage = Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 64 * 8, 64 * 8))
     return Job(image, store, False, ("segment",)), stage, Region((0, 0, 0, 0, 0), (1, 1, 1, 200, 300))
 

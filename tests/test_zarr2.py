@@ -18,6 +18,7 @@ from omezarr_proc.publish.hidden import MAGIC, aside_path, record_path, staging_
 from omezarr_proc.publish.record import Record
 from omezarr_proc.store import arrays as store
 from omezarr_proc.store import remove
+from omezarr_proc.store.folder import Folder
 
 DTYPES = {"uint8": "|u1", "int8": "|i1", "uint16": "<u2", "float32": "<f4"}
 
@@ -104,7 +105,7 @@ def test_half_a_root_is_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(KilledError):
-        store.write_root(tmp_path, {"multiscales": []}, 2)
+        store.write_root(Folder(str(tmp_path)), {"multiscales": []}, 2)
     assert (tmp_path / ".zgroup").exists()
     assert publish.dataset_key(tmp_path) is None
     with pytest.raises(Exception, match="multiscales"):

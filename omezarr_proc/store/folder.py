@@ -94,7 +94,7 @@ class Folder:
         _refuse_no_folder(folder)
         with open(open_file(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
             file.write(data)
-        partial.rename(path)
+        partial.rename(Path(path))
 
     def _make(self, folder: str) -> None:
         """Like `os.makedirs`, but never makes `root`. Raises OSError."""
