@@ -5,7 +5,7 @@ The event never reaches the log or the process environment, and nothing of it ou
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omezarr_proc.config.secret import Mask, leave_no_core
@@ -60,7 +60,7 @@ def convert(settings: Settings, ignored: int, deadline: float | None) -> dict[st
     finally:
         report.end()
         log.close()
-    failed = [(result.source, result.error) for result in results if result.error]
+    failed = [result.error for result in results if result.error]
     if failed:
         raise ConversionError(failure_text(failed, len(results)))
     return result_of(settings, report, Mask(settings.secrets()))
@@ -85,9 +85,9 @@ def deadline_of(context: object) -> float | None:
     return time.monotonic() + remaining() / 1000 if remaining else None
 
 
-def failure_text(failed: list[tuple[str, str]], total: int) -> str:
+def failure_text(failed: Sequence[ProcError], total: int) -> str:
     """Name the failed inputs, the first NAMED_FAILURES with their errors."""
-    named = [error if source in error else f"{source}: {error}" for source, error in failed[:NAMED_FAILURES]]
+    named = map(str, failed[:NAMED_FAILURES])
     more = f"; and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else ""
     return f"{len(failed)} of {total} inputs failed: {'; '.join(named)}{more}"
 

@@ -50,7 +50,7 @@ def test_more_than_a_thousand_images_must_be_asked_for(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"1001 images, more than the 1000.*IMAGES=all"):
             open_images(path)
     assert len(open_images(ome, images="all")) == 1001
-    assert [image.width for image in open_images(plain, images="0,1000")] == [1, 1001]
+    assert [image.width for image in open_images(plain, images=(0, 1000))] == [1, 1001]
 
 
 def test_segments_of_a_page(tmp_path: Path) -> None:

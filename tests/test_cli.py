@@ -15,7 +15,7 @@ from omezarr_proc import __version__, app, cli
 from omezarr_proc.app import log
 from omezarr_proc.config.rules import FLAG
 from omezarr_proc.config.settings import table
-from omezarr_proc.model.errors import LimitError, SettingsError
+from omezarr_proc.model.errors import InputError, LimitError, SettingsError
 from omezarr_proc.model.events import Summary
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +34,8 @@ class Engine(SimpleNamespace):
         self.action()
         results = []
         for entry in inputs:
-            error = self.errors.get(entry.path.name)
+            text = self.errors.get(entry.path.name)
+            error = text and InputError(text, source=entry.path)
             if error:
                 report.fail(str(entry.path), error)
             else:

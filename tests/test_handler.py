@@ -15,7 +15,7 @@ from omezarr_proc import app
 from omezarr_proc import handler as module
 from omezarr_proc.config.settings import table
 from omezarr_proc.handler import ConversionError, handler, overrides_of
-from omezarr_proc.model.errors import SettingsError
+from omezarr_proc.model.errors import InputError, SettingsError
 from omezarr_proc.model.events import Summary
 
 TOKEN = "s3cr3t-token"
@@ -35,7 +35,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
                 report.skip(str(entry.path), "is there already")
             elif entry.path.name not in fake.errors:
                 report.finish(Summary(f"{entry.path.stem}.ome.zarr", (1, 8, 8), 1, 4, 64, 0.1234567, 64))
-        return [SimpleNamespace(source=str(entry.path), error=fake.errors.get(entry.path.name)) for entry in inputs]
+        errors = {name: InputError(text, source=name) for name, text in fake.errors.items()}
+        return [SimpleNamespace(source=str(entry.path), error=errors.get(entry.path.name)) for entry in inputs]
 
     fake.run = run
     monkeypatch.setitem(sys.modules, "omezarr_proc.app.batch", fake)
@@ -95,17 +96,17 @@ def test_result_of_many_images_stays_below_what_lambda_takes(event, monkeypatch:
 
 
 def test_failure_raises_and_names_the_files_without_tokens(event, engine):
-    engine.errors = {"a.tif": f"is broken near {TOKEN}-2", "c.tif": "c.tif is empty"}
+    engine.errors = {"a.tif": f"is broken near {TOKEN}-2", "c.tif": "is empty"}
     with pytest.raises(ConversionError) as caught:
         handler(event, None)
     assert "2 of 3 inputs failed" in str(caught.value)
     assert "a.tif: is broken near ***" in str(caught.value)
-    assert "c.tif is empty" in str(caught.value)
+    assert "c.tif: is empty" in str(caught.value)
     assert TOKEN not in str(caught.value)
 
 
 def test_many_failures_are_counted():
-    text = module.failure_text([(f"{number}.tif", "bad") for number in range(100)], 200)
+    text = module.failure_text([InputError("bad", source=f"{number}.tif") for number in range(100)], 200)
     assert text.startswith("100 of 200 inputs failed: 0.tif: bad; ")
     assert text.endswith("; and 80 more")
 

@@ -17,6 +17,7 @@ from omezarr_proc.app import log
 from omezarr_proc.app.progress import BarReport, LineReport, Report
 from omezarr_proc.app.standard import Lossy, say
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.events import Summary
 
 SETTINGS = Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "LOG_LEVEL": "DEBUG"}, {})
@@ -139,13 +140,13 @@ def test_no_report_fails_with_its_stream(error: Exception | None, make: type[Rep
         logger.warning("something to know")
         report.advance(50)
         report.finish(Summary("a.ome.zarr", (1, 8, 8), 1, 1, 64, 0.1, 64))
-        report.fail("b.tif", "is broken")
+        report.fail("b.tif", InputError("is broken", source="b.tif"))
         report.write("".join(report.table()))
         report.end()
         assert not Lossy().isatty()
     finally:
         log.close()
-    assert report.failures == [("b.tif", "is broken")]
+    assert [str(error) for error in report.failures] == ["b.tif: is broken"]
 
 
 def test_what_is_said_is_on_stderr(capsys: pytest.CaptureFixture[str]):

@@ -160,8 +160,8 @@ def test_slides_leave_out_what_shows_the_patient(tmp_path):
     path = str(tmp_path / "x.tif")
     assert [image.width for image in tiff.open_images(path)] == [64]
     assert [image.name for image in tiff.open_images(path, images="all")] == ["", "thumbnail", "label", "macro"]
-    assert [image.name for image in tiff.open_images(path, images="0,2")] == ["", "label"]
-    assert "IMAGES asks for" in refusal(path, images="7")
+    assert [image.name for image in tiff.open_images(path, images=(0, 2))] == ["", "label"]
+    assert "IMAGES asks for" in refusal(path, images=(7,))
     named = save(tmp_path / "y.ome.tif", build(pages(1, ome("Label image"))))
     assert len(tiff.open_images(named)) == 1  # never nothing at all
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omezarr_proc.app.inputs import check_file
-from omezarr_proc.model.errors import InputError, LimitError
+from omezarr_proc.model.errors import InputError, LimitError, about
 from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.store.read import Dataset, first_multiscale, open_dataset
 
@@ -52,7 +52,8 @@ def describe(path: Path) -> Json:
     """All that is told of one file or folder."""
     kind = "dataset" if path.is_dir() else "tiff"
     try:
-        told = describe_dataset(open_dataset(path)) if kind == "dataset" else describe_tiff(path)
+        with about(path):
+            told = describe_dataset(open_dataset(path)) if kind == "dataset" else describe_tiff(path)
         return {"path": str(path), "kind": kind, "error": None} | told
     except (InputError, LimitError) as error:
         return {"path": str(path), "kind": kind, "error": str(error)}
@@ -111,7 +112,7 @@ def lines(told: Json) -> Iterator[str]:
     """The same for a person."""
     name = shown(told["path"])
     if told["error"]:
-        yield told["error"] if name in told["error"] else f"{name}: {told['error']}"
+        yield told["error"]
     elif told["kind"] == "tiff":
         for image in told["images"]:
             yield from _image_lines(name, image)

@@ -106,15 +106,15 @@ def check_file(path: Path) -> None:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{shown(path)} is a folder: name files, or give it as INPUT_DIR")
+            raise InputError("is a folder: name files, or give it as INPUT_DIR", source=path)
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{shown(path)} is not a file")
+            raise InputError("is not a file", source=path)
         if not status.st_size:
-            raise InputError(f"{shown(path)} is empty: copy it again from where it was made")
+            raise InputError("is empty", source=path, hint="copy it again from where it was made")
         with path.open("rb"):
             pass
     except OSError as error:
-        raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from None
+        raise InputError(f"cannot be read: {error.strerror}", source=path) from None
 
 
 def check_names(inputs: Iterable[Input]) -> None:

@@ -7,7 +7,7 @@ from omezarr_proc.app.inputs import Input, dataset_path
 from omezarr_proc.build.dataset import pyramid_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
-from omezarr_proc.model.errors import LimitError
+from omezarr_proc.model.errors import LimitError, ProcError, about
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.text import byte_size, shown
@@ -21,16 +21,17 @@ def dry_run(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[str, 
     yield f"memory: {limits.memory_bytes // MB} MB ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used", False
     yield f"CPUs: {limits.cpus:g} ({limits.cpu_source})", False
     for entry, images in open_inputs(settings, inputs, limits):
-        if isinstance(images, str):
-            yield f"{shown(entry.path)}: {images}" if shown(entry.path) not in images else images, True
+        if isinstance(images, ProcError):
+            yield str(images), True
             continue
         for image in images:
             yield f"{shown(entry.path)} -> {shown(settings.output_dir / dataset_path(entry.relative, image.series))}", False
             yield from ((f"  {note}", False) for note in image.notes)
             try:
-                pyramid = pyramid_of(image, settings)
-                yield from ((f"  {line}", False) for line in _levels(pyramid))
-                yield f"  {_plan(image, pyramid, limits)}", False
+                with about(entry.path):
+                    pyramid = pyramid_of(image, settings)
+                    yield from ((f"  {line}", False) for line in _levels(pyramid))
+                    yield f"  {_plan(image, pyramid, limits)}", False
             except LimitError as error:
                 yield str(error), True
 

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from loguru import logger
 
 from omezarr_proc.app.standard import Lossy, say
+from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.events import Summary
 from omezarr_proc.model.text import byte_size, duration, one_line, quantity, shown
 
@@ -27,7 +28,7 @@ class Report:
     def __init__(self) -> None:
         self.summaries: list[Summary] = []
         self.skipped: list[tuple[str, str]] = []
-        self.failures: list[tuple[str, str]] = []
+        self.failures: list[ProcError] = []
 
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image; `total`, and what an earlier run has `done` of it, are in the unit ("px" or "B") of `advance`."""
@@ -54,12 +55,11 @@ class Report:
         self.skipped.append((name, reason))
         logger.bind(image=name).info(f"{name}: {reason}")
 
-    def fail(self, name: str, message: str) -> None:
-        """End an image that failed; `message` is one line that names the file and what to do."""
+    def fail(self, name: str, error: ProcError) -> None:
+        """End an image that failed."""
         self.end()
-        name, message = shown(name), one_line(message)
-        self.failures.append((name, message))
-        logger.bind(image=name).error(message if name in message else f"{name}: {message}")
+        self.failures.append(error)
+        logger.bind(image=shown(name)).error(one_line(str(error)))
 
     def write(self, text: str) -> None:
         """Write whole lines to where the progress is shown, without tearing it."""
@@ -81,7 +81,7 @@ class Report:
             for row in rows
         ]
         lines += [f"skipped  {name}: {reason}" for name, reason in self.skipped]
-        return lines + [f"FAILED   {message if name in message else f'{name}: {message}'}" for name, message in self.failures]
+        return lines + [f"FAILED   {one_line(str(error))}" for error in self.failures]
 
 
 class LineReport(Report):

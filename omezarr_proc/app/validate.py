@@ -46,7 +46,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
     """The verdict for a person."""
     name = shown(verdict.path)
     if verdict.error:
-        yield verdict.error if name in verdict.error else f"{name}: {verdict.error}"
+        yield str(verdict.error)
         return
     for finding in verdict.findings:
         yield f"{name}: {'error' if finding.is_error(verdict.ours) else 'note'}: {finding.text}"
@@ -60,7 +60,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "path": str(verdict.path),
         "valid": verdict.valid,
-        "error": verdict.error or None,
+        "error": str(verdict.error) if verdict.error else None,
         "levels": verdict.levels,
         "chunks": verdict.chunks,
         "findings": findings,

@@ -23,8 +23,10 @@ def pyramid_of(image: Image, settings: Settings) -> Pyramid:
     planes = image.size_t * image.size_c * image.size_z
     if planes * image.height * image.width > settings.max_pixels:
         raise LimitError(
-            f"{image.source}: image {image.series} states {planes} planes of {image.width} x {image.height} pixels,"
-            f" more than MAX_PIXELS={settings.max_pixels}; if that is so, raise MAX_PIXELS, else the file is corrupt"
+            f"image {image.series} states {planes} planes of {image.width} x {image.height} pixels,"
+            f" more than MAX_PIXELS={settings.max_pixels}",
+            source=image.source,
+            hint="if that is so, raise MAX_PIXELS, else the file is corrupt",
         )
     chunking = settings.channel_chunking
     pyramid = make_pyramid(
@@ -38,8 +40,9 @@ def pyramid_of(image: Image, settings: Settings) -> Pyramid:
     )
     if pyramid.chunk_count > settings.max_chunks:
         raise LimitError(
-            f"{image.source}: the dataset of image {image.series} would have {pyramid.chunk_count} chunks, more than"
-            f" MAX_CHUNKS={settings.max_chunks}; set a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or raise MAX_CHUNKS"
+            f"the dataset of image {image.series} would have {pyramid.chunk_count} chunks, more than MAX_CHUNKS={settings.max_chunks}",
+            source=image.source,
+            hint="set a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or raise MAX_CHUNKS",
         )
     return pyramid
 

@@ -94,7 +94,9 @@ class Conversion:
         except BaseException as error:
             how = type(error).__name__
             if isinstance(error, OutOfTimeError):
-                raise OutOfTimeError(f"{self.image.source}: out of time at {build.percent} %; run it again to go on from there") from None
+                raise OutOfTimeError(
+                    f"out of time at {build.percent} %", source=self.image.source, hint="run it again to go on from there"
+                ) from None
             raise
         finally:
             self._leave(tree, how)
@@ -126,9 +128,10 @@ class Conversion:
             before, plan = plan, make_plan(self.image, build.pyramid, self.limits, smaller)
             if tree.stalled >= _MOST_STALLED and plan == make_plan(self.image, build.pyramid, self.limits, smaller - 2):
                 raise LimitError(
-                    f"{self.image.source}: was killed {tree.stalled} times before it got anywhere, the last times with the smallest plan"
+                    f"was killed {tree.stalled} times before it got anywhere, the last times with the smallest plan"
                     f" ({plan.projected_bytes >> 20} MB): if memory ran out, give it more than the {self.limits.memory_bytes >> 20} MB that"
-                    " there are; if somebody else killed it (a time limit, a stop), see to that and run it again"
+                    " there are; if somebody else killed it (a time limit, a stop), see to that and run it again",
+                    source=self.image.source,
                 )
             logger.bind(phase="plan", projected_bytes=plan.projected_bytes).debug(f"{self.image.source}: {plan}")
             tree.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes})

@@ -52,7 +52,7 @@ def write_preview(dataset: Path) -> Path:
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OutputError(f"{target}: cannot write the preview: {describe(error)}") from error
+        raise OutputError(f"cannot write the preview: {describe(error)}", source=target) from error
     return target
 
 
@@ -63,7 +63,7 @@ def compose(dataset: Dataset) -> NDArray[np.uint8]:
     axes = dataset.axes
     if not channels or axes[-2:] != ("y", "x") or not set(axes) <= set("tczyx"):
         reason = wrong[0].text if wrong else "it has no omero block, or other axes than t, c, z, y, x"
-        raise InputError(f"{dataset.path}: no preview can be made: {reason}")
+        raise InputError(f"no preview can be made: {reason}", source=dataset.path)
     level = next((a for a in reversed(dataset.arrays) if max(a.shape[-2:]) >= LONGER_SIDE), dataset.arrays[0])
     step = max(1, max(level.shape[-2:]) // LONGER_SIDE)
     planes = _Planes(dataset, level, step)
@@ -94,7 +94,7 @@ class _Planes:
         try:
             self._decode = chunk_decoder(dataset.path, level)
         except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
-            raise InputError(f"{self._path}: no preview can be made: {error}") from error
+            raise InputError(f"no preview can be made: {error}", source=self._path) from error
 
     def rows(self, row: int) -> slice:
         """The rows of the picture that come from a row of chunks."""
@@ -114,7 +114,7 @@ class _Planes:
                 pixels = self._decode(place)[inside]
             except Exception as error:  # whatever a codec says to damaged bytes
                 chunk = self._path / self._level.chunk_name(place)
-                raise InputError(f"{chunk}: a chunk cannot be read: {error}; run validate --deep") from error
+                raise InputError(f"a chunk cannot be read: {error}", source=chunk, hint="run validate --deep") from error
             parts.append(pixels[-row * height % step :: step, -column * width % step :: step].copy())
         return np.concatenate(parts, axis=1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.check.spec import check
 from omezarr_proc.check.stored import check_stored
-from omezarr_proc.model.errors import InputError, OutputError
+from omezarr_proc.model.errors import InputError, OutputError, about
 from omezarr_proc.store.read import Dataset, open_dataset
 
 
@@ -20,7 +20,7 @@ class Verdict:
     ours: bool = False
     levels: int = 0
     chunks: int = 0
-    error: str = ""
+    error: InputError | None = None
 
     @property
     def valid(self) -> bool:
@@ -31,9 +31,10 @@ class Verdict:
 def judge(path: Path, *, deep: bool = False) -> Verdict:
     """Everything that is wrong with one dataset."""
     try:
-        dataset = open_dataset(path)
+        with about(path):
+            dataset = open_dataset(path)
     except InputError as error:
-        return Verdict(path, error=str(error))
+        return Verdict(path, error=error)
     findings = [*check(dataset), *_layout(dataset)]
     for array in dataset.arrays:
         findings += check_stored(dataset, array, lengths=not deep)  # decoding finds more, and says what
@@ -48,7 +49,9 @@ def judge(path: Path, *, deep: bool = False) -> Verdict:
 def refuse_wrong(staging: Path) -> None:
     """Raise OutputError where the metadata of a dataset about to be published is wrong: better no dataset than one that misleads."""
     if found := check(open_dataset(staging)):
-        raise OutputError(f"{staging}: is not published, since its metadata is wrong, which is a mistake of this program: {found[0].text}")
+        raise OutputError(
+            f"is not published, since its metadata is wrong, which is a mistake of this program: {found[0].text}", source=staging
+        )
 
 
 def _layout(dataset: Dataset) -> Iterator[Finding]:

@@ -77,7 +77,9 @@ class Mask:
         try:
             yield
         except ProcError as error:
-            error.args = (self(str(error)),)
+            error.message, error.hint = self(error.message), self(error.hint)
+            error.source, error.input = (None if file is None else self(file) for file in (error.source, error.input))
+            error.args = (error.message,)
             raise error from None
 
 

@@ -60,7 +60,7 @@ class Settings:
             shapes_output=True,
         ),
     )
-    images: str | tuple[int, ...] = field(
+    images: Literal["auto", "all"] | tuple[int, ...] = field(
         default="auto",
         metadata=_row(IMAGES, "which images of a file: auto = all but label, macro, thumbnail and overview"),
     )

@@ -90,8 +90,9 @@ def make_plan(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0) 
         return chosen
     needed = least + RESERVE_BYTES + limits.memory_bytes - limits.headroom_bytes
     raise LimitError(
-        f"{image.source}: needs a memory limit of {ceil_div(needed, MB)} MB at least, there are {limits.memory_bytes // MB} MB"
-        f" ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used"
+        f"needs a memory limit of {ceil_div(needed, MB)} MB at least, there are {limits.memory_bytes // MB} MB"
+        f" ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used",
+        source=image.source,
     )
 
 

@@ -77,7 +77,7 @@ def publish(target: Path, deadline: float | None = None, disk: Disk | None = Non
             logger.info(f"{target}: has replaced {old.what}")
         return _clear(target, deadline)
     except OSError as error:
-        raise OutputError(f"{target}: cannot publish: {describe(error)}") from error
+        raise OutputError(f"cannot publish: {describe(error)}", source=target) from error
 
 
 def discard(target: Path, deadline: float | None = None) -> bool:
@@ -114,7 +114,7 @@ def recover(folder: Path) -> set[Path]:
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise OutputError(f"{folder}: cannot put in order what an earlier run has left: {describe(error)}") from error
+        raise OutputError(f"cannot put in order what an earlier run has left: {describe(error)}", source=folder) from error
     return left
 
 
@@ -127,7 +127,7 @@ def clean(target: Path) -> bool:
         _settle(target)
         return discard(target)
     except OSError as error:
-        raise OutputError(f"{target}: cannot remove what is left of it: {describe(error)}") from error
+        raise OutputError(f"cannot remove what is left of it: {describe(error)}", source=target) from error
 
 
 def _clear(target: Path, deadline: float | None) -> bool:

@@ -42,7 +42,7 @@ def refuse_foreign(path: Path) -> None:
     """Raise OutputError where something is at `path` that is no OME-Zarr dataset."""
     if (found := look(path)) and not found.is_dataset:
         raise OutputError(
-            f"{path}: is {found.what} and is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it"
+            f"is {found.what} and is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it", source=path
         )
 
 

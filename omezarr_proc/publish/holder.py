@@ -36,7 +36,7 @@ def check_ours(fd: int, path: Path) -> None:
     """Raise OutputError for a file that was not written by this program."""
     data = os.pread(fd, _MOST_BYTES, 0)
     if data.strip(b"\0") and not data.startswith(_BEGIN) and not _BEGIN.startswith(data):
-        raise OutputError(f"{path}: is in the way and not of omezarr_proc: remove it, then run again")
+        raise OutputError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
 
 
 def myself() -> bytes:

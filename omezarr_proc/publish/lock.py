@@ -53,7 +53,7 @@ class Lock:
                     raise LockedError(_refusal(self._target, holder))
                 time.sleep(_SHORT)
         except OSError as error:
-            raise OutputError(f"{self._target}: cannot lock the dataset: {describe(error)}") from error
+            raise OutputError(f"cannot lock the dataset: {describe(error)}", source=self._target) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -70,7 +70,9 @@ class Lock:
     def check(self) -> None:
         """Raise OutputError when the lock was lost, since another run took this one for dead. To be called before publishing."""
         if self._heart is not None and not self._heart.mine():
-            raise OutputError(f"{self._target}: another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s")
+            raise OutputError(
+                f"another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s", source=self._target
+            )
 
     def _try(self) -> Holder | None:
         """Take the lock; returns who has it when it is another."""

@@ -25,6 +25,7 @@ def read_back(path: Path, expected: bytes) -> None:
     except OSError as error:
         reason = describe(error)
     raise OutputError(
-        f"{path}: cannot be read back after publishing ({reason}): the file system of OUTPUT_DIR does not keep what is renamed there;"
-        " remove this dataset and write to another one (an rclone mount needs --vfs-cache-mode full)"
+        f"cannot be read back after publishing ({reason}): the file system of OUTPUT_DIR does not keep what is renamed there;"
+        " remove this dataset and write to another one (an rclone mount needs --vfs-cache-mode full)",
+        source=path,
     )

@@ -54,7 +54,7 @@ class Record:
         try:
             self._thread.start()
         except RuntimeError as error:
-            raise OutputError(f"{self.path}: cannot start a thread: allow this user more processes") from error
+            raise OutputError("cannot start a thread: allow this user more processes", source=self.path) from error
 
     @classmethod
     def open(cls, target: Path, key: str, interval: float = INTERVAL) -> "Record":
@@ -72,7 +72,7 @@ class Record:
                 os.close(fd)
                 raise
         except OSError as error:
-            raise OutputError(f"{error.filename or staging}: cannot make the output: {describe(error)}") from error
+            raise OutputError(f"cannot make the output: {describe(error)}", source=error.filename or staging) from error
 
     @property
     def resumed(self) -> bool:
@@ -139,7 +139,7 @@ class Record:
 
     def _check(self) -> None:
         if self._error is not None:
-            raise OutputError(f"{self.path}: cannot note what is finished: {describe(self._error)}") from self._error
+            raise OutputError(f"cannot note what is finished: {describe(self._error)}", source=self.path) from self._error
 
     def _write_by_time(self) -> None:
         pause = self._interval / 8  # soon for the first time: a container that is killed within seconds gets on nevertheless
@@ -177,13 +177,13 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
     if MAGIC.startswith(data) and data != MAGIC:  # new, or its maker was killed
         if os.path.lexists(staging):
             path.unlink()
-            raise OutputError(f"{staging}: is in the way and not known to be of omezarr_proc: remove it, then run again")
+            raise OutputError("is in the way and not known to be of omezarr_proc: remove it, then run again", source=staging)
         os.ftruncate(fd, 0)
         _write_all(fd, MAGIC)
         os.fsync(fd)
         sync_folder(path.parent)
     elif not data.startswith(MAGIC):
-        raise OutputError(f"{path}: is in the way and not of omezarr_proc: remove it, then run again")
+        raise OutputError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
     history = read(data, key)
     if history is not None and is_folder(staging) and not any(strangers(staging)):
         os.ftruncate(fd, history.end)
@@ -192,7 +192,7 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
     os.ftruncate(fd, len(MAGIC))
     os.fsync(fd)  # before anything of the staging folder goes: half of it must not be taken for the whole
     if not remove_tree(staging):
-        raise OutputError(f"{staging}: cannot remove what an earlier run has left: remove it, then run again")
+        raise OutputError("cannot remove what an earlier run has left: remove it, then run again", source=staging)
     first = header(key)
     _write_all(fd, first)
     os.fsync(fd)

@@ -46,10 +46,10 @@ def spool_file(target: Path, size: int) -> int:
         free = shutil.disk_usage(target.parent).free
         if free < size:
             raise OutputError(
-                f"{target.parent}: {size >> 20} MB of free space are needed while {target.name} is made, there are {free >> 20} MB"
+                f"{size >> 20} MB of free space are needed while {target.name} is made, there are {free >> 20} MB", source=target.parent
             )
         with tempfile.TemporaryFile(dir=target.parent, prefix=f".{target.name}.") as file:
             os.truncate(file.fileno(), size)
             return os.dup(file.fileno())
     except OSError as error:
-        raise OutputError(f"{target.parent}: cannot make a file for decoded planes: {describe(error)}") from error
+        raise OutputError(f"cannot make a file for decoded planes: {describe(error)}", source=target.parent) from error

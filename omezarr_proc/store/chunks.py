@@ -41,7 +41,7 @@ class ChunkStore:
         try:
             self.codec.decode(self.objects.get(key), out)
         except (OSError, ValueError, RuntimeError) as error:
-            raise OutputError(f"{self.objects}: cannot read back {key}, which was written: {error}") from error
+            raise OutputError(f"cannot read back {key}, which was written: {error}", source=str(self.objects)) from error
 
 
 def read_planes(store: ChunkStore, level: int, region: Region) -> Iterator[tuple[int, int, int, NDArray[Any]]]:

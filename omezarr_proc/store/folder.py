@@ -30,7 +30,7 @@ class Folder:
             else:
                 retry(lambda: self._write(path, data))
         except OSError as error:
-            raise OutputError(f"{path}: cannot write: {describe(error)}") from error
+            raise OutputError(f"cannot write: {describe(error)}", source=path) from error
 
     def get(self, key: str) -> bytes:
         """See `Objects`."""

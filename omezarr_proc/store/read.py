@@ -113,19 +113,19 @@ def first_multiscale(ome: Json) -> Json:
 def open_dataset(path: Path) -> Dataset:
     """Read the metadata of an OME-Zarr image. Raises InputError where the root is none."""
     if not path.is_dir():
-        raise InputError(f"{path}: {'is not a folder' if path.exists() else 'is not there'}: name the folder of an OME-Zarr image")
+        raise InputError(f"{'is not a folder' if path.exists() else 'is not there'}: name the folder of an OME-Zarr image", source=path)
     if (path / "zarr.json").exists():
         root, zarr_format = read_json(path / "zarr.json"), 3
         if root.get("node_type") != "group":
-            raise InputError(f"{path}: its zarr.json is not of a group: name the folder that holds the levels")
+            raise InputError("its zarr.json is not of a group: name the folder that holds the levels", source=path)
         attributes = root.get("attributes", {})
     elif (path / ".zgroup").exists():
         read_json(path / ".zgroup")
         attributes, zarr_format = read_json(path / ".zattrs") if (path / ".zattrs").exists() else {}, 2
     else:
-        raise InputError(f"{path}: has neither zarr.json nor .zgroup: it is no Zarr dataset, or its root metadata is lost")
+        raise InputError("has neither zarr.json nor .zgroup: it is no Zarr dataset, or its root metadata is lost", source=path)
     if not isinstance(attributes, dict):
-        raise InputError(f"{path}: the attributes of its root are not a JSON object")
+        raise InputError("the attributes of its root are not a JSON object", source=path)
     arrays: list[Array] = []
     problems: list[tuple[str, str]] = []
     for level in level_paths(metadata_of(attributes)):
@@ -154,11 +154,11 @@ def read_json(path: Path) -> Json:
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"cannot be read: {error.strerror}", source=path) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON: {error}") from None
+        raise InputError(f"is not JSON: {error}", source=path) from None
     if not isinstance(found, dict):
-        raise InputError(f"{path}: is not a JSON object")
+        raise InputError("is not a JSON object", source=path)
     return found
 
 

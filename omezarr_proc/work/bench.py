@@ -88,9 +88,9 @@ class Bench:
         """What to answer where a task, or the writing of its files, raised `error`."""
         source, trace = self.job.image.source, "".join(traceback.format_exception(error))
         if isinstance(error, MemoryError):
-            error = ProcError(f"{source}: a worker ran out of memory: give it more, or set MAX_WORKERS lower")
+            error = ProcError("a worker ran out of memory: give it more, or set MAX_WORKERS lower", source=source)
         if not isinstance(error, ProcError):
-            error = ProcError(f"{source}: {type(error).__name__}: {error}".replace("\n", " "))
+            error = ProcError(f"{type(error).__name__}: {error}".replace("\n", " "), source=source)
         return Failed(error, trace)
 
     def make(self, stage: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[Written, ...]:

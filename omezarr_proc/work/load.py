@@ -184,9 +184,10 @@ def _narrowed(blocks: Blocks, narrow: np.dtype[Any], image: Image, band: Region,
         if outside.any():
             row, column, sample = np.argwhere(outside)[0]
             raise InputError(
-                f"{image.source}: image {image.series}, plane t={band.start[0]} c={band.start[1] + index * block.shape[2] + sample} z={z}:"
+                f"image {image.series}, plane t={band.start[0]} c={band.start[1] + index * block.shape[2] + sample} z={z}:"
                 f" the value {block[row, column, sample]}"
                 f" at y={y + row}, x={x + column} does not fit into {narrow}, as which {image.dtype} is stored"
-                " (viewers cannot show 64-bit integers): rescale the image"
+                " (viewers cannot show 64-bit integers): rescale the image",
+                source=image.source,
             )
         yield y, x, block.astype(narrow)

@@ -14,8 +14,9 @@ def check_number(path: str, number: int, most: int | None) -> None:
     """Raise InputError for a file of more than `most` images."""
     if most is not None and number > most:
         raise InputError(
-            f"{path}: it has {number} images, more than the {most} that are converted unasked;"
-            " set IMAGES=all for all of them, or IMAGES=0,2 for some"
+            f"it has {number} images, more than the {most} that are converted unasked;"
+            " set IMAGES=all for all of them, or IMAGES=0,2 for some",
+            source=path,
         )
 
 
@@ -40,7 +41,9 @@ def assembled(
         if (other.height, other.width, other.samples, other.dtype) != (layout.height, layout.width, layout.samples, layout.dtype):
             kinds = " and ".join(f"{one.width} x {one.height} {one.dtype}" for one in (layout, other))
             raise InputError(
-                f"{path}: image {number} has pages of different size or type ({kinds}); write each kind into an image of its own"
+                f"image {number} has pages of different size or type ({kinds})",
+                source=path,
+                hint="write each kind into an image of its own",
             )
     stored = _STORED.get(layout.dtype, layout.dtype)
     if stored != layout.dtype:

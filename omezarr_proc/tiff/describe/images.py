@@ -9,6 +9,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import replace
+from typing import Literal
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import FileState, Image
@@ -21,15 +22,18 @@ from omezarr_proc.tiff.file.budget import Budget
 
 MAX_IMAGES = 1000  # of a file, unless IMAGES asks for them
 
+# Which images of a file are asked for.
+Chosen = Literal["auto", "all"] | tuple[int, ...]
+
 _ASIDE = re.compile(r"(?<![a-z])(label|macro|thumbnail|overview)(?![a-z])", re.IGNORECASE)
 
 
 def open_images(
-    path: str, *, images: str = "auto", on_missing: str = "error", reduced_by: int = 1, budget: Budget | None = None
+    path: str, *, images: Chosen = "auto", on_missing: str = "error", reduced_by: int = 1, budget: Budget | None = None
 ) -> list[Image]:
     """The images of a file, with all members of its set.
 
-    images      "auto": all but label, macro, thumbnail and overview, if there are no more than MAX_IMAGES; "all"; or numbers like "0,2"
+    images      "auto": all but label, macro, thumbnail and overview, if there are no more than MAX_IMAGES; "all"; or which, from 0 on
     on_missing  "error", or "fill": planes that are not there become None
     reduced_by  take planes from a stored level that is exactly so many times smaller, where there is one
 
@@ -52,10 +56,10 @@ def open_images(
         return [_finished(take_reduced(image, pages, reduced_by), pages) for image in _chosen(path, found, images)]
     except omexml.OmeXmlError as error:
         raise InputError(
-            f"{path}: its OME-XML contradicts itself or the pages: {error}; repair its ImageDescription or write the file anew"
+            f"its OME-XML contradicts itself or the pages: {error}", source=path, hint="repair its ImageDescription or write the file anew"
         ) from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and its folder") from error
+        raise InputError(f"cannot be read ({error.strerror or error})", source=path, hint="check the file and its folder") from error
     finally:
         pages.close()
 
@@ -94,13 +98,11 @@ def _finished(image: Image, pages: Pages) -> Image:
     )
 
 
-def _chosen(path: str, found: list[Image], images: str) -> list[Image]:
+def _chosen(path: str, found: list[Image], images: Chosen) -> list[Image]:
     if images == "all":
         return found
     if images == "auto":
         return [image for image in found if not _ASIDE.search(image.name)] or found[:1]
-    wanted = [int(number) for number in images.split(",") if number.strip().isdigit()]
-    absent = [number for number in wanted if number >= len(found)]
-    if absent or not wanted:
-        raise InputError(f"{path}: IMAGES asks for image {absent or images}, but the file has {len(found)}, counted from 0")
-    return [found[number] for number in wanted]
+    if absent := [number for number in images if number >= len(found)]:
+        raise InputError(f"IMAGES asks for image {absent}, but the file has {len(found)}, counted from 0", source=path)
+    return [found[number] for number in images]

@@ -23,14 +23,14 @@ def description(path: str, budget: Budget, most: int | None = None) -> str:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
+        raise InputError(f"cannot be opened ({error.strerror})", source=path, hint="check that it is there and readable") from error
     try:
         if path.lower().endswith(".ome") or path.lower().endswith(".ome.xml"):
             return _text(fd, budget, most)
         directory = Directory(path, fd, budget)
         return directory.text(directory.ifd(directory.first), 270, most)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check that it is a file and readable") from error
+        raise InputError(f"cannot be read ({error.strerror})", source=path, hint="check that it is a file and readable") from error
     finally:
         os.close(fd)
 
@@ -53,7 +53,9 @@ def metadata(path: str, text: str, budget: Budget) -> tuple[str, str, omexml.Ome
     try:
         document = omexml.parse(text, budget)
     except omexml.OmeXmlError as error:
-        raise InputError(f"{path}: its OME-XML cannot be used: {error}; write the file anew or repair its ImageDescription") from error
+        raise InputError(
+            f"its OME-XML cannot be used: {error}", source=path, hint="write the file anew or repair its ImageDescription"
+        ) from error
     if document.images or not document.metadata_file:
         return path, text, document
     name = _basename(document.metadata_file)
@@ -61,16 +63,16 @@ def metadata(path: str, text: str, budget: Budget) -> tuple[str, str, omexml.Ome
     if not os.path.isfile(companion):
         found = _siblings(path, budget).get(document.metadata_uuid or "")
         if found is None:
-            raise InputError(f"{path}: its metadata are in {name!r}, which is not in its folder; put it there")
+            raise InputError(f"its metadata are in {name!r}, which is not in its folder", source=path, hint="put it there")
         companion = found
     text = description(companion, budget)
     budget.keep(sys.getsizeof(text))
     try:
         document = omexml.parse(text, budget)
     except omexml.OmeXmlError as error:
-        raise InputError(f"{path}: the OME-XML of {name!r} cannot be used: {error}") from error
+        raise InputError(f"the OME-XML of {name!r} cannot be used: {error}", source=path) from error
     if not document.images:
-        raise InputError(f"{path}: its metadata should be in {name!r}, which describes no image")
+        raise InputError(f"its metadata should be in {name!r}, which describes no image", source=path)
     return companion, text, document
 
 

@@ -34,10 +34,14 @@ def check(directory: Directory, ifd: Ifd) -> None:
     tags = ifd.tags
     lists = [tags[code] for code in (MCU_STARTS, MCU_STARTS_UPPER) if code in tags]
     if any(tag.kind != _LONG or tag.number < 2 for tag in lists):  # tifffile takes a single number for the place of the list
-        raise InputError(f"{directory.path}: the JPEG starts of the IFD at byte {ifd.offset} are no list of integers; the file is corrupt")
+        raise InputError(
+            f"the JPEG starts of the IFD at byte {ifd.offset} are no list of integers; the file is corrupt", source=directory.path
+        )
     start = directory.integer(ifd, MCU_STARTS, 0) + (directory.integer(ifd, MCU_STARTS_UPPER, 0) << 32)
     if not 0 <= start <= MAX_HEADER:
-        raise InputError(f"{directory.path}: the JPEG of the IFD at byte {ifd.offset} has a header of {start} bytes; the file is corrupt")
+        raise InputError(
+            f"the JPEG of the IFD at byte {ifd.offset} has a header of {start} bytes; the file is corrupt", source=directory.path
+        )
 
 
 def levels(directory: Directory, chain: list[Ifd]) -> tuple[list[Ifd], int, list[tuple[Ifd, str]]]:

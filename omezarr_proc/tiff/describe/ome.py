@@ -32,8 +32,9 @@ def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> 
     if not fill:
         for uuid, filename in [key for key, member in paths.items() if member is None]:
             raise InputError(
-                f"{path}: the file {filename or uuid} of its set is missing (the set is described in {described_in}); "
-                "put it into the same folder (or set ON_MISSING=fill)"
+                f"the file {filename or uuid} of its set is missing (the set is described in {described_in}); "
+                "put it into the same folder (or set ON_MISSING=fill)",
+                source=path,
             )
     return [_image(path, text, number, ome, paths, pages, fill) for number, ome in enumerate(document.images)]
 
@@ -66,7 +67,7 @@ def _image(
     order = planes.order(ome, ome.size["C"])
     first = next((found for found in map(page, order) if found), None)
     if first is None:
-        raise InputError(f"{path}: none of the planes of image {number} is in the file; it was not finished by its writer")
+        raise InputError(f"none of the planes of image {number} is in the file; it was not finished by its writer", source=path)
     _, shown = pages.kind(*first)
     stored = shown.stored_samples * shown.planes
     groups, size_c = planes.channel_groups(ome, stored)
@@ -85,8 +86,9 @@ def _image(
         t, rest = divmod(gaps[0], ome.size["Z"] * groups)
         if not fill:
             raise InputError(
-                f"{path}: image {number}: {len(gaps)} of {len(order)} planes are not in the file, "
-                f"the first is t={t} c={rest % groups} z={rest // groups}; find the complete file (or set ON_MISSING=fill)"
+                f"image {number}: {len(gaps)} of {len(order)} planes are not in the file, "
+                f"the first is t={t} c={rest % groups} z={rest // groups}; find the complete file (or set ON_MISSING=fill)",
+                source=path,
             )
         notes.append(f"{len(gaps)} of {len(order)} planes are missing and filled")
     if ome.modulo:

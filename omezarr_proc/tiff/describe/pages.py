@@ -87,7 +87,7 @@ class Pages:
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError as error:
-                raise InputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
+                raise InputError(f"cannot be opened ({error.strerror})", source=path, hint="check that it is there and readable") from error
             try:
                 self._open[number] = Directory(path, fd, self.budget)
             except BaseException:
@@ -142,13 +142,13 @@ class Pages:
                 shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
                 layout = decode.layout(page, shown)
         except decode.UnsupportedError as error:
-            raise InputError(f"{path}: page {self._page(number, ifd)} cannot be read: {error}") from error
+            raise InputError(f"page {self._page(number, ifd)} cannot be read: {error}", source=path) from error
         except MemoryError:
             raise
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
-                f"{path}: page {self._page(number, ifd)} is unreadable ({reason}); the file is corrupt or not supported"
+                f"page {self._page(number, ifd)} is unreadable ({reason}); the file is corrupt or not supported", source=path
             ) from error
         number_of = self._layout_numbers.setdefault(layout, len(self.layouts))
         if number_of == len(self.layouts):
@@ -166,7 +166,7 @@ class Pages:
         self.budget.need(SEGMENT_BYTES * most)
         self._offsets_read[number] = self._offsets_read.get(number, 0) + (stated[0].size if most > 1 else 0)
         if self._offsets_read[number] > directory.size:  # whole pages would be looked at again and again
-            raise InputError(f"{directory.path}: its pages share their lists of segments; the file is corrupt")
+            raise InputError("its pages share their lists of segments; the file is corrupt", source=directory.path)
         self._tags[kind] = max(self._tags.get(kind, 0), decode.tags_bytes(tags, directory.size))
         offsets = directory.integers(ifd, 324 if tiled else 273)
         counts = directory.integers(ifd, 325 if tiled else 279)
@@ -179,7 +179,9 @@ class Pages:
             offsets, counts = ndpi.pieces(directory, ifd) or (offsets, counts)
         if min(len(offsets), len(counts)) < needed:
             least = min(len(offsets), len(counts))
-            raise InputError(f"{path}: page {self._page(number, ifd)} has {least} of {needed} segments; the file is cut off or corrupt")
+            raise InputError(
+                f"page {self._page(number, ifd)} has {least} of {needed} segments; the file is cut off or corrupt", source=path
+            )
         offsets, counts = offsets[:needed], counts[:needed]
         if layout.compression.startswith("ccitt") and needed == 1 and not counts[0]:
             return
@@ -197,13 +199,15 @@ class Pages:
         if bad.any():
             index = int(np.argmax(bad))
             raise InputError(
-                f"{path}: page {self._page(number, ifd)}, segment {index}: {counts[index]} bytes at byte {offsets[index]} "
-                f"are not in the file of {directory.size} bytes; it is cut off or corrupt"
+                f"page {self._page(number, ifd)}, segment {index}: {counts[index]} bytes at byte {offsets[index]} "
+                f"are not in the file of {directory.size} bytes; it is cut off or corrupt",
+                source=path,
             )
         if there.all() and int(counts.sum()) < whole:
             raise InputError(
-                f"{path}: page {self._page(number, ifd)} claims {layout.width} x {layout.height} pixels, but has {counts.sum()} bytes; "
-                "the file is cut off or corrupt"
+                f"page {self._page(number, ifd)} claims {layout.width} x {layout.height} pixels, but has {counts.sum()} bytes; "
+                "the file is cut off or corrupt",
+                source=path,
             )
         self._encoded[kind] = max(self._encoded.get(kind, 0), int(counts.max()))
 

@@ -100,7 +100,7 @@ def _behind(pages: Pages, chain: list[Ifd], count: int) -> list[Plane | None]:
     possible = len(chain) == 1 and kind.raw and not kind.tiled and shown.samples == shown.stored_samples
     if not possible or end > directory.size or begin < chain[0].offset < end or count > MAX_PLANES:
         raise InputError(
-            f"{pages.paths[0]}: {count} planes are stated, but {len(chain)} pages are there; the file is cut off or was not finished"
+            f"{count} planes are stated, but {len(chain)} pages are there; the file is cut off or was not finished", source=pages.paths[0]
         )
     return [pages.plane(0, chain[0], sample) for sample in range(count * shown.planes)]
 

@@ -38,11 +38,13 @@ class Budget:
         """Ask for `number` bytes for a while. Raises LimitError when they are too many, OutOfTimeError when time is up."""
         if self.used + number > self.bytes:
             raise LimitError(
-                f"{self.source}: its metadata (pages, places of segments, OME-XML) take more than the {self.bytes / MB:.1f} MB"
-                " that the memory limit leaves for them; give it more memory"
+                f"its metadata (pages, places of segments, OME-XML) take more than the {self.bytes / MB:.1f} MB"
+                " that the memory limit leaves for them",
+                source=self.source,
+                hint="give it more memory",
             )
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise OutOfTimeError(f"{self.source}: not begun, since time is up; run it again to go on")
+            raise OutOfTimeError("not begun, since time is up", source=self.source, hint="run it again to go on")
 
     def keep(self, number: int) -> None:
         """Ask for `number` bytes for as long as the input is open. Raises as `need` does."""
@@ -53,6 +55,7 @@ class Budget:
         """Raise LimitError for more segments than a page may have."""
         if number > self.segments:
             raise LimitError(
-                f"{self.source}: a page has {number} segments (tiles or strips), more than MAX_SEGMENTS={self.segments};"
-                " write it with larger tiles, or raise MAX_SEGMENTS"
+                f"a page has {number} segments (tiles or strips), more than MAX_SEGMENTS={self.segments};"
+                " write it with larger tiles, or raise MAX_SEGMENTS",
+                source=self.source,
             )

@@ -75,15 +75,15 @@ class Directory:
         head = os.pread(fd, 16, 0)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         if not self.size:
-            raise InputError(f"{path}: the file is empty; copy it again")
+            raise InputError("the file is empty", source=path, hint="copy it again")
         if not self.order or len(head) < 8:
-            raise InputError(f"{path}: not a TIFF file (it begins with {head[:4]!r}); remove it or rename it")
+            raise InputError(f"not a TIFF file (it begins with {head[:4]!r})", source=path, hint="remove it or rename it")
         magic = struct.unpack(self.order + "H", head[2:4])[0]
         self.big = magic == 43
         if magic not in (42, 43) or (self.big and struct.unpack(self.order + "HH", head[4:8].ljust(4)) != (8, 0)):
-            raise InputError(f"{path}: not a valid TIFF file (version {magic}); write it anew")
+            raise InputError(f"not a valid TIFF file (version {magic})", source=path, hint="write it anew")
         if self.big and len(head) < 16:
-            raise InputError(f"{path}: the BigTIFF header is cut off; copy the file again")
+            raise InputError("the BigTIFF header is cut off", source=path, hint="copy the file again")
         self.first: int = struct.unpack(self.order + ("Q" if self.big else "I"), head[8:16] if self.big else head[4:8])[0]
         self._inline = 8 if self.big else 4  # bytes of values that stand in an entry
         self.ndpi = magic == 42 and self.order == "<" and self._is_ndpi(head)
@@ -107,16 +107,16 @@ class Directory:
         block = os.pread(self.fd, 4096, offset) if 0 < offset < self.size else b""
         if len(block) < head:
             raise InputError(
-                f"{path}: an IFD is said to be at byte {offset}, outside the file of {self.size} bytes; the file is cut off or corrupt"
+                f"an IFD is said to be at byte {offset}, outside the file of {self.size} bytes; the file is cut off or corrupt", source=path
             )
         number = struct.unpack_from(order + ("Q" if big else "H"), block)[0]
         if not 0 < number <= MAX_TAGS:
-            raise InputError(f"{path}: the IFD at byte {offset} has {number} tags; the file is corrupt")
+            raise InputError(f"the IFD at byte {offset} has {number} tags; the file is corrupt", source=path)
         length = head + number * (12 + 8 * big) + width
         if length > len(block):
             block = os.pread(self.fd, length, offset)
         if len(block) < length - width:
-            raise InputError(f"{path}: the IFD at byte {offset} is cut off; copy the file again")
+            raise InputError(f"the IFD at byte {offset} is cut off", source=path, hint="copy the file again")
         end = block[length - width : length]
         following = int.from_bytes(end, "little" if order == "<" else "big") if len(end) == width else 0
         entries = block[head : length - width]
@@ -137,15 +137,15 @@ class Directory:
         offset = self.first if first is None else first
         while offset:
             if offset in seen:
-                raise InputError(f"{self.path}: the chain of pages loops back to byte {offset}; the file is corrupt")
+                raise InputError(f"the chain of pages loops back to byte {offset}; the file is corrupt", source=self.path)
             if len(found) == limit:
-                raise InputError(f"{self.path}: more than {limit} pages; split the file")
+                raise InputError(f"more than {limit} pages", source=self.path, hint="split the file")
             seen.add(offset)
             found.append(self.ifd(offset))
             self.budget.keep(PAGE_BYTES + len(found[-1].entries))
             offset = found[-1].following
         if not found:
-            raise InputError(f"{self.path}: the file has no page; it was not finished by its writer")
+            raise InputError("the file has no page; it was not finished by its writer", source=self.path)
         return found
 
     def raw(self, tag: Tag, most: int | None = None) -> bytes:
@@ -155,7 +155,7 @@ class Directory:
             return tag.field[:size]
         offset = int.from_bytes(tag.field, "little" if self.order == "<" else "big")
         if size > max(self.size, MAX_TEXT):
-            raise InputError(f"{self.path}: a tag of {size} bytes; the file is corrupt")
+            raise InputError(f"a tag of {size} bytes; the file is corrupt", source=self.path)
         there = min(size if most is None else min(size, most), max(0, self.size - offset))
         self.budget.need(there)
         return os.pread(self.fd, there, offset) if there else b""

@@ -198,7 +198,7 @@ class Source:
             raise
         except MemoryError as error:
             what = f"segment {index} does not fit into the memory there is: it is corrupt, or needs a larger machine"
-            raise LimitError(str(self.error(plane, what))) from error
+            raise self.error(plane, what, LimitError) from error
         except Exception as error:
             raise self.error(plane, f"segment {index} is corrupt ({_first_line(error)}); copy the file again or repair it") from error
 
@@ -225,7 +225,7 @@ class Source:
         values = np.full((layout.segment_height, layout.segment_width, page.shown.stored_samples), nodata, page.tiff.dtype)
         return values if page.shown.convert is None else page.shown.convert(values)
 
-    def error(self, plane: Plane, what: str) -> InputError:
+    def error(self, plane: Plane, what: str, kind: type[ProcError] = InputError) -> ProcError:
         """An error that says where: file, image, plane."""
         image = self.image
         where = f"IFD at byte {plane.ifd}"
@@ -235,7 +235,7 @@ class Source:
             where = f"t={number // groups // image.size_z} c={number % groups} z={number // groups % image.size_z}"
         except (ValueError, ZeroDivisionError):
             pass
-        return InputError(f"{image.files[plane.file]}: image {image.series}, plane {where}: {what}")
+        return kind(f"image {image.series}, plane {where}: {what}", source=image.files[plane.file])
 
     @contextlib.contextmanager
     def _reading(self, plane: Plane) -> Iterator[None]:
@@ -256,7 +256,7 @@ class Source:
                 ndpi = Directory(path, header.fileno()).ndpi
             tiff = decode.open_file(path, ndpi)
         except OSError as error:  # not the file's fault: another run may be able to
-            raise ProcError(str(self.error(plane, f"the file cannot be opened ({_first_line(error)})"))) from error
+            raise self.error(plane, f"the file cannot be opened ({_first_line(error)})", ProcError) from error
         except Exception as error:
             raise self.error(plane, f"the file cannot be opened ({_first_line(error)})") from error
         self._files[number] = _File(tiff, Directory(path, tiff.filehandle.fileno()), {})
