@@ -31,17 +31,20 @@ if TYPE_CHECKING:
 STOP_SECONDS = 4.0
 
 
-def run(settings: Settings, inputs: Sequence[Input], report: Report, *, deadline: float | None = None) -> list[Outcome]:
+def run(
+    settings: Settings, inputs: Sequence[Input], report: Report, *, deadline: float | None = None, may_fork: bool = True
+) -> list[Outcome]:
     """Convert every image of every input; errors are outcomes, told to `report` where they happen.
 
     deadline  when to stop in good order, as time.monotonic() counts
+    may_fork  whether this process is ours to fork
     """
     from omezarr_proc.engine.local.nursery import EXECUTED_BYTES, Nursery
 
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)  # before our own processes are part of what is in use
     if deadline is not None:
         deadline -= min(STOP_SECONDS / min(1.0, limits.cpus), (deadline - time.monotonic()) / 2)
-    nursery = Nursery()  # before any thread of ours is there; one that is started by exec imports while we do
+    nursery = Nursery(may_fork=may_fork)  # before any thread of ours is there; one that is started by exec imports while we do
     if not nursery.forked:
         limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - EXECUTED_BYTES))
     from omezarr_proc.engine.local.engine import Local

@@ -1,7 +1,8 @@
 """The nursery: a small clean process that forks the workers.
 
 The main process starts it at the beginning of a run: by fork while it has no thread beside its first, which saves the imports a second
-time; else by exec, since a fork could deadlock (the caller has threads, or an earlier Lambda invocation has left some).
+time; else by exec, since a fork could deadlock (the caller has threads, or an earlier Lambda invocation has left some). A process that is
+somebody else's, as that of a Python call, is never forked.
 So the nursery is single-threaded either way. Workers forked from it start in milliseconds, share its memory, and replacements come from the
 same state as the first ones.
 
@@ -49,8 +50,12 @@ class Nursery:
     patience  how many seconds it may take to answer; then it counts as dead, since its late answer would be taken for the next one's
     """
 
-    def __init__(self) -> None:
-        """Start the nursery; requests may be sent before it has finished its imports. Raises NurseryError."""
+    def __init__(self, *, may_fork: bool = True) -> None:
+        """Start the nursery; requests may be sent before it has finished its imports. Raises NurseryError.
+
+        may_fork  whether this process is ours to fork, and to freeze for the collector
+        """
+        self.may_fork = may_fork
         self.patience = ANSWER_SECONDS
         try:
             self._socket, child = socket.socketpair()
@@ -58,7 +63,7 @@ class Nursery:
             raise NurseryError(f"cannot make a pair of sockets to talk to a process: {error.strerror}") from error
         try:
             with child:
-                self.forked = _may_fork()
+                self.forked = may_fork and _can_fork()
                 self.pid = _forked(child.fileno()) if self.forked else _executed(child.fileno())
         except OSError as error:
             self._socket.close()
@@ -118,7 +123,7 @@ class Nursery:
         return True
 
 
-def _may_fork() -> bool:
+def _can_fork() -> bool:
     """Whether this process has one thread, counting those that Python does not know, also with all imported that workers need."""
     if not _single_threaded():
         return False

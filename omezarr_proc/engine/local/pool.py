@@ -111,7 +111,7 @@ class Pool:
         except NurseryGoneError as error:
             logger.debug(f"{error}; starting another one")
             self._nursery.close()
-            self._nursery = Nursery()
+            self._nursery = Nursery(may_fork=self._nursery.may_fork)
             return self._nursery.fork(self.arena.fd)
 
     def pids(self) -> list[int]:
