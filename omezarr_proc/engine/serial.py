@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from loguru import logger
 
 from omezarr_proc.engine.base import OnEncoded, OnStored
+from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.memory import Plan
@@ -70,7 +71,8 @@ class Serial:
             raise OutOfTimeError("out of time")
         assert self._bench is not None  # whoever has something to do has begun
         try:
-            yield self._bench
+            with quiet_libraries():
+                yield self._bench
         except Exception as error:
             raise self._bench.failure(error).error from error
 

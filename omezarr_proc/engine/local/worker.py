@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
 from omezarr_proc.engine.local.arena import ArenaMap
+from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import Filing, Ticket
 from omezarr_proc.work.tasks import Job, Noted, Reply, Stored, Task, Whole, Write
@@ -29,19 +30,20 @@ def serve(connection: Connection, memory_fd: int) -> None:
         with sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.send(reply)
 
-    while True:
-        try:
-            message = connection.recv()
-            if isinstance(message, Job):
-                if bench:
-                    bench.close()
-                spool = recv_handle(connection) if "spool" in message.access else None
-                bench = Bench(message, arena.buffer, filing, spool, lambda text: send(Noted(text)))
-                continue
-        except (EOFError, ConnectionResetError):
-            return
-        assert bench is not None  # the pool sends the job before any task
-        _answer(bench, message, send)
+    with quiet_libraries():
+        while True:
+            try:
+                message = connection.recv()
+                if isinstance(message, Job):
+                    if bench:
+                        bench.close()
+                    spool = recv_handle(connection) if "spool" in message.access else None
+                    bench = Bench(message, arena.buffer, filing, spool, lambda text: send(Noted(text)))
+                    continue
+            except (EOFError, ConnectionResetError):
+                return
+            assert bench is not None  # the pool sends the job before any task
+            _answer(bench, message, send)
 
 
 def _answer(bench: Bench, task: Task, send: Callable[[Reply], None]) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
+from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
@@ -28,6 +29,7 @@ Chosen = Literal["auto", "all"] | tuple[int, ...]
 _ASIDE = re.compile(r"(?<![a-z])(label|macro|thumbnail|overview)(?![a-z])", re.IGNORECASE)
 
 
+@quiet_libraries()
 def open_images(
     path: str, *, images: Chosen = "auto", on_missing: str = "error", reduced_by: int = 1, budget: Budget | None = None
 ) -> list[Image]:

@@ -5,7 +5,6 @@ page are tifffile's decoded values, converted by `Pixels`. Pages that nothing he
 """
 
 import copy
-import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +19,6 @@ from omezarr_proc.tiff.file.budget import VALUE_BYTES
 from omezarr_proc.tiff.file.ifd import Tag
 from omezarr_proc.tiff.read import jpeg, ycc
 from omezarr_proc.tiff.read.damage import DamagedError
-
-for _name in ("tifffile", "imagecodecs"):  # they log what is reported here as an error
-    logging.getLogger(_name).addHandler(logging.NullHandler())
-    logging.getLogger(_name).propagate = False
 
 MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, YCBCR, LINEAR_RAW = 0, 1, 2, 3, 4, 6, 34892
 _SHOWN = {5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv"}
