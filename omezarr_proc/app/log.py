@@ -26,6 +26,7 @@ def configure(settings: Settings, write: Write | None = None, *, quiet: bool = F
     form = json_line if settings.log_format == "json" else text_line
     out = write or say
     quiet = quiet and settings.log_level in ("DEBUG", "INFO")
+    logger.enable("omezarr_proc")
     logger.remove()
     logger.add(
         lambda message: out(form(message, mask)),

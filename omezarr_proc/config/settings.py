@@ -4,7 +4,7 @@ A field holds the default, the rule a value must obey and the help text. Its nam
 variable, with dashes the command-line flag. `Settings.load`, the flags, `--help` and the README's table all come from here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -154,6 +154,26 @@ class Settings:
             raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
         return cls(**values)
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any], **folders: Path) -> "Settings":
+        """Settings from Python's values (`tile_size=512`), by the rules of the environment's texts; folders are taken as they are.
+
+        Raises SettingsError: one message with every wrong value.
+        """
+        parsed: dict[str, Any] = {}
+        wrong = []
+        for entry in table():
+            if entry.name not in values:
+                continue
+            value = values[entry.name]
+            try:
+                parsed[entry.name] = entry.rule.parse(_text(value, entry.rule))
+            except ValueError:
+                wrong.append(f"{entry.name}={_shown(repr(value), str)} must be {entry.rule.text}{_because(entry.rule.hint(str(value)))}")
+        if wrong:
+            raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
+        return cls(**parsed | folders)
+
     def output_shaping(self) -> dict[str, str | int | bool]:
         """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token.
 
@@ -217,8 +237,15 @@ def readme_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= SHOWN_LENGTH else text[:SHOWN_LENGTH] + "...")
+def _text(value: Any, rule: Rule) -> str:
+    """A value of Python as the environment would have it. A truth value is one only where a flag is asked for."""
+    if isinstance(value, bool):
+        return str(int(value)) if rule is FLAG else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)
+
+
+def _shown(text: str, form: Callable[[str], str] = repr) -> str:
+    return form(text if len(text) <= SHOWN_LENGTH else text[:SHOWN_LENGTH] + "...")
 
 
 def _because(hint: str) -> str:
