@@ -1,5 +1,6 @@
 """An input that changes while it is converted: nothing is published, the message names the file, the next run begins anew."""
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from tiffs import save
 from omezarr_proc import cli
 from omezarr_proc.build import image as conversion
 from omezarr_proc.tiff.describe.images import open_images
-from omezarr_proc.tiff.file.changes import changed, state
+from omezarr_proc.tiff.file.bytes import identity_of
+from omezarr_proc.tiff.file.changes import changed
 
 
 def write(path: Path, seed: int) -> None:
@@ -92,14 +94,14 @@ def test_a_link_new_permissions_or_another_number_alone_are_no_change(tmp_path: 
     source = tmp_path / "a.tif"
     write(source, 1)
     image = open_images(str(source))[0]
-    assert image.states == (state(str(source)),)
+    assert image.states == (identity_of(str(source)),)
     os.link(source, tmp_path / "link")
     source.chmod(0o400)
     assert changed(image.states) is None
     shutil.copy2(source, tmp_path / "copy")
-    status = (tmp_path / "copy").stat()
-    assert changed([state(str(source), status)]) is not None  # another number and another time
-    now = state(str(source))
+    copied = dataclasses.replace(identity_of(str(tmp_path / "copy")), path=str(source))
+    assert changed([copied]) is not None  # another number and another time
+    now = identity_of(str(source))
     assert changed([type(now)(now.path, now.size, now.mtime_ns, now.inode + 1, now.ctime_ns)]) is None
 
 

@@ -1,6 +1,5 @@
 """The walk over directories: both byte orders and sizes, and everything a broken file can do to it."""
 
-import os
 import struct
 import time
 
@@ -9,21 +8,12 @@ from tiffs import build, grey
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.tiff.file import ifd
+from omezarr_proc.tiff.file.bytes import InMemory
 
 
 @pytest.fixture
-def walk(tmp_path):
-    opened = []
-
-    def directory(content):
-        path = tmp_path / "x.tif"
-        path.write_bytes(content)
-        opened.append(os.open(path, os.O_RDONLY))
-        return ifd.Directory(str(path), opened[-1])
-
-    yield directory
-    for fd in opened:
-        os.close(fd)
+def walk():
+    return lambda content: ifd.Directory(InMemory("x.tif", content))
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -7,21 +7,22 @@ pages.py     every page looked at, and like ones told from unlike ones
 
 import os
 import re
-from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
 from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.model.image import FileState, Image
+from omezarr_proc.model.image import Image
 from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
 from omezarr_proc.tiff.describe import members as sets
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.reduced import take_reduced
-from omezarr_proc.tiff.file import changes
 from omezarr_proc.tiff.file.budget import Budget
+from omezarr_proc.tiff.file.bytes import Bytes, Opener, open_bytes
+from omezarr_proc.tiff.file.files import Files
 
 MAX_IMAGES = 1000  # of a file, unless IMAGES asks for them
+OPEN_FILES = 32
 
 # Which images of a file are asked for.
 Chosen = Literal["auto", "all"] | tuple[int, ...]
@@ -31,28 +32,32 @@ _ASIDE = re.compile(r"(?<![a-z])(label|macro|thumbnail|overview)(?![a-z])", re.I
 
 @quiet_libraries()
 def open_images(
-    path: str, *, images: Chosen = "auto", on_missing: str = "error", reduced_by: int = 1, budget: Budget | None = None
+    path: str,
+    *,
+    images: Chosen = "auto",
+    on_missing: str = "error",
+    reduced_by: int = 1,
+    budget: Budget | None = None,
+    opener: Opener = open_bytes,
 ) -> list[Image]:
     """The images of a file, with all members of its set.
 
     images      "auto": all but label, macro, thumbnail and overview, if there are no more than MAX_IMAGES; "all"; or which, from 0 on
     on_missing  "error", or "fill": planes that are not there become None
     reduced_by  take planes from a stored level that is exactly so many times smaller, where there is one
-
     budget      what it may take
+    opener      opens a file by its path
 
     Raises InputError, in one line, for whatever cannot be converted faithfully, LimitError and OutOfTimeError as the budget says.
     """
     path = os.path.abspath(path)
-    before: list[FileState] = []
-    with suppress(OSError):  # `description` says what is wrong
-        before.append(changes.state(path))
     budget = budget or Budget(path)
-    text = sets.description(path, budget)
-    is_ome = omexml.is_ome(text)
-    pages = Pages(lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome, budget=budget)
-    pages.states += before
+    files = _files(budget, opener)
     try:
+        text = sets.description(path, files, budget)
+        is_ome = omexml.is_ome(text)
+        pages = Pages(files, lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome, budget=budget)
+        pages.states.append(files.bytes(path).identity)
         most = MAX_IMAGES if images == "auto" else None
         found = ome.images(path, text, pages, on_missing == "fill", most) if is_ome else plain.images(path, text, pages, most)
         return [_finished(take_reduced(image, pages, reduced_by), pages) for image in _chosen(path, found, images)]
@@ -63,7 +68,7 @@ def open_images(
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", source=path, hint="check the file and its folder") from error
     finally:
-        pages.close()
+        files.close()
 
 
 def members(path: str) -> tuple[str, ...]:
@@ -73,12 +78,25 @@ def members(path: str) -> tuple[str, ...]:
     """
     path = os.path.abspath(path)
     budget = Budget(path)
-    text = sets.description(path, budget)
-    if not omexml.is_ome(text):
-        return (path,)
-    _, _, document = sets.metadata(path, text, budget)
-    found = {there for there in sets.resolve(path, document, budget).values() if there} | {path}
+    with _files(budget, open_bytes) as files:
+        text = sets.description(path, files, budget)
+        if not omexml.is_ome(text):
+            return (path,)
+        _, _, document = sets.metadata(path, text, files, budget)
+        found = {there for there in sets.resolve(path, document, files, budget).values() if there} | {path}
     return tuple(sorted((there for there in found if not there.lower().endswith(".ome")), key=sets.natural))
+
+
+def _files(budget: Budget, opener: Opener) -> Files:
+    """The files of a set, where one that cannot be opened is an InputError."""
+
+    def opened(path: str) -> Bytes:
+        try:
+            return opener(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
+
+    return Files(OPEN_FILES, budget, opened)
 
 
 def _finished(image: Image, pages: Pages) -> Image:

@@ -10,41 +10,34 @@ import sys
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.tiff.describe import omexml
 from omezarr_proc.tiff.file.budget import Budget
-from omezarr_proc.tiff.file.ifd import MAX_TEXT, Directory
+from omezarr_proc.tiff.file.bytes import Bytes
+from omezarr_proc.tiff.file.files import Files
+from omezarr_proc.tiff.file.ifd import MAX_TEXT
 
 MAX_SIBLINGS = 2000
 
 
-def description(path: str, budget: Budget, most: int | None = None) -> str:
+def description(path: str, files: Files, budget: Budget, most: int | None = None) -> str:
     """The image description of a TIFF's first page, or the text of an OME-XML file, of its first `most` bytes.
 
     Raises InputError when the file is neither, LimitError when its text is too long for the budget.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise InputError(f"cannot be opened ({error.strerror})", source=path, hint="check that it is there and readable") from error
-    try:
         if path.lower().endswith(".ome") or path.lower().endswith(".ome.xml"):
-            return _text(fd, budget, most)
-        directory = Directory(path, fd, budget)
+            return _text(files.bytes(path), budget, most)
+        directory = files.directory(path)
         return directory.text(directory.ifd(directory.first), 270, most)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", source=path, hint="check that it is a file and readable") from error
-    finally:
-        os.close(fd)
 
 
-def _text(fd: int, budget: Budget, most: int | None) -> str:
-    size = min(os.fstat(fd).st_size, most or sys.maxsize)
+def _text(source: Bytes, budget: Budget, most: int | None) -> str:
+    size = min(source.size, most or sys.maxsize)
     budget.need(5 * size)  # bytes, and up to 4 for each character
-    data = b""
-    while len(data) < size and (more := os.read(fd, size - len(data))):
-        data += more
-    return data.decode("utf-8-sig", "replace")
+    return source.read([(0, size)])[0].decode("utf-8-sig", "replace")
 
 
-def metadata(path: str, text: str, budget: Budget) -> tuple[str, str, omexml.OmeDocument]:
+def metadata(path: str, text: str, files: Files, budget: Budget) -> tuple[str, str, omexml.OmeDocument]:
     """The file, the OME-XML and the document that describe the image of `path`, from the companion file where the file only holds pixels.
 
     Raises InputError when the companion is missing or unusable.
@@ -61,11 +54,11 @@ def metadata(path: str, text: str, budget: Budget) -> tuple[str, str, omexml.Ome
     name = _basename(document.metadata_file)
     companion = os.path.join(os.path.dirname(path), name)
     if not os.path.isfile(companion):
-        found = _siblings(path, budget).get(document.metadata_uuid or "")
+        found = _siblings(path, files, budget).get(document.metadata_uuid or "")
         if found is None:
             raise InputError(f"its metadata are in {name!r}, which is not in its folder", source=path, hint="put it there")
         companion = found
-    text = description(companion, budget)
+    text = description(companion, files, budget)
     budget.keep(sys.getsizeof(text))
     try:
         document = omexml.parse(text, budget)
@@ -76,10 +69,10 @@ def metadata(path: str, text: str, budget: Budget) -> tuple[str, str, omexml.Ome
     return companion, text, document
 
 
-def resolve(path: str, document: omexml.OmeDocument, budget: Budget) -> dict[tuple[str | None, str | None], str | None]:
+def resolve(path: str, document: omexml.OmeDocument, files: Files, budget: Budget) -> dict[tuple[str | None, str | None], str | None]:
     """The path of each (uuid, filename) that the TiffData of a document name; None for one that is not there."""
     keys = dict.fromkeys((data.uuid, data.filename) for image in document.images for data in image.tiffdata)
-    own = _own_uuid(path, budget)
+    own = _own_uuid(path, files, budget)
     found: dict[tuple[str | None, str | None], str | None] = {}
     siblings: dict[str, str] | None = None
     for uuid, filename in keys:
@@ -90,7 +83,7 @@ def resolve(path: str, document: omexml.OmeDocument, budget: Budget) -> dict[tup
         elif name and os.path.isfile(os.path.join(os.path.dirname(path), name)):
             found[uuid, filename] = os.path.join(os.path.dirname(path), name)
         else:
-            siblings = _siblings(path, budget) if siblings is None and uuid else siblings
+            siblings = _siblings(path, files, budget) if siblings is None and uuid else siblings
             found[uuid, filename] = (siblings or {}).get(uuid or "")
     if len(found) == 1 and not any(found.values()) and own is None and not path.lower().endswith(".ome"):
         return dict.fromkeys(found, path)  # one file that was renamed
@@ -102,21 +95,21 @@ def natural(path: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path)]
 
 
-def _siblings(path: str, budget: Budget) -> dict[str, str]:
+def _siblings(path: str, files: Files, budget: Budget) -> dict[str, str]:
     folder = os.path.dirname(path)
     names = sorted(name for name in os.listdir(folder or ".") if re.search(r"\.(tiff?|tf[28]|btf|ome)$", name, re.IGNORECASE))
     found: dict[str, str] = {}
     for name in names[:MAX_SIBLINGS]:
         sibling = os.path.join(folder, name)
-        uuid = _own_uuid(sibling, budget) if os.path.isfile(sibling) else None
+        uuid = _own_uuid(sibling, files, budget) if os.path.isfile(sibling) else None
         if uuid:
             found.setdefault(uuid, sibling)
     return found
 
 
-def _own_uuid(path: str, budget: Budget) -> str | None:
+def _own_uuid(path: str, files: Files, budget: Budget) -> str | None:
     try:
-        head = description(path, budget, MAX_TEXT)[:20000]
+        head = description(path, files, budget, MAX_TEXT)[:20000]
     except InputError:
         return None
     match = re.search(r"<(?:\w+:)?OME\s[^>]*?\bUUID\s*=\s*[\"']([^\"']+)[\"']", head)

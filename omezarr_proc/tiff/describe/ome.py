@@ -8,7 +8,6 @@ from omezarr_proc.model.image import Channel, Image, Plane
 from omezarr_proc.tiff.describe import members, omexml, planes
 from omezarr_proc.tiff.describe.assemble import assembled, check_number
 from omezarr_proc.tiff.describe.pages import Pages
-from omezarr_proc.tiff.file import changes
 from omezarr_proc.tiff.file.budget import PLANE_BYTES
 from omezarr_proc.tiff.file.ifd import Ifd
 
@@ -20,15 +19,15 @@ def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> 
 
     Raises InputError for a file or plane that is missing, OmeXmlError where the document contradicts itself or the pages.
     """
-    described_in, text, document = members.metadata(path, text, pages.budget)
+    described_in, text, document = members.metadata(path, text, pages.files, pages.budget)
     if described_in != path:
-        pages.states.append(changes.state(described_in))
+        pages.states.append(pages.files.bytes(described_in).identity)
     if not document.images:
         raise omexml.OmeXmlError("it describes no image")
     check_number(path, len(document.images), most)
     if not path.lower().endswith(".ome"):
         pages.file(path)
-    paths = members.resolve(path, document, pages.budget)
+    paths = members.resolve(path, document, pages.files, pages.budget)
     if not fill:
         for uuid, filename in [key for key, member in paths.items() if member is None]:
             raise InputError(

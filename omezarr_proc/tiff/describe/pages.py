@@ -5,8 +5,6 @@ that point outside their file, or are missing, are found here, before any work.
 """
 
 import hashlib
-import os
-from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +12,11 @@ import numpy as np
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import FileState, Layout, Plane
 from omezarr_proc.tiff.describe import ndpi
-from omezarr_proc.tiff.file import changes
 from omezarr_proc.tiff.file.budget import PLANE_BYTES, SEGMENT_BYTES, Budget
+from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Directory, Ifd
 from omezarr_proc.tiff.read import decode
 
-OPEN_FILES = 32
 # sizes, bits, codec, colours, segments
 _DECIDING = (256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 317, 320, 322, 323, 338, 339, 530, 32997, 32998, ndpi.MCU_STARTS)
 
@@ -27,13 +24,15 @@ _DECIDING = (256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 317, 320, 322, 32
 class Pages:
     """Files by number in the order in which they were named; layouts as planes are made.
 
+    files           open them
     lookup_tables   palettes only show intensities (OME-TIFF, ImageJ): pixels are the indices. Else each palette is looked at.
     sparse_allowed  segments of offset and byte count 0 are empty (plain TIFF, as GDAL writes it), else missing (OME-TIFF)
     sparse          (file, IFD offset) of pages with such segments
     states          of the files when they were opened
     """
 
-    def __init__(self, lookup_tables: bool, sparse_allowed: bool, budget: Budget) -> None:
+    def __init__(self, files: Files, lookup_tables: bool, sparse_allowed: bool, budget: Budget) -> None:
+        self.files = files
         self.lookup_tables = lookup_tables
         self.sparse_allowed = sparse_allowed
         self.budget = budget
@@ -44,7 +43,6 @@ class Pages:
         self.layouts: list[Layout] = []
         self._layout_numbers: dict[Layout, int] = {}
         self._numbers: dict[str, int] = {}
-        self._open: OrderedDict[int, Directory] = OrderedDict()
         self._kinds: dict[bytes, tuple[int, decode.Pixels]] = {}
         self._kind_of: dict[tuple[int, int], tuple[int, decode.Pixels]] = {}
         self._checked: set[tuple[int, int]] = set()
@@ -52,12 +50,6 @@ class Pages:
         self._tags: dict[int, int] = {}
         self._offsets_read: dict[int, int] = {}
         self._digest = hashlib.sha256()
-
-    def close(self) -> None:
-        """Close all files."""
-        for directory in self._open.values():
-            os.close(directory.fd)
-        self._open.clear()
 
     @property
     def fingerprint(self) -> str:
@@ -72,9 +64,9 @@ class Pages:
         self.paths.append(path)
         directory = self.directory(number)
         self.chains.append(directory.chain())
-        status = os.fstat(directory.fd)
-        self.states.append(changes.state(path, status))
-        self._digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode() + os.pread(directory.fd, 16, 0))
+        state = directory.source.identity
+        self.states.append(state)
+        self._digest.update(f"{state.size} {state.mtime_ns} ".encode() + directory.head)
         for ifd in self.chains[number]:
             ndpi.check(directory, ifd)
             self._digest.update(ifd.entries)
@@ -82,21 +74,7 @@ class Pages:
 
     def directory(self, number: int) -> Directory:
         """An open file by its number."""
-        if number not in self._open:
-            path = self.paths[number]
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError as error:
-                raise InputError(f"cannot be opened ({error.strerror})", source=path, hint="check that it is there and readable") from error
-            try:
-                self._open[number] = Directory(path, fd, self.budget)
-            except BaseException:
-                os.close(fd)
-                raise
-            if len(self._open) > OPEN_FILES:
-                os.close(self._open.popitem(last=False)[1].fd)
-        self._open.move_to_end(number)
-        return self._open[number]
+        return self.files.directory(self.paths[number])
 
     def kind(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
         """The layout's number and the pixels of a page. Raises InputError for a page that cannot be decoded faithfully."""
@@ -137,7 +115,7 @@ class Pages:
         taken = sum(decode.tags_bytes(one.tags, directory.size) for one in {first.offset: first, ifd.offset: ifd}.values())
         self.budget.need(taken)
         try:
-            with decode.open_file(path, self.directory(number).ndpi) as file:
+            with decode.open_file(directory) as file:
                 page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
                 shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
                 layout = decode.layout(page, shown)

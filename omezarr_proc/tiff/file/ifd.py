@@ -6,7 +6,6 @@ section 2; BigTIFF as in libtiff; NDPI as OpenSlide describes Hamamatsu's format
 with the upper halves of all entries behind each directory.
 """
 
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.tiff.file.budget import PAGE_BYTES, Budget
+from omezarr_proc.tiff.file.bytes import Bytes
 
 MAX_PAGES = 200_000
 MAX_NDPI_PAGES = 500  # tifffile looks at all of them again for each
@@ -62,17 +62,17 @@ def _unpacked(packing: str, entries: bytes) -> Mapping[int, Tag]:
 
 
 class Directory:
-    """The directories of an open TIFF file; reads with pread only.
+    """The directories of an open TIFF file.
 
     Raises InputError when the file is not a TIFF, what `budget` raises when a value is too large for it.
     """
 
-    def __init__(self, path: str, fd: int, budget: Budget | None = None) -> None:
-        self.path = path
-        self.fd = fd
+    def __init__(self, source: Bytes, budget: Budget | None = None) -> None:
+        self.source = source
+        self.path = path = source.path
         self.budget = budget or Budget(path)
-        self.size = os.fstat(fd).st_size
-        head = os.pread(fd, 16, 0)
+        self.size = source.size
+        head = self.head = self._read(0, 16)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         if not self.size:
             raise InputError("the file is empty", source=path, hint="copy it again")
@@ -88,13 +88,16 @@ class Directory:
         self._inline = 8 if self.big else 4  # bytes of values that stand in an entry
         self.ndpi = magic == 42 and self.order == "<" and self._is_ndpi(head)
 
+    def _read(self, offset: int, count: int) -> bytes:
+        return self.source.read([(offset, count)])[0]
+
     def _is_ndpi(self, head: bytes) -> bool:
         """Whether a directory with Hamamatsu's mark is where the file would have its first one as an NDPI."""
         first = int.from_bytes(head[4:12], "little")
         if len(head) < 12 or not 8 <= first < self.size:
             return False
-        number = int.from_bytes(os.pread(self.fd, 2, first), "little")
-        block = os.pread(self.fd, 12 * number, first + 2) if number <= MAX_TAGS else b""
+        number = int.from_bytes(self._read(first, 2), "little")
+        block = self._read(first + 2, 12 * number) if number <= MAX_TAGS else b""
         if not any(block[at : at + 2] == _NDPI.to_bytes(2, "little") for at in range(0, len(block), 12)):
             return False
         self.first = first
@@ -104,7 +107,7 @@ class Directory:
         """The directory at a byte offset. Raises InputError when it lies outside the file or is cut off."""
         order, big, path = self.order, self.big, self.path
         head, width, entry = (8, 8, "HHQ8s") if big else (2, 8 if self.ndpi else 4, "HHI4s")
-        block = os.pread(self.fd, 4096, offset) if 0 < offset < self.size else b""
+        block = self._read(offset, 4096) if 0 < offset < self.size else b""
         if len(block) < head:
             raise InputError(
                 f"an IFD is said to be at byte {offset}, outside the file of {self.size} bytes; the file is cut off or corrupt", source=path
@@ -114,7 +117,7 @@ class Directory:
             raise InputError(f"the IFD at byte {offset} has {number} tags; the file is corrupt", source=path)
         length = head + number * (12 + 8 * big) + width
         if length > len(block):
-            block = os.pread(self.fd, length, offset)
+            block = self._read(offset, length)
         if len(block) < length - width:
             raise InputError(f"the IFD at byte {offset} is cut off", source=path, hint="copy the file again")
         end = block[length - width : length]
@@ -122,7 +125,7 @@ class Directory:
         entries = block[head : length - width]
         if not self.ndpi:
             return Ifd(offset, following, entries, order + entry)
-        upper = os.pread(self.fd, 4 * number, offset + length).ljust(4 * number, b"\0")
+        upper = self._read(offset + length, 4 * number).ljust(4 * number, b"\0")
         whole = b"".join(entries[12 * i : 12 * i + 12] + upper[4 * i : 4 * i + 4] for i in range(number))
         return Ifd(offset, following, whole, "<HHI8s")
 
@@ -158,7 +161,7 @@ class Directory:
             raise InputError(f"a tag of {size} bytes; the file is corrupt", source=self.path)
         there = min(size if most is None else min(size, most), max(0, self.size - offset))
         self.budget.need(there)
-        return os.pread(self.fd, there, offset) if there else b""
+        return self._read(offset, there) if there else b""
 
     def integers(self, ifd: Ifd, code: int) -> NDArray[np.int64]:
         """All values of an integer tag, in native order; empty when it is absent or of another type."""

@@ -6,6 +6,7 @@ page are tifffile's decoded values, converted by `Pixels`. Pages that nothing he
 
 import copy
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.image import Layout
 from omezarr_proc.tiff.file.budget import VALUE_BYTES
-from omezarr_proc.tiff.file.ifd import Tag
+from omezarr_proc.tiff.file.bytes import stream
+from omezarr_proc.tiff.file.ifd import Directory, Tag
 from omezarr_proc.tiff.read import jpeg, ycc
 from omezarr_proc.tiff.read.damage import DamagedError
 
@@ -62,10 +64,12 @@ class Pixels:
     convert: Callable[[NDArray[Any]], NDArray[Any]] | None
 
 
-def open_file(path: str, ndpi: bool) -> tifffile.TiffFile:
-    """Tifffile's view of one file; of the pages only the first is read. `ndpi`: offsets are those of Hamamatsu's format."""
+def open_file(directory: Directory) -> tifffile.TiffFile:
+    """Tifffile's view of an open file, which it leaves open; of the pages only the first is read."""
     with np.errstate(all="ignore"):  # nonsense in tags
-        return tifffile.TiffFile(path, _multifile=False, is_ome=False, is_ndpi=ndpi)
+        return tifffile.TiffFile(
+            stream(directory.source), name=os.path.basename(directory.path), _multifile=False, is_ome=False, is_ndpi=directory.ndpi
+        )
 
 
 def page_at(file: tifffile.TiffFile, offset: int, first: bool = False) -> tifffile.TiffPage:

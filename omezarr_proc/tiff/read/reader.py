@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.model.image import Image, Plane, Rect
+from omezarr_proc.tiff.file.bytes import Opener, open_bytes
 from omezarr_proc.tiff.read import decode
 from omezarr_proc.tiff.read.source import Source
 from omezarr_proc.tiff.read.spool import read_spooled, spool
@@ -28,10 +29,10 @@ Block = tuple[int, int, NDArray[Any]]
 class Reader:
     """Reads the planes of one image; opens its files when they are needed."""
 
-    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None) -> None:
+    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener = open_bytes) -> None:
         """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
         self.image = image
-        self._source = Source(image, on_damage)
+        self._source = Source(image, on_damage, opener)
         self._streams = Streams(self._source)
 
     def close(self) -> None:
@@ -98,11 +99,8 @@ class Reader:
                         raise self._source.error(plane, f"segment {index} has only {place[1]} bytes; the file is cut off or corrupt")
                     values = np.empty((y1 - y0, x1 - x0, shown.stored_samples), stored)
                     begin = place[0] + ((y0 - row * high) * wide + x0 - column * wide) * pixel
-                    if x1 - x0 == wide:
-                        self._source.read_into(plane, begin, values.data.cast("B"))
-                    else:
-                        for line, target in enumerate(values):
-                            self._source.read_into(plane, begin + line * wide * pixel, target.data.cast("B"))
+                    lines_read = [values] if x1 - x0 == wide else values
+                    self._source.read_into(plane, [(begin + i * wide * pixel, line.data.cast("B")) for i, line in enumerate(lines_read)])
                     yield y0, x0, _native(values, shown)
 
 

@@ -6,8 +6,6 @@ plane and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writ
 """
 
 import contextlib
-import mmap
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,8 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError, LimitError, ProcError
 from omezarr_proc.model.image import Image, Plane
+from omezarr_proc.tiff.file.bytes import Opener, ended, open_bytes
+from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Directory
 from omezarr_proc.tiff.read import claims, damage, decode, lzw
 from omezarr_proc.tiff.read.damage import DamagedError
@@ -54,18 +54,18 @@ class _File:
 class Source:
     """The pages and encoded segments of an image's files. Few descriptors: the files used last stay open."""
 
-    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None) -> None:
+    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener = open_bytes) -> None:
         """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
         self.image = image
         self._on_damage = on_damage
-        self._files: OrderedDict[int, _File] = OrderedDict()
+        self._files = Files(OPEN_FILES, opener=opener, closed=self._forget)
+        self._opened: dict[str, _File] = {}
         self._pages: OrderedDict[tuple[int, int], Page] = OrderedDict()
 
     def close(self) -> None:
         """Close all files."""
-        for file in self._files.values():
-            file.tiff.close()
-        self._files.clear()
+        self._files.close()
+        self._opened.clear()
         self._pages.clear()
 
     def page(self, plane: Plane) -> Page:
@@ -77,14 +77,14 @@ class Source:
         file = self._file(plane)
         like = file.kinds.get(plane.layout)
         with self._reading(plane):
-            page = (self._alike(plane, file, like) if like else None) or self._interpreted(plane, file)
+            page = (self._alike(plane, file, like) if like else None) or self._interpret(plane, file)
         file.kinds.setdefault(plane.layout, page)
         self._pages[key] = page
         if len(self._pages) > CACHED_PAGES:
             self._pages.popitem(last=False)
         return page
 
-    def _interpreted(self, plane: Plane, file: _File) -> Page:
+    def _interpret(self, plane: Plane, file: _File) -> Page:
         layout = self.image.layouts[plane.layout]
         try:
             tiff = decode.page_at(file.tiff, plane.ifd, plane.ifd == file.tiff.pages.first.offset)
@@ -138,30 +138,25 @@ class Source:
 
     def read(self, plane: Plane, offset: int, count: int) -> bytes:
         """Exactly `count` bytes of the plane's file."""
-        with self._reading(plane):
-            data = os.pread(self._file(plane).directory.fd, count, offset)
-            while len(data) < count:
-                more = os.pread(self._file(plane).directory.fd, count - len(data), offset + len(data))
-                if not more:
-                    raise self.error(plane, f"the file ends at byte {offset + len(data)}; copy it again")
-                data += more
-            return data
+        return self._read(plane, [(offset, count)])[0]
 
-    def read_into(self, plane: Plane, offset: int, out: memoryview) -> None:
-        """Fill `out` with the bytes at `offset`."""
-        done = 0
-        while done < len(out):
-            with self._reading(plane):
-                got = os.preadv(self._file(plane).directory.fd, [out[done:]], offset + done)
-            if not got:
-                raise self.error(plane, f"the file ends at byte {offset + done}; copy it again")
-            done += got
+    def _read(self, plane: Plane, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Exactly the bytes of each range (offset, count) of the plane's file."""
+        with self._reading(plane):
+            found = self._file(plane).directory.source.read(ranges)
+            for (offset, count), data in zip(ranges, found, strict=True):
+                if len(data) < count:
+                    raise ended(offset + len(data))
+            return found
+
+    def read_into(self, plane: Plane, parts: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill each view with the bytes at its offset."""
+        with self._reading(plane):
+            self._file(plane).directory.source.read_into(parts)
 
     def mapped(self, plane: Plane, offset: int, count: int) -> memoryview:
         """The bytes at `offset` as file-backed memory, freed with its last view."""
-        begin = offset - offset % mmap.ALLOCATIONGRANULARITY
-        area = mmap.mmap(self._file(plane).directory.fd, offset - begin + count, access=mmap.ACCESS_READ, offset=begin)
-        return memoryview(area)[offset - begin :]
+        return self._file(plane).directory.source.mapped(offset, count)
 
     def segment(self, plane: Plane, index: int) -> NDArray[Any]:
         """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""
@@ -239,33 +234,32 @@ class Source:
 
     @contextlib.contextmanager
     def _reading(self, plane: Plane) -> Iterator[None]:
-        """Say where the storage failed."""
+        """Say where the storage failed, or the file ends."""
         try:
             yield
+        except EOFError as error:
+            raise self.error(plane, f"{error}; copy it again") from error
         except OSError as error:
             raise self.error(plane, f"the file cannot be read ({error.strerror}); check its storage, then run again") from error
 
     def _file(self, plane: Plane) -> _File:
-        number = plane.file
-        if number in self._files:
-            self._files.move_to_end(number)
-            return self._files[number]
-        path = self.image.files[number]
+        path = self.image.files[plane.file]
         try:
-            with open(path, "rb") as header:
-                ndpi = Directory(path, header.fileno()).ndpi
-            tiff = decode.open_file(path, ndpi)
+            directory = self._files.directory(path)
+            file = self._opened.get(path)
+            if file is None:
+                file = self._opened[path] = _File(decode.open_file(directory), directory, {})
+            return file
         except OSError as error:  # not the file's fault: another run may be able to
             raise self.error(plane, f"the file cannot be opened ({_first_line(error)})", ProcError) from error
         except Exception as error:
             raise self.error(plane, f"the file cannot be opened ({_first_line(error)})") from error
-        self._files[number] = _File(tiff, Directory(path, tiff.filehandle.fileno()), {})
-        if len(self._files) > OPEN_FILES:
-            old, closed = self._files.popitem(last=False)
-            closed.tiff.close()
-            for key in [key for key in self._pages if key[0] == old]:
-                del self._pages[key]
-        return self._files[number]
+
+    def _forget(self, path: str) -> None:
+        """Let go of what hangs on a file that was closed."""
+        self._opened.pop(path, None)
+        for key in [key for key in self._pages if self.image.files[key[0]] == path]:
+            del self._pages[key]
 
 
 def _first_line(error: BaseException) -> str:
