@@ -149,6 +149,29 @@ def test_an_image_is_read_wholly_from_memory(options):
             np.testing.assert_array_equal(got, pixels)
 
 
+def test_small_segments_of_a_row_are_read_together_and_large_ones_alone():
+    with io.BytesIO() as written:
+        tifffile.imwrite(written, coordinates((64, 1024)), tile=(32, 32), compression="zlib", metadata=None)
+        small = written.getvalue()
+    with io.BytesIO() as written:
+        tifffile.imwrite(written, coordinates((512, 2048)), tile=(512, 512), compression="none", metadata=None)
+        large = written.getvalue()
+    asked = []
+
+    class Asked(InMemory):
+        def read(self, ranges):
+            asked.append(len(ranges))
+            return super().read(ranges)
+
+    for data, expected in ((small, [32, 32]), (large, [1] * 4)):
+        (image,) = open_images("/nowhere/x.tif", opener=lambda path, data=data: InMemory(path, data))
+        with closing(Reader(image, opener=lambda path, data=data: Asked(path, data))) as reader:
+            whole(reader, image.planes[0])
+            asked.clear()
+            whole(reader, image.planes[0])
+            assert asked == expected
+
+
 def test_an_image_that_ends_too_early_in_memory_is_told_as_one_on_disk():
     with io.BytesIO() as written:
         tifffile.imwrite(written, coordinates((40, 50)), metadata=None)

@@ -68,10 +68,12 @@ class Reader:
         across = -(-layout.width // wide)
         for row in range(rect.y0 // high, -(-rect.y1 // high)):
             y0, y1 = max(rect.y0, row * high), min(rect.y1, row * high + high)
-            for column in range(rect.x0 // wide, -(-rect.x1 // wide)):
+            columns = range(rect.x0 // wide, -(-rect.x1 // wide))
+            pixels = self._source.segments(plane, (row * across + column for column in columns))
+            for column in columns:
                 x0, x1 = max(rect.x0, column * wide), min(rect.x1, column * wide + wide)
                 index = row * across + column
-                part = self._source.segment(plane, index)[y0 - row * high : y1 - row * high, x0 - column * wide : x1 - column * wide]
+                part = next(pixels)[y0 - row * high : y1 - row * high, x0 - column * wide : x1 - column * wide]
                 if part.shape != (y1 - y0, x1 - x0, layout.samples) or part.dtype != layout.dtype:
                     raise self._source.error(plane, f"segment {index} decodes to {part.shape} {part.dtype}; the file is corrupt")
                 yield y0, x0, part

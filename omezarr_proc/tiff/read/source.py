@@ -7,7 +7,7 @@ plane and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writ
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from omezarr_proc.tiff.read.damage import DamagedError
 
 OPEN_FILES = 8
 CACHED_PAGES = 16
+READ_TOGETHER = 512 << 10  # bytes of encoded segments that wait to be decoded
 _SPECIAL = {"ojpeg", "ccittrle", "ccittfax3", "ccittfax4", "ccitt_t4", "ccitt_t6"}  # tifffile mends their offsets
 
 
@@ -160,10 +161,31 @@ class Source:
 
     def segment(self, plane: Plane, index: int) -> NDArray[Any]:
         """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""
-        place = self.extent(plane, index)
-        if place is None:
-            return self.empty(plane)
-        data = self.read(plane, *place)
+        return next(self.segments(plane, (index,)))
+
+    def segments(self, plane: Plane, indices: Iterable[int]) -> Iterator[NDArray[Any]]:
+        """The pixels of several segments in turn, each as `segment` has it; small ones are read together."""
+        for group in self._together(plane, indices):
+            found = self._read(plane, [place for _, place in group if place])[::-1]
+            for index, place in group:
+                yield self._pixels(plane, index, found.pop()) if place else self.empty(plane)
+
+    def _together(self, plane: Plane, indices: Iterable[int]) -> Iterator[list[tuple[int, tuple[int, int] | None]]]:
+        """Segments with their extents, in groups of at most READ_TOGETHER bytes, or of one."""
+        group: list[tuple[int, tuple[int, int] | None]] = []
+        size = 0
+        for index in indices:
+            place = self.extent(plane, index)
+            count = place[1] if place else 0
+            if group and size + count > READ_TOGETHER:
+                yield group
+                group, size = [], 0
+            group.append((index, place))
+            size += count
+        if group:
+            yield group
+
+    def _pixels(self, plane: Plane, index: int, data: bytes) -> NDArray[Any]:
         try:
             return self._decoded(plane, index, data)
         except DamagedError as error:
