@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from omezarr_proc.model.image import Channel, Image, Layout, Plane
 from omezarr_proc.model.pyramid import Axis, Level, Pyramid, make_pyramid
 from omezarr_proc.model.region import AXES, Region, ceil_div
-from omezarr_proc.plan.passes import Pass, at, band_count, bands, decoded, first_passes, next_pass, slot_levels
+from omezarr_proc.plan.access import decoded
+from omezarr_proc.plan.passes import Pass, at, band_count, bands, first_passes, next_pass, slot_levels
 
 sides = st.integers(1, 5000)
 

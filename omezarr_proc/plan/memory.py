@@ -18,6 +18,7 @@ from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image, Layout
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import X, Y, ceil_div
+from omezarr_proc.plan.access import ACCESSES, choose
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count, first_passes, next_pass, slot_levels
 
 MB = 1 << 20
@@ -33,8 +34,6 @@ RESERVE_BYTES = 24 * MB
 # Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
 # decoding.
 SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
-# A segment above this size is decoded as a stream where its codec can do that.
-STREAM_ABOVE = 8 * MB
 # A band up to this size is one task; larger ones are shared between the workers.
 WHOLE_BAND_BYTES = 3 * MB // 2
 # Metadata below this size are part of the reserve. Above it: a plane in the main process and in each worker, as pickled and not.
@@ -51,7 +50,7 @@ STEP = 6 / 7
 class Plan:
     """How one image is converted.
 
-    access           for each layout of the image: "rows", "segment", "stream" or "spool" (see `reader`)
+    access           for each layout of the image: "rows", "segment", "stream" or "spool" (see `access`)
     whole            whether each band is one task
     amplification    segments decoded, over segments there are
     projected_bytes  peak memory of all processes together
@@ -106,7 +105,7 @@ def metadata_bytes(limits: Limits) -> int:
 
 def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
-    accesses = tuple(dict.fromkeys((_access(image, spool=False), _access(image, spool=True))))
+    accesses = dict.fromkeys(tuple(choose(layout, spool=spool) for layout in image.layouts) for spool in (False, True))
     firsts = {access: first_passes(image, pyramid, access) for access in accesses}
     staged: dict[tuple[tuple[str, ...], int], _Stages] = {}
     for workers in range(cpus, 0, -1):
@@ -116,18 +115,6 @@ def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
                     staged[access, target] = _stages(pyramid, firsts[access], target)
                 for spare in (1, 0):
                     yield _plan(image, pyramid, workers, access, staged[access, target], spare)
-
-
-def _access(image: Image, *, spool: bool) -> tuple[str, ...]:
-    def one(layout: Layout) -> str:
-        if layout.raw:
-            return "rows"
-        large = layout.segment_bytes > STREAM_ABOVE
-        if large and layout.stream and layout.segment_width == layout.width:
-            return "stream"
-        return "spool" if large and spool and layout.spool and layout.segment_width == layout.width else "segment"
-
-    return tuple(one(layout) for layout in image.layouts)
 
 
 @dataclass(frozen=True)
@@ -186,14 +173,10 @@ def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:
 
 def _load_bytes(layout: Layout, access: str, stage: Pass) -> int:
     """Memory that reading takes in one worker, beside the slot."""
-    piece = 4 * MB
-    if access == "segment":
-        piece += int(layout.segment_bytes * layout.decode_factor) + layout.encoded_bytes
-    d = stage.ratio[Y]
+    piece, d = ACCESSES[access].load_bytes(layout), stage.ratio[Y]
     if layout.segment_height % d or layout.segment_width % d:
         # Partial sums: 8 bytes a pixel, and for floats 4 for the count, over the open box rows of the widest task.
-        rows = 2 if access in ("rows", "stream", "spool") else layout.segment_height // d + 2
-        piece += rows * min(stage.band[X] * d, layout.width) * layout.samples * 12 * 2
+        piece += ACCESSES[access].open_rows(layout, d) * min(stage.band[X] * d, layout.width) * layout.samples * 12 * 2
     return piece
 
 

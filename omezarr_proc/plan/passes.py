@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Index, Region, X, Y, ceil_div
+from omezarr_proc.plan.access import ACCESSES
 
 # Most of the source that may be decoded twice because segments straddle bands.
 MAX_AMPLIFICATION = 1.1
@@ -90,7 +91,7 @@ class First:
 
 
 def first_passes(image: Image, pyramid: Pyramid, access: tuple[str, ...]) -> list[First]:
-    """All passes over the TIFF worth trying, the best first: most levels, then widest bands. `access`: of each layout, see `memory`."""
+    """All passes over the TIFF worth trying, the best first: most levels, then widest bands. `access`: of each layout."""
     t, c, z, y, x = pyramid.levels[0].factor
     ratio = (t, c, z, y // image.reduced_by, x // image.reduced_by)
     found = []
@@ -133,24 +134,8 @@ def _of_width(pyramid: Pyramid, source: int | None, ratio: Index, first: int, la
 
 
 def _amplification(image: Image, stage: Pass, access: tuple[str, ...]) -> float:
-    worst = 1.0
-    for layout, how in zip(image.layouts, access, strict=True):
-        if how in ("rows", "spool"):
-            continue
-        across = decoded(layout.width, layout.segment_width, stage.band[X] * stage.ratio[X])
-        down = 1.0 if how == "stream" else decoded(layout.height, layout.segment_height, stage.band[Y] * stage.ratio[Y])
-        worst = max(worst, across * down)
-    return worst
-
-
-def decoded(length: int, segment: int, band: int) -> float:
-    """How often a segment is decoded on average when bands of `band` pixels cut an axis of `length` pixels.
-
-    Each cut that is no multiple of `segment` lies inside a segment, which is decoded once more.
-    """
-    cuts = ceil_div(length, band) - 1
-    segments = ceil_div(length, segment)
-    return (segments + cuts - cuts // (segment // math.gcd(segment, band))) / segments
+    height, width = stage.band[Y] * stage.ratio[Y], stage.band[X] * stage.ratio[X]
+    return max(ACCESSES[how].amplification(layout, height, width) for layout, how in zip(image.layouts, access, strict=True))
 
 
 def cut_lines(image: Image, pyramid: Pyramid, stage: Pass, access: str) -> tuple[int, int]:
@@ -160,10 +145,4 @@ def cut_lines(image: Image, pyramid: Pyramid, stage: Pass, access: str) -> tuple
     """
     if stage.source is not None:
         return pyramid.tile // stage.ratio[Y], pyramid.tile // stage.ratio[X]
-    if access == "stream":
-        return 0, 0
-    if access in ("rows", "spool"):
-        return 16, 0
-    layout, d = image.layouts[0], stage.ratio[Y]
-    columns = math.lcm(layout.segment_width, d) // d if layout.tiled else 0
-    return math.lcm(layout.segment_height, d) // d, columns
+    return ACCESSES[access].cut_lines(image.layouts[0], stage.ratio[Y])
