@@ -140,7 +140,8 @@ def _image(image: "Image", converted: bool) -> Json:
 
 def _stored_levels(image: "Image") -> list[list[int]]:
     """Sizes of the lower resolutions that the file holds of the image's first plane: its SubIFDs, or pages after it."""
-    from omezarr_proc.tiff.describe.reduced import MAX_LEVELS, SUB_IFDS
+    from omezarr_proc.tiff.describe.reduced import MAX_LEVELS
+    from omezarr_proc.tiff.file import tags
     from omezarr_proc.tiff.file.files import Files
 
     plane = next((plane for plane in image.planes if plane), None)
@@ -148,10 +149,10 @@ def _stored_levels(image: "Image") -> list[list[int]]:
         return []
     with Files(1) as files:
         directory = files.directory(image.files[plane.file])
-        pages = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), SUB_IFDS)[:MAX_LEVELS]]
+        pages = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), tags.SUB_IFDS)[:MAX_LEVELS]]
         if len({other.ifd for other in image.planes if other}) == 1:
             pages += directory.chain()
-        sizes = {(directory.integer(page, 257, 0), directory.integer(page, 256, 0)) for page in pages}
+        sizes = {(directory.integer(page, tags.IMAGE_LENGTH, 0), directory.integer(page, tags.IMAGE_WIDTH, 0)) for page in pages}
     return [list(size) for size in sorted(sizes, reverse=True) if _is_level(size, (image.height, image.width))]
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import Channel, Image, Plane
 from omezarr_proc.tiff.describe.pages import Pages
+from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import Ifd
 
 _STORED = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
@@ -52,7 +53,7 @@ def assembled(
         notes = [*notes, "float16 pixels are stored as float32, which every viewer can read"]
     if any(plane is not None and (plane.file, plane.ifd) in pages.sparse for plane in listed):
         notes = [*notes, "some segments have no bytes (a sparse file): their pixels are the no-data value or 0"]
-    orientation = pages.directory(first[0]).integer(first[1], 274, 1)
+    orientation = pages.directory(first[0]).integer(first[1], tags.ORIENTATION, 1)
     if orientation != 1:
         notes = [*notes, f"rows and columns stay as they are stored (Orientation {orientation} is not applied)"]
     t, c, z = tcz

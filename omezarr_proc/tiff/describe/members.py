@@ -9,6 +9,7 @@ import sys
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.tiff.describe import omexml
+from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.budget import Budget
 from omezarr_proc.tiff.file.bytes import Bytes
 from omezarr_proc.tiff.file.files import Files
@@ -26,7 +27,7 @@ def description(path: str, files: Files, budget: Budget, most: int | None = None
         if path.lower().endswith(".ome") or path.lower().endswith(".ome.xml"):
             return _text(files.bytes(path), budget, most)
         directory = files.directory(path)
-        return directory.text(directory.ifd(directory.first), 270, most)
+        return directory.text(directory.ifd(directory.first), tags.IMAGE_DESCRIPTION, most)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", source=path, hint="check that it is a file and readable") from error
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError
+from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import Directory, Ifd
 
 MAGNIFICATION, MCU_STARTS, MCU_STARTS_UPPER = 65421, 65426, 65432
@@ -23,7 +24,7 @@ def pieces(directory: Directory, ifd: Ifd) -> tuple[NDArray[np.int64], NDArray[n
     upper = directory.integers(ifd, MCU_STARTS_UPPER)
     if len(upper) == len(starts):
         starts = starts + (upper << 32)
-    return starts + directory.integer(ifd, 273, 0), np.diff(starts, append=directory.integer(ifd, 279, 0))
+    return starts + directory.integer(ifd, tags.STRIP_OFFSETS, 0), np.diff(starts, append=directory.integer(ifd, tags.STRIP_BYTE_COUNTS, 0))
 
 
 def check(directory: Directory, ifd: Ifd) -> None:
@@ -31,8 +32,7 @@ def check(directory: Directory, ifd: Ifd) -> None:
     mark = MCU_STARTS.to_bytes(2, "little" if directory.order == "<" else "big")
     if mark not in ifd.entries:  # much faster than to look at all tags
         return
-    tags = ifd.tags
-    lists = [tags[code] for code in (MCU_STARTS, MCU_STARTS_UPPER) if code in tags]
+    lists = [ifd.tags[code] for code in (MCU_STARTS, MCU_STARTS_UPPER) if code in ifd.tags]
     if any(tag.kind != _LONG or tag.number < 2 for tag in lists):  # tifffile takes a single number for the place of the list
         raise InputError(
             f"the JPEG starts of the IFD at byte {ifd.offset} are no list of integers; the file is corrupt", source=directory.path
@@ -49,6 +49,6 @@ def levels(directory: Directory, chain: list[Ifd]) -> tuple[list[Ifd], int, list
     scales = [directory.real(ifd, MAGNIFICATION) for ifd in chain]
     aside = [(ifd, "macro" if scale == MACRO else "macro mask") for ifd, scale in zip(chain, scales, strict=True) if scale in (MACRO, MAP)]
     slide = [ifd for ifd, scale in zip(chain, scales, strict=True) if scale not in (MACRO, MAP)]
-    size = max(directory.integer(ifd, 256, 0) for ifd in slide) if slide else 0
-    full = [ifd for ifd in slide if directory.integer(ifd, 256, 0) == size]
+    size = max(directory.integer(ifd, tags.IMAGE_WIDTH, 0) for ifd in slide) if slide else 0
+    full = [ifd for ifd in slide if directory.integer(ifd, tags.IMAGE_WIDTH, 0) == size]
     return full, len(slide) - len(full), aside

@@ -12,13 +12,19 @@ import numpy as np
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import FileState, Layout, Plane
 from omezarr_proc.tiff.describe import ndpi
+from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.budget import PLANE_BYTES, SEGMENT_BYTES, Budget
 from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Directory, Ifd
 from omezarr_proc.tiff.read import decode
 
-# sizes, bits, codec, colours, segments
-_DECIDING = (256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 317, 320, 322, 323, 338, 339, 530, 32997, 32998, ndpi.MCU_STARTS)
+# What decoding a page depends on: two pages that are equal in these can be decoded alike.
+_DECIDING = (
+    tags.IMAGE_WIDTH, tags.IMAGE_LENGTH, tags.BITS_PER_SAMPLE, tags.COMPRESSION, tags.PHOTOMETRIC_INTERPRETATION, tags.FILL_ORDER,
+    tags.SAMPLES_PER_PIXEL, tags.ROWS_PER_STRIP, tags.PLANAR_CONFIGURATION, tags.T4_OPTIONS, tags.PREDICTOR, tags.COLOR_MAP,
+    tags.TILE_WIDTH, tags.TILE_LENGTH, tags.EXTRA_SAMPLES, tags.SAMPLE_FORMAT, tags.YCBCR_SUB_SAMPLING, tags.IMAGE_DEPTH, tags.TILE_DEPTH,
+    ndpi.MCU_STARTS,
+)  # fmt: skip
 
 
 class Pages:
@@ -83,9 +89,8 @@ class Pages:
             return self._kind_of[place]
         directory = self.directory(number)
         parts = [directory.order.encode()]
-        tags = ifd.tags
         for code in _DECIDING:
-            tag = tags.get(code)
+            tag = ifd.tags.get(code)
             if tag is not None:
                 parts.append(b"%d %d %d " % (code, tag.kind, tag.number) + (directory.raw(tag) if tag.size <= 1 << 20 else tag.field))
         signature = b"|".join(parts)
@@ -136,18 +141,17 @@ class Pages:
 
     def _check(self, number: int, ifd: Ifd, kind: int, shown: decode.Pixels) -> None:
         directory, layout = self.directory(number), self.layouts[kind]
-        tags = ifd.tags
-        tiled = 324 in tags
-        stated = [tags[code] for code in ((324, 325) if tiled else (273, 279)) if code in tags]
+        tiled = tags.TILE_OFFSETS in ifd.tags
+        places = tags.TILES if tiled else tags.STRIPS
+        stated = [ifd.tags[code] for code in places if code in ifd.tags]
         most = min(max((tag.number for tag in stated), default=0), directory.size)
         self.budget.check_segments(most)
         self.budget.need(SEGMENT_BYTES * most)
         self._offsets_read[number] = self._offsets_read.get(number, 0) + (stated[0].size if most > 1 else 0)
         if self._offsets_read[number] > directory.size:  # whole pages would be looked at again and again
             raise InputError("its pages share their lists of segments; the file is corrupt", source=directory.path)
-        self._tags[kind] = max(self._tags.get(kind, 0), decode.tags_bytes(tags, directory.size))
-        offsets = directory.integers(ifd, 324 if tiled else 273)
-        counts = directory.integers(ifd, 325 if tiled else 279)
+        self._tags[kind] = max(self._tags.get(kind, 0), decode.tags_bytes(ifd.tags, directory.size))
+        offsets, counts = (directory.integers(ifd, code) for code in places)
         path = directory.path
         across, down = -(-layout.width // layout.segment_width), -(-layout.height // layout.segment_height)
         needed = across * down * shown.planes

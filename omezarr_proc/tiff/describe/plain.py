@@ -8,6 +8,7 @@ from omezarr_proc.tiff.describe import imagej, omexml, series, shaped
 from omezarr_proc.tiff.describe.assemble import assembled, check_number
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.planes import MAX_PLANES
+from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import Directory, Ifd
 
 _RESOLUTION = {2: 25400.0, 3: 10000.0}  # micrometres in a ResolutionUnit
@@ -57,7 +58,7 @@ def _stack(path: str, pages: Pages, chain: list[Ifd], stack: imagej.Stack) -> Im
     """An ImageJ stack; more planes than pages lie behind the first page's, without pages of their own."""
     directory = pages.directory(0)
     _, shown = pages.kind(0, chain[0])
-    if stack.images > len(chain) and not (len(chain) == 1 and len(directory.integers(chain[0], 273)) == 1):
+    if stack.images > len(chain) and not (len(chain) == 1 and len(directory.integers(chain[0], tags.STRIP_OFFSETS)) == 1):
         stack.c, stack.z, stack.t = 1, len(chain), 1
     number = stack.c * stack.z * stack.t
     listed = _behind(pages, chain, number) if number > len(chain) else _each(pages, chain)
@@ -95,7 +96,7 @@ def _behind(pages: Pages, chain: list[Ifd], count: int) -> list[Plane | None]:
     layout, shown = pages.kind(0, chain[0])
     kind, directory = pages.layouts[layout], pages.directory(0)
     nbytes = kind.segment_bytes * -(-kind.height // kind.segment_height) * shown.planes
-    begin = int((directory.integers(chain[0], 273)[:1].tolist() or [0])[0])
+    begin = int((directory.integers(chain[0], tags.STRIP_OFFSETS)[:1].tolist() or [0])[0])
     end = begin + nbytes * count
     possible = len(chain) == 1 and kind.raw and not kind.tiled and shown.samples == shown.stored_samples
     if not possible or end > directory.size or begin < chain[0].offset < end or count > MAX_PLANES:
@@ -108,14 +109,14 @@ def _behind(pages: Pages, chain: list[Ifd], count: int) -> list[Plane | None]:
 def _resolution(directory: Directory, ifd: Ifd, unit: str | None) -> dict[str, AxisSize]:
     """Pixel sizes from XResolution and YResolution, in `unit` as OME spells it, or as ResolutionUnit says."""
     sizes = {}
-    for axis, code in (("x", 282), ("y", 283)):
+    for axis, code in (("x", tags.X_RESOLUTION), ("y", tags.Y_RESOLUTION)):
         value = directory.rational(ifd, code)
         if value is None:
             continue
         if unit is not None:
             size = omexml.axis_size(1 / value, unit, omexml.LENGTHS)
         else:
-            length = _RESOLUTION.get(directory.integer(ifd, 296, 2))
+            length = _RESOLUTION.get(directory.integer(ifd, tags.RESOLUTION_UNIT, 2))
             size = omexml.axis_size(length / value, "\u00b5m", omexml.LENGTHS) if length else None
         if size:
             sizes[axis] = size

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from omezarr_proc.model.image import Image, Plane
 from omezarr_proc.tiff.describe.pages import Pages
+from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import Ifd
 
-SUB_IFDS = 330  # TIFF tech note 1
 MAX_LEVELS = 64
 
 
@@ -30,7 +30,7 @@ def _reduced(image: Image, plane: Plane, pages: Pages, factor: int, alone: bool)
     directory = pages.directory(plane.file)
     size = -(-image.width // factor), -(-image.height // factor)
     full = pages.layouts[plane.layout]
-    candidates = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), SUB_IFDS)[:MAX_LEVELS]]
+    candidates = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), tags.SUB_IFDS)[:MAX_LEVELS]]
     if alone:
         candidates += [ifd for ifd in pages.chains[plane.file] if ifd.offset != plane.ifd]
     for ifd in candidates:
@@ -44,4 +44,4 @@ def _reduced(image: Image, plane: Plane, pages: Pages, factor: int, alone: bool)
 
 def _size(pages: Pages, file: int, ifd: Ifd) -> tuple[int, int]:
     directory = pages.directory(file)
-    return directory.integer(ifd, 256, 0), directory.integer(ifd, 257, 0)
+    return directory.integer(ifd, tags.IMAGE_WIDTH, 0), directory.integer(ifd, tags.IMAGE_LENGTH, 0)

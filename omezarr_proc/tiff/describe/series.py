@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from omezarr_proc.tiff.describe import ndpi
+from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import MAX_TEXT, Directory, Ifd
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
@@ -34,7 +35,7 @@ def of(directory: Directory, chain: list[Ifd], text: str) -> list[Series]:
         return _aperio(directory, chain)
     if "<PerkinElmer-QPI-ImageDescription" in text[:2000]:
         return _qptiff(directory, chain)
-    whole = [ifd for ifd in chain if not directory.integer(ifd, 254, 0) & (REDUCED | MASK)] or chain[:1]
+    whole = [ifd for ifd in chain if not directory.integer(ifd, tags.NEW_SUBFILE_TYPE, 0) & (REDUCED | MASK)] or chain[:1]
     if chain[0] not in whole and _shape(directory, chain[0])[:2] >= _shape(directory, whole[0])[:2]:
         whole.insert(0, chain[0])
     left = len(chain) - len(whole)
@@ -59,16 +60,17 @@ def metamorph_name(text: str) -> str | None:
 
 def _shape(directory: Directory, ifd: Ifd) -> tuple[int, ...]:
     """What must be equal for two pages to be planes of one stack: width, height, samples, bits, format, palette."""
-    bits = directory.integers(ifd, 258)
-    formats = directory.integers(ifd, 339)
-    palette = directory.integer(ifd, 262, 1) == 3
-    size = directory.integer(ifd, 256, 0), directory.integer(ifd, 257, 0), directory.integer(ifd, 277, 1)
-    return (*size, int(bits[0]) if len(bits) else 1, int(formats[0]) if len(formats) else 1, palette)
+    bits = directory.integers(ifd, tags.BITS_PER_SAMPLE)
+    formats = directory.integers(ifd, tags.SAMPLE_FORMAT)
+    palette = directory.integer(ifd, tags.PHOTOMETRIC_INTERPRETATION, 1) == 3
+    size = directory.integer(ifd, tags.IMAGE_WIDTH, 0), directory.integer(ifd, tags.IMAGE_LENGTH, 0)
+    samples = directory.integer(ifd, tags.SAMPLES_PER_PIXEL, 1)
+    return (*size, samples, int(bits[0]) if len(bits) else 1, int(formats[0]) if len(formats) else 1, palette)
 
 
 def _pyramid(directory: Directory, pages: list[Ifd]) -> bool:
     """Whether the pages are levels: tiled, of one type, each smaller than the one before by one factor."""
-    if len(pages) < 2 or not all(322 in ifd.tags for ifd in pages):
+    if len(pages) < 2 or not all(tags.TILE_WIDTH in ifd.tags for ifd in pages):
         return False
     shapes = [_shape(directory, ifd) for ifd in pages]
     if len({shape[2:] for shape in shapes}) != 1:
@@ -85,8 +87,8 @@ def _aperio(directory: Directory, chain: list[Ifd]) -> list[Series]:
     found = [Series(chain[:1], notes=[])]
     levels = 0
     for number, ifd in enumerate(chain[1:], 1):
-        text, kind = directory.text(ifd, 270, MAX_TEXT), directory.integer(ifd, 254, 0)
-        if 322 in ifd.tags:
+        text, kind = directory.text(ifd, tags.IMAGE_DESCRIPTION, MAX_TEXT), directory.integer(ifd, tags.NEW_SUBFILE_TYPE, 0)
+        if tags.TILE_WIDTH in ifd.tags:
             levels += 1
         elif number == 1 and kind == 0 and not re.search(r"\b(label|macro)\b", text):
             found.append(Series([ifd], "thumbnail"))
@@ -111,7 +113,7 @@ def _qptiff(directory: Directory, chain: list[Ifd]) -> list[Series]:
     found = [slide]
     levels = 0
     for ifd in chain:
-        text = directory.text(ifd, 270, MAX_TEXT)
+        text = directory.text(ifd, tags.IMAGE_DESCRIPTION, MAX_TEXT)
         match = re.search(r"<ImageType>\s*(\w+)\s*</ImageType>", text)
         kind = match.group(1).lower() if match else ""
         if kind == "fullresolution":

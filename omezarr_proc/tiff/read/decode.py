@@ -19,6 +19,7 @@ from omezarr_proc.model.image import Layout
 from omezarr_proc.tiff.file.budget import VALUE_BYTES
 from omezarr_proc.tiff.file.bytes import stream
 from omezarr_proc.tiff.file.ifd import Directory, Tag
+from omezarr_proc.tiff.file.tags import PHOTOMETRIC_INTERPRETATION
 from omezarr_proc.tiff.read import jpeg, ycc
 from omezarr_proc.tiff.read.damage import DamagedError
 
@@ -94,9 +95,8 @@ def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
 
     Raises UnsupportedError where the pixels cannot be shown as they are meant.
     """
-    photometric = (
-        page.photometric if 262 in page.tags or page.compression in {2, 3, 4, 6} else (RGB if page.samplesperpixel >= 3 else MINISBLACK)
-    )
+    stated = PHOTOMETRIC_INTERPRETATION in page.tags or page.compression in {2, 3, 4, 6}
+    photometric = page.photometric if stated else (RGB if page.samplesperpixel >= 3 else MINISBLACK)
     sizes = page.imagewidth, page.imagelength, page.samplesperpixel, page.tilewidth, page.tilelength, page.rowsperstrip or 0
     if not all(isinstance(size, int) for size in sizes):
         raise UnsupportedError("a page whose sizes are no integers")

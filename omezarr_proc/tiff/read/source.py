@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError, LimitError, ProcError
 from omezarr_proc.model.image import Image, Plane
+from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.bytes import Opener, ended, open_bytes
 from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Directory
@@ -104,11 +105,11 @@ class Source:
         if self.image.layouts[plane.layout].compression in _SPECIAL or file.tiff.is_ndpi:
             return None
         ifd = file.directory.ifd(plane.ifd)
-        tiled = like.tiff.is_tiled
-        offsets, counts = (file.directory.integers(ifd, code) for code in ((324, 325) if tiled else (273, 279)))
+        places = tags.TILES if like.tiff.is_tiled else tags.STRIPS
+        offsets, counts = (file.directory.integers(ifd, code) for code in places)
         if not len(offsets) == len(counts) == len(like.offsets):
             return None
-        tables = ifd.tags.get(347)
+        tables = ifd.tags.get(tags.JPEG_TABLES)
         return Page(like.tiff, like.decompressed, like.shown, offsets, counts, file.directory.raw(tables) if tables else None)
 
     def extent(self, plane: Plane, index: int) -> tuple[int, int] | None:

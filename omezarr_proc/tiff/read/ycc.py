@@ -11,6 +11,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from omezarr_proc.tiff.file import tags
+
 APERIO, LOSSY = 33003, 33004
 _YCBCR = 6
 PIECE = 1 << 16  # pixels that are converted at once
@@ -28,7 +30,7 @@ def hidden(page: tifffile.TiffPage) -> bool:
         return False
     transformed = bool(codestream[style + 8])
     if page.compression == LOSSY and b"OpenJPEG" in codestream:
-        return 305 not in page.tags  # of those who write this, libvips does not name itself
+        return tags.SOFTWARE not in page.tags  # of those who write this, libvips does not name itself
     aperio = page.compression == APERIO and (page.is_svs or page.parent.pages.first.is_svs)
     return not transformed and (aperio or page.photometric == _YCBCR)
 
