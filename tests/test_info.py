@@ -40,6 +40,17 @@ def test_samples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert image["files"] == [str(path)]
 
 
+@pytest.mark.parametrize(("options", "text"), [({"tile": (16, 64)}, "tiles of 16 x 64"), ({"rowsperstrip": 16}, "strips of 16 x 64")])
+def test_a_tile_as_wide_as_the_image_is_a_tile(
+    tmp_path: Path, options: dict[str, Any], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((48, 64), "uint8"), **options)
+    (image,) = told(capsys, tmp_path / "a.tif")[0]["images"]
+    assert image["layout"]["tiled"] is ("tile" in options)
+    assert cli.main(["info", str(tmp_path / "a.tif")]) == 0
+    assert text in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("sub_ifds", [True, False])
 def test_levels_inside_and_images_left_out(tmp_path: Path, sub_ifds: bool, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.ome.tif"

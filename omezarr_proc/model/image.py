@@ -1,4 +1,4 @@
-"""One input image as plain values: made by `tiff`, planned by `sizing`, sent to the workers, read by `reader`.
+"""One input image as plain values: made by `tiff`, planned by `plan`, sent to the workers, read by `tiff.read`.
 
 An image has axes t, c, z, y, x. What is stored together in the TIFF is a `Plane`: one t, z and, in c, `samples` channels (3 for
 interleaved RGB, else 1). Nothing here holds pixels or an open file, so every value can be pickled and compared.
@@ -36,6 +36,7 @@ class Layout:
     segment_height, _width  of a whole segment, in pixels (strips: rows per strip, plane width)
     dtype                   numpy name of the pixels that the reader yields, native byte order ("uint16")
     compression             lower-case name of the TIFF compression ("none", "deflate", "lzw", "jpeg", "jpeg2000", ...)
+    tiled                   the segments are tiles, not strips; a tile may be as wide as the plane
     raw                     rows can be read by byte range: no compression, predictor or packed bits
     stream                  a segment can be decoded from its begin in pieces, without holding it (Deflate)
     spool                   a segment can be decoded straight into a memory-mapped file, whole rows at a time or not
@@ -52,6 +53,7 @@ class Layout:
     segment_width: int
     dtype: str
     compression: str = "none"
+    tiled: bool = False
     raw: bool = False
     stream: bool = False
     spool: bool = False
@@ -61,19 +63,26 @@ class Layout:
     decode_factor: float = 1.0
 
     @property
-    def tiled(self) -> bool:
-        """Whether a row of the plane is cut into several segments."""
+    def cut_across(self) -> bool:
+        """Whether a row of the plane lies in several segments."""
         return self.segment_width < self.width
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Where the pixels of one plane are: an IFD of a file, or one sample of it where samples are stored as separate planes."""
+    """Where the pixels of one plane are.
 
-    file: int  # index in Image.files
-    ifd: int  # byte offset of the IFD that holds the segment offsets
-    layout: int = 0  # index in Image.layouts
-    sample: int = 0  # PlanarConfiguration 2: which of the IFD's samples; 0 for interleaved
+    file    index in Image.files
+    ifd     byte offset of the IFD that says where the segments are
+    layout  index in Image.layouts
+    sample  which plane behind the IFD: one of its samples with PlanarConfiguration 2, one of the stack that some writers (ImageJ, tifffile)
+            put raw behind a single IFD, or both: `frame * samples + sample`. 0 where the IFD has one plane
+    """
+
+    file: int
+    ifd: int
+    layout: int = 0
+    sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,12 @@ class FileState:
 class Image:
     """One image (OME `Image`, TIFF series): its shape, where its planes are, what its metadata says.
 
+    source       absolute path of the input, which messages name; with a companion file, of the file that was given
+    files        absolute paths of all TIFF files that belong to it, of its set too
+    series       number of the image in its file, from 0
     planes       in the order t, z, channel group: planes[(t * size_z + z) * groups + g], groups = size_c // layouts[...].samples;
                  None where the file has no such plane and the settings ask to fill it
-    dtype        numpy name of what the reader yields; stored_dtype what the dataset holds (float64 -> float32, see OUTPUT)
+    dtype        numpy name of what the reader yields; stored_dtype what the dataset holds (float32 for float64; docs/output.md lists all)
     sizes        keys "x", "y", "z" (space) and "t" (time); absent where the file states none
     notes        what the user should know and the log should say ("pages are taken as z", ...)
     reduced_by   the planes and layouts are of a stored level whose sides are this many times smaller than height and width (rounded up)
@@ -118,8 +130,8 @@ class Image:
     states       of all files that were read, a companion too, when they were opened
     """
 
-    source: str  # the input file, as the user named it
-    files: tuple[str, ...]  # the entry file and the other members, absolute paths
+    source: str
+    files: tuple[str, ...]
     series: int
     name: str
     size_t: int

@@ -98,7 +98,7 @@ def _behind(pages: Pages, chain: list[Ifd], count: int) -> list[Plane | None]:
     nbytes = kind.segment_bytes * -(-kind.height // kind.segment_height) * shown.planes
     begin = int((directory.integers(chain[0], tags.STRIP_OFFSETS)[:1].tolist() or [0])[0])
     end = begin + nbytes * count
-    possible = len(chain) == 1 and kind.raw and not kind.tiled and shown.samples == shown.stored_samples
+    possible = len(chain) == 1 and kind.raw and not kind.cut_across and shown.samples == shown.stored_samples
     if not possible or end > directory.size or begin < chain[0].offset < end or count > MAX_PLANES:
         raise InputError(
             f"{count} planes are stated, but {len(chain)} pages are there; the file is cut off or was not finished", source=pages.paths[0]

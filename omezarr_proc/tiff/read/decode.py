@@ -176,6 +176,7 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
     nbytes = height * width * shown.samples * np.dtype(shown.dtype).itemsize
     return Layout(
         page.imagelength, page.imagewidth, shown.samples, height, width, shown.dtype, name,
+        tiled=page.is_tiled,
         raw=code == 1 and page.predictor == 1 and whole,
         stream=code in _DEFLATE and whole and page.predictor in (1, 2, 3),
         spool=whole
