@@ -10,9 +10,11 @@ What a reader sees under the final name, also after a crash at any moment:
                              until the next run. So it is on an overlay (Docker, Podman) for a folder of a lower layer: what is there can
                              only be removed, unless the mount has redirect_dir
 
-Everything is flushed before the first rename, and the folder after the last one. Before an exchange the new dataset takes a name that is to
-be removed, so that what has such a name afterwards, killed or not, is what nobody needs. What was replaced is removed after the new root
-metadata has been read back through the final name. No name is followed where it is a link: a link is replaced itself.
+Everything is flushed before the first rename, and the folder after the last one. Before an exchange the new dataset is renamed from
+`.NAME.partial` to `.NAME.old-N`; the exchange gives that name to the old dataset. So a run that is killed after the exchange leaves under
+it what the next run can remove. One that is killed just before it leaves the new dataset there, which `recover` knows by its key and
+takes back. What was replaced is removed after the new root metadata has been read back through the final name. No name is followed where
+it is a link: a link is replaced itself.
 """
 
 import contextlib

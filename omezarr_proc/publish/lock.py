@@ -1,8 +1,9 @@
 """One run per dataset: the lock is the main process's alone and dies with it.
 
-Where the file system has locks, it is a flock on `.NAME.lock`; no other process keeps it, since its descriptor is closed on exec and
-workers come from a process that was started by exec. Where there are none, it is the file `.NAME.owner`, made exclusively and touched every
-HEARTBEAT seconds by a thread. An owner that was not touched for STALE seconds, or whose process is known to be gone, is replaced.
+Where the file system has locks, it is a flock on `.NAME.lock`. A flock lives on in every process that has its descriptor, and no other has:
+the nursery, forked or started by exec, closes all descriptors but its socket, and workers are forked from it.
+Where there are no locks, it is the file `.NAME.owner`, made exclusively and touched every HEARTBEAT seconds by a thread. An owner that was
+not touched for STALE seconds, or whose process is known to be gone, is replaced.
 Both name their maker (see `holder`).
 """
 
