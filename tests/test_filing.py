@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from omezarr_proc.plan.memory import QUEUE_BYTES
 from omezarr_proc.work import filing as module
-from omezarr_proc.work.filing import MAX_THREADS, QUEUE_BYTES, Filing, Ticket
+from omezarr_proc.work.filing import MAX_THREADS, Filing, Ticket
 
 
 class Tickets:

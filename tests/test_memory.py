@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from runs import TOOLS
 
 from omezarr_proc.app import memprofile
 from omezarr_proc.app.profiling.sampling import Sampler
+from omezarr_proc.plan.memory import QUEUE_BYTES
 
 MB = 1 << 20
 # How far the projected peak may be above the measured one; the processes themselves differ between versions of Python and the libraries.
@@ -38,6 +40,9 @@ CASES: dict[str, tuple[tuple[int, ...], str, dict[str, Any], int, int]] = {
 }
 
 
+SLOW = TOOLS / "slow_fs.sh"  # each create in its folder takes some ms, as on EFS
+
+
 def write(path: Path, shape: tuple[int, ...], dtype: str, options: dict[str, Any]) -> Path:
     rng = np.random.default_rng(1)
     tifffile.imwrite(path, rng.integers(0, 200, shape, np.uint8).astype(dtype), metadata=None, **options)
@@ -52,7 +57,31 @@ def test_peak_stays_below_the_projected_one_and_not_far(name: str, tmp_path: Pat
     print(f"{name}: projected {found.projected_bytes / MB:.0f} MB, peak {found.peak_bytes / MB:.0f} MB")
     assert found.fault is None
     assert found.projected_bytes <= found.limit_bytes
-    assert found.projected_bytes <= (1 + SLACK) * (found.peak_bytes + max(0, FILE_BYTES - found.peak_file_bytes))
+    projected = found.projected_bytes - workers * QUEUE_BYTES  # this storage is fast: hardly anything waits for it
+    assert projected <= (1 + SLACK) * (found.peak_bytes + max(0, FILE_BYTES - found.peak_file_bytes))
+
+
+@pytest.mark.slow
+@pytest.mark.root
+@pytest.mark.shared
+@pytest.mark.skipif(not SLOW.exists(), reason="needs the shared tools beside the repository")
+@pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="a slow file system takes root and FUSE")
+def test_what_waits_for_slow_storage_is_in_the_projection(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    source, fast, slow = tmp_path / "image.tif", tmp_path / "fast", tmp_path / "slow"
+    tifffile.imwrite(
+        source, rng.integers(0, 1 << 16, (4096, 4096), np.uint16), tile=(256, 256)
+    )  # noise: each chunk is as large as it can be
+    found = {}
+    for folder, wrapper in (fast, []), (slow, [str(SLOW), "--dir", str(slow), "--ms", "8", "--"]):
+        report = tmp_path / f"{folder.name}-report"
+        profile = [sys.executable, "-m", "omezarr_proc.app.memprofile", "--limit", "512", "--report", str(report)]
+        subprocess.run([*wrapper, *profile, str(source), str(folder), "--", "--max-workers", "1"], check=True, timeout=120)
+        (found[folder.name],) = json.loads(Path(f"{report}.json").read_text())
+    grown = found["slow"]["peak_bytes"] - found["fast"]["peak_bytes"]
+    print(f"slow storage takes {grown / MB:.1f} MB more; projected {found['slow']['projected_bytes'] / MB:.0f} MB")
+    assert QUEUE_BYTES // 4 < grown < 2 * QUEUE_BYTES  # else this storage was not slow, or the queue has no bound
+    assert found["slow"]["peak_bytes"] + FILE_BYTES - found["slow"]["peak_file_bytes"] <= found["slow"]["projected_bytes"]
 
 
 def test_a_preview_takes_no_more_than_was_projected(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ WORKER_BYTES = 13 * MB
 # Kept free beside the projection: kernel memory, page tables, what the allocators do not give back.
 RESERVE_BYTES = 24 * MB
 
+# Encoded bytes that wait in a worker for slow storage: enough for chunk rows of many folders. On fast storage next to nothing waits.
+QUEUE_BYTES = 8 * MB
+
 # Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
 # decoding.
 SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
@@ -147,7 +150,8 @@ def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...],
     load = max(_load_bytes(layout, how, first) for layout, how in layouts)
     chunk = math.prod(pyramid.levels[0].chunk) * pyramid.itemsize
     main, own = _metadata(image, pyramid)
-    per_worker = WORKER_BYTES + own + max(load, 3 * chunk)
+    waiting = min(QUEUE_BYTES, pyramid.pixels * pyramid.itemsize)
+    per_worker = WORKER_BYTES + own + waiting + max(load, 3 * chunk)
     return Plan(
         workers,
         slots,

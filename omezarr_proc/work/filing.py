@@ -3,6 +3,7 @@
 On network file systems creating a file costs milliseconds, and creates in one folder run one after another. So each folder has its own
 queue, one thread at a time works on a folder, and threads are added only while there are folders that nobody works on: a fast disk
 keeps one or two, EFS gets all of them.
+What waits is part of the plan (QUEUE_BYTES a worker).
 """
 
 import contextlib
@@ -12,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-# Encoded bytes that may wait: enough for chunk rows of many folders. Part of each worker's budget.
-QUEUE_BYTES = 8 << 20
+from omezarr_proc.plan.memory import QUEUE_BYTES
+
 MAX_THREADS = 16
 
 
