@@ -1,4 +1,4 @@
-"""Progress as events: the engine calls `Report`, which shows them as a bar on a terminal, as log lines elsewhere, or not at all."""
+"""Progress as events: `build` tells `Report`, which shows them as a bar on a terminal, as log lines elsewhere, or not at all."""
 
 import time
 from collections.abc import Callable

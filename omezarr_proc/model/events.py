@@ -8,10 +8,14 @@ class Progress(Protocol):
     """Who wants to know how far an image is; called by the thread that converts."""
 
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
-        """Begin an image; `total`, and what an earlier run has `done` of it, are in pixels of all levels, planes and channels."""
+        """Begin an image, or a part of the work on it.
+
+        total  in pixels of all levels, planes and channels (`unit` "px"), or in stored bytes that are read back ("B")
+        done   what an earlier run has done of it, in the same unit
+        """
 
     def advance(self, units: int) -> None:
-        """So many pixels more are stored."""
+        """So many pixels more are stored, or bytes read back."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Chunks as objects: their keys, and reading a finished level back. Runs in the workers, without zarr."""
+"""Chunks as objects: their keys, and reading a finished level back. Used by the workers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
