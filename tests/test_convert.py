@@ -242,7 +242,7 @@ def test_huge_strips_are_streamed_or_spooled_to_the_same_bytes(
     assert cli.main([*files, *flags]) == 0
     from omezarr_proc.plan import memory as sizing
 
-    monkeypatch.setattr(sizing, "_access", lambda image, *, spool: (access,) * len(image.layouts))
+    monkeypatch.setattr(sizing, "choose", lambda layout, *, spool: access)
     monkeypatch.setattr(sizing, "SLOT_TARGETS", (1 << 19,))
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     assert cli.main([*files, *flags[2:], "--output-dir", str(tmp_path / access)]) == 0

@@ -29,6 +29,7 @@ from omezarr_proc.engine.local.pool import Pool, Worker
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.hidden import MAGIC
 from omezarr_proc.publish.history import line, read
+from omezarr_proc.publish.tree import ByRename
 from omezarr_proc.work.tasks import Check, Task
 
 NAME = "rgb"
@@ -62,7 +63,7 @@ def stopped(folder: Path, *flags: str) -> tuple[Path, Path]:
         raise OutputError("stopped")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convert, "publish", stop)
+        patch.setattr(ByRename, "publish", stop)
         assert run(source, folder / "out", *flags) == 1
     assert {path.name for path in (folder / "out").iterdir()} == {".a.ome.zarr.partial", ".a.ome.zarr.record"}
     return source, folder / "out"

@@ -88,7 +88,7 @@ def write(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pat
     tifffile.imwrite(folder / "a.ome.tif", pixels, ome=True, metadata={"axes": axes}, **options)
     monkeypatch.setattr(memory, "SLOT_TARGETS", (0,))
     if access:
-        monkeypatch.setattr(memory, "_access", lambda image, *, spool: (access,) * len(image.layouts))
+        monkeypatch.setattr(memory, "choose", lambda layout, *, spool: access)
     return folder / "a.ome.tif", settings
 
 
