@@ -294,3 +294,11 @@ def test_the_readme_names_every_variable_with_its_default():
         row = re.search(rf"^\|.*`{entry.variable}`.*$", text, re.MULTILINE)
         assert row, f"the README does not list {entry.variable}"
         assert not entry.default_text or f"`{entry.default_text}`" in row[0]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("address", ["s3://bucket/prefix", "gs://b", "az://b/c", "https://host/a", "file:///tmp"])
+def test_an_address_is_not_taken_for_a_folder(name: str, address: str):
+    with pytest.raises(SettingsError, match=rf"{name}='{address}' must be a folder \(addresses are not read or written yet"):
+        Settings.load(FOLDERS | {name: address}, {})
+    assert Settings.load(FOLDERS | {name: "./s3:/bucket"}, {})

@@ -1,5 +1,6 @@
 """What the value of a setting must be: how its text is read, and how that is said to the user."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +67,20 @@ def _images(text: str) -> str | tuple[int, ...]:
     return tuple(sorted({_digits(part.strip()) for part in text.split(",")}))
 
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
 def _path(text: str) -> Path:
-    return Path(_require(text, "\0" not in text))
+    return Path(_require(text, "\0" not in text and not _ADDRESS.match(text)))
+
+
+def _no_address(text: str) -> str:
+    """Why `s3://bucket` is not taken for a folder called "s3:"."""
+    return "addresses are not read or written yet: mount the bucket, or copy from and to it" if _ADDRESS.match(text) else ""
 
 
 FLAG = Rule(lambda text: text == _require("1", text in ("0", "1")), "0 or 1")
-FOLDER = Rule(_path, "a folder")
+FOLDER = Rule(_path, "a folder", _no_address)
 TEXT = Rule(str, "")  # never wrong
 TOKEN = Rule(Secret, "")
 IMAGES = Rule(_images, "auto, all, or indices like 0,2")
