@@ -119,7 +119,7 @@ def test_every_size_of_function(slide_run: Reference, tmp_path: Path, megabytes:
 @sandboxed_lambda
 def test_deadline_in_the_middle_and_the_next_invocation_finishes(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    source = slide(tmp_path / "in/slide.ome.tif", 6000)
+    source = slide(tmp_path / "in/slide.ome.tif", 9000)
     lines = invoke(tmp_path, "--memory", "512", "--timeout", "12", events=[event_for(tmp_path)] * 12)
     status = [line["status"] for line in lines]
     assert set(status) == {"ok", "error"}
@@ -133,7 +133,7 @@ def test_deadline_in_the_middle_and_the_next_invocation_finishes(tmp_path: Path)
 def test_killed_at_the_deadline_and_the_next_invocation_finishes(tmp_path: Path) -> None:
     """The platform's SIGKILL, as when the reserve was not enough."""
     (tmp_path / "in").mkdir()
-    source = slide(tmp_path / "in/slide.ome.tif", 6000)
+    source = slide(tmp_path / "in/slide.ome.tif", 9000)
     code = "import sys; sys.argv = ['x', sys.argv[1]]; import omezarr_proc.handler as h; h.deadline_of = lambda c: None"
     code += "; from awslambdaric.__main__ import main; main(sys.argv)"
     command = invoke_with(tmp_path, code, "--memory", "512", "--timeout", "7", events=[event_for(tmp_path)] * 15)
