@@ -90,7 +90,7 @@ coverage: $(VENV)/.test
 	$(VENV)/bin/coverage report
 
 golden: $(VENV)/.test
-	PYTHONPATH=tests $(VENV)/bin/python -m golden
+	$(VENV)/bin/python -m tests.golden
 
 benchmark: $(VENV)/.test
 	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)
@@ -102,7 +102,7 @@ viewer:
 	cd viewer && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 
 test-browser: $(VENV)/.browser
-	BROWSER_TESTS=required $(VENV)/bin/python -m pytest tests/test_browser.py $(ARGS)
+	BROWSER_TESTS=required $(VENV)/bin/python -m pytest tests/viewer/test_browser.py $(ARGS)
 
 constraints: $(VENV)/.python
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "constraints.txt is made with Python 3.12: make constraints VENV=.venv-3.12 PYTHON=python3.12")'

@@ -2,7 +2,7 @@
 
 A pure function, so a plan can be shown before any work.
 The projected peak counts what the memory cgroup counts: every process's own pages, pages shared between nursery and workers once, the
-slots, and what decoding and encoding take at their worst. `tests/test_memory.py` holds measured peaks against it. What is planned here
+slots, and what decoding and encoding take at their worst. `tests/app/test_memory.py` holds measured peaks against it. What is planned here
 never shows in the output.
 """
 

@@ -1,6 +1,6 @@
 """Write the digests anew, where a change is meant to change bytes: `make golden`."""
 
-from golden import corpus, digests
+from tests.golden import corpus, digests
 
 digests.write()
 corpus.write()

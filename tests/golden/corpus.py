@@ -5,9 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from golden.digests import datasets, save
-from golden.inputs import MTIME
 from runs import ROOT
+
+from tests.golden.digests import datasets, save
+from tests.golden.inputs import MTIME
 
 CORPUS = ROOT.parent / "shared/corpus/files"
 FILE = Path(__file__).with_name("corpus.json")

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from golden import inputs
-from golden.groups import GROUPS, Group
 from runs import DYING_COMMAND, run
 
 import omezarr_proc
+from tests.golden import inputs
+from tests.golden.groups import GROUPS, Group
 
 FILE = Path(__file__).with_name("digests.json")
 SHAPING = ("imagecodecs", "numcodecs", "tifffile", "zarr")  # they write the inputs, the chunks and the metadata

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from golden import inputs
-from golden.inputs import Input
+from tests.golden import inputs
+from tests.golden.inputs import Input
 
 SAMPLES = Path(__file__).parents[2] / "data" / "input"
 SMALL = ("--initial-downsample", "1", "--tile-size", "64", "--min-dimension", "32")

@@ -1,0 +1,32 @@
+"""Images and pyramids without files."""
+
+from collections.abc import Iterable
+
+from omezarr_proc.model.image import Channel, Image, Layout, Plane
+from omezarr_proc.model.pyramid import Axis, Level, Pyramid, make_pyramid
+from omezarr_proc.model.region import AXES, ceil_div
+
+
+def picture(height: int, width: int, t: int = 1, c: int = 1, z: int = 1, samples: int = 1) -> Image:
+    layout = Layout(height, width, samples, height, width, "uint8")
+    planes = (Plane(0, 8),) * (t * c * z // samples)
+    return Image("a.tif", ("/a.tif",), 0, "a", t, c, z, height, width, "uint8", "uint8", samples == 3, (layout,), planes, (Channel(),) * c)
+
+
+def pyramid(
+    image: Image, d: int = 1, most: int = 0, least: int = 1, tile: int = 64, bundled: bool = False, names: Iterable[str] = AXES
+) -> Pyramid:
+    return make_pyramid(image, downsample=d, tile=tile, bundled=bundled, max_levels=most, min_dimension=least, names=tuple(names))
+
+
+def volume(size_z: int, height: int, width: int, chunk: int, halvings: int) -> Pyramid:
+    """Three levels of chunks that are `chunk` planes deep, of which the first `halvings` steps halve z too."""
+    levels = []
+    for k in range(3):
+        z = 1 << min(k, halvings)
+        axes = tuple(
+            Axis(size=ceil_div(full, f), factor=f, chunk=n, object=n)
+            for full, f, n in ((1, 1, 1), (2, 1, 1), (size_z, z, chunk), (height, 1 << k, 64), (width, 1 << k, 64))
+        )
+        levels.append(Level(k, axes))
+    return Pyramid(tuple(levels), ("c", "z", "y", "x"), "uint16", 1)

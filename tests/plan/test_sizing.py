@@ -1,0 +1,166 @@
+"""Plans: within the limit, monotonous in it, and never reading much twice."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyramids import picture, pyramid
+
+from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.errors import LimitError
+from omezarr_proc.model.image import Channel, Image, Layout, Plane
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import X, Y, ceil_div
+from omezarr_proc.plan.memory import MB, RESERVE_BYTES, Plan, make_plan
+from omezarr_proc.plan.passes import MAX_AMPLIFICATION, Pass, band_count, bands, cut_lines
+
+
+def limits(megabytes: int, cpus: float = 2) -> Limits:
+    return Limits(megabytes * MB, megabytes * MB, "a test", cpus, "a test")
+
+
+def source(layout: Layout, channels: int, *, bundled: bool, d: int = 2, planes: int = 1, tile: int = 256) -> tuple[Image, Pyramid]:
+    image = Image(
+        "a.tif",
+        ("/a.tif",),
+        0,
+        "a",
+        1,
+        channels,
+        planes,
+        layout.height,
+        layout.width,
+        layout.dtype,
+        layout.dtype,
+        layout.samples == 3,
+        (layout,),
+        (Plane(0, 8),) * (planes * channels // layout.samples),
+        (Channel(),) * channels,
+    )
+    return image, pyramid(image, d, least=256, tile=tile, bundled=bundled)
+
+
+def tiles(height: int, width: int, side: int, samples: int = 1, dtype: str = "uint8") -> Layout:
+    size = side * side * samples * np.dtype(dtype).itemsize
+    return Layout(height, width, samples, side, side, dtype, "jpeg", segment_bytes=size, encoded_bytes=size)
+
+
+def strips(height: int, width: int, rows: int, **access: bool) -> Layout:
+    return Layout(height, width, 1, rows, width, "uint8", "lzw", segment_bytes=rows * width, encoded_bytes=rows * width, **access)
+
+
+SLIDE = source(tiles(16384, 16384, 512, 3), 3, bundled=True)
+LARGE = source(tiles(40000, 60000, 512, 3), 3, bundled=True)
+WIDE = source(tiles(2000, 100000, 256, dtype="uint16"), 4, bundled=True)
+STACK = source(Layout(1024, 1024, 1, 1024, 1024, "uint16", raw=True, segment_bytes=2 * MB), 2, bundled=False, planes=60)
+ALL = {"slide": SLIDE, "large": LARGE, "wide": WIDE, "stack": STACK}
+
+
+def well_formed(plan: Plan) -> bool:
+    firsts = [stage.first for stage in plan.passes]
+    sources = [stage.source for stage in plan.passes]
+    return firsts == [0, *(stage.last + 1 for stage in plan.passes[:-1])] and sources == [None, *(f - 1 for f in firsts[1:])]
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("megabytes", [256, 512, 1024, 16384])
+def test_plans_stay_within_the_limit_and_use_all_cpus(name: str, megabytes: int) -> None:
+    plan = make_plan(*ALL[name], limits(megabytes))
+    assert plan.projected_bytes + RESERVE_BYTES <= megabytes * MB
+    assert plan.workers == 2 and plan.slots >= 2
+    assert plan.amplification == 1.0
+    assert well_formed(plan) and plan.passes[-1].last == len(ALL[name][1].levels) - 1
+
+
+def test_memory_depends_neither_on_height_nor_on_width_of_tiled_images() -> None:
+    slide, large = make_plan(*SLIDE, limits(4096)), make_plan(*LARGE, limits(4096))
+    assert slide.projected_bytes == large.projected_bytes <= 200 * MB
+
+
+@given(st.integers(64, 4000), st.integers(1, 16), st.sampled_from(sorted(ALL)))
+def test_more_memory_never_gives_a_smaller_plan(megabytes: int, cpus: int, name: str) -> None:
+    try:
+        less = make_plan(*ALL[name], limits(megabytes, cpus))
+    except LimitError:
+        return
+    more = make_plan(*ALL[name], limits(megabytes * 2, cpus))
+    assert more.workers >= less.workers and more.projected_bytes >= less.projected_bytes
+
+
+def test_too_little_memory_is_refused_with_what_would_be_enough() -> None:
+    with pytest.raises(LimitError, match=r"needs a memory limit of \d+ MB at least, there are 50 MB \(a test\)") as error:
+        make_plan(*SLIDE, limits(50))
+    enough = int(str(error.value).split("limit of ")[1].split()[0])
+    assert make_plan(*SLIDE, limits(enough)).workers == 1
+    with pytest.raises(LimitError):
+        make_plan(*SLIDE, limits(enough - 1))
+
+
+def test_each_step_down_takes_less_until_the_smallest() -> None:
+    plans = [make_plan(*SLIDE, limits(4096, 4), smaller) for smaller in range(40)]
+    sizes = [plan.projected_bytes for plan in plans]
+    floor = sizes.index(sizes[-1])
+    assert floor > 2 and all(b <= a * 6 / 7 for a, b in pairwise(sizes[: floor + 1]))
+    assert plans[floor].workers == 1 and set(sizes[floor:]) == {sizes[-1]}
+
+
+@given(st.integers(200, 9000), st.integers(200, 9000), st.sampled_from((16, 240, 512, 1000)), st.sampled_from((1, 2, 4)))
+def test_little_is_decoded_twice(height: int, width: int, side: int, d: int) -> None:
+    image, p = source(tiles(height, width, side), 1, bundled=False, d=d)
+    plan = make_plan(image, p, limits(1024))
+    stage, layout = plan.passes[0], image.layouts[0]
+    decoded = 0
+    for band in bands(stage, p):
+        rows = ceil_div(min(band.stop[Y] * d, height), side) - band.start[Y] * d // side
+        columns = ceil_div(min(band.stop[X] * d, width), side) - band.start[X] * d // side
+        decoded += rows * columns
+    stated = decoded / (ceil_div(height, layout.segment_height) * ceil_div(width, layout.segment_width))
+    assert stated == pytest.approx(plan.amplification)
+    assert plan.amplification <= MAX_AMPLIFICATION
+
+
+def test_strips_that_must_be_decoded_whole_give_bands_as_wide_as_the_plane() -> None:
+    image, p = source(strips(30000, 30000, 64), 1, bundled=False)
+    assert make_plan(image, p, limits(512)).passes[0].band[X] >= p.levels[0].width
+
+
+def test_huge_segments_are_streamed_or_spooled_where_they_do_not_fit() -> None:
+    stream = source(strips(30000, 30000, 30000, stream=True, spool=True), 1, bundled=False)
+    plan = make_plan(*stream, limits(512))
+    assert plan.access == ("stream",)
+    assert cut_lines(*stream, plan.passes[0], plan.access[0]) == (0, 0)
+    spool = source(strips(30000, 30000, 30000, spool=True), 1, bundled=False)
+    plan = make_plan(*spool, limits(512))
+    assert plan.access == ("spool",) and plan.spool_bytes >= 30000 * 30000
+    whole = source(replace(strips(30000, 30000, 30000), decode_factor=5), 1, bundled=False)
+    with pytest.raises(LimitError, match=r"at least"):
+        make_plan(*whole, limits(512))
+
+
+def test_small_planes_are_one_task_each() -> None:
+    plan = make_plan(*STACK, limits(512))
+    assert plan.whole and plan.slots >= 2 * plan.workers and len(plan.passes) == 1
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "side"), [(1, 1 << 62, 1 << 62), (1 << 62, 1 << 62, 13), (1 << 31, 1 << 31, 512), (1 << 62, 1, 1)]
+)
+def test_planning_is_arithmetic_for_any_numbers(height: int, width: int, side: int) -> None:
+    """A sum over the bands of such an image would not end."""
+    image, p = source(tiles(height, width, side), 1, bundled=False)
+    try:
+        plan = make_plan(image, p, limits(512))
+    except LimitError as error:
+        assert "at least" in str(error)
+        return
+    assert well_formed(plan)
+    assert band_count(plan.passes[0], p) > 1 << 20
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3))
+def test_bands_are_counted_without_making_them(height: int, width: int, frames: int) -> None:
+    p, stage = pyramid(picture(height, width, c=frames), most=1), Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 256, 512))
+    assert band_count(stage, p) == sum(1 for _ in bands(stage, p))
