@@ -148,11 +148,11 @@ def _stored_levels(image: "Image") -> list[list[int]]:
     if plane is None:
         return []
     with Files(1) as files:
-        directory = files.directory(image.files[plane.file])
-        pages = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), tags.SUB_IFDS)[:MAX_LEVELS]]
+        ifds = files.ifds(image.files[plane.file])
+        pages = [ifds.ifd(int(offset)) for offset in ifds.integers(ifds.ifd(plane.ifd), tags.SUB_IFDS)[:MAX_LEVELS]]
         if len({other.ifd for other in image.planes if other}) == 1:
-            pages += directory.chain()
-        sizes = {(directory.integer(page, tags.IMAGE_LENGTH, 0), directory.integer(page, tags.IMAGE_WIDTH, 0)) for page in pages}
+            pages += ifds.chain()
+        sizes = {(ifds.integer(page, tags.IMAGE_LENGTH, 0), ifds.integer(page, tags.IMAGE_WIDTH, 0)) for page in pages}
     return [list(size) for size in sorted(sizes, reverse=True) if _is_level(size, (image.height, image.width))]
 
 

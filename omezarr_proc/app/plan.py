@@ -44,7 +44,7 @@ def _levels(pyramid: Pyramid) -> Iterator[str]:
 
 def _plan(image: Image, pyramid: Pyramid, limits: Limits) -> str:
     plan = make_plan(image, pyramid, limits)
-    count = sum(band_count(stage, pyramid) for stage in plan.passes)
+    count = sum(band_count(pass_, pyramid) for pass_ in plan.passes)
     disk = f", {byte_size(plan.spool_bytes)} of disk for decoded planes" if plan.spool_bytes else ""
     return (
         f"{plan.workers} workers, {plan.slots} slots of {plan.slot_bytes / MB:.1f} MB, {count} bands in {len(plan.passes)} passes,"

@@ -100,47 +100,47 @@ class Build:
 
     def run(self, plan: Plan) -> None:
         """Finish all levels. Raises ProcError; what is finished by then is in the record, or soon will be."""
-        for stage in plan.passes:
-            self._run_pass(plan, stage)
+        for pass_ in plan.passes:
+            self._run_pass(plan, pass_)
 
-    def _run_pass(self, plan: Plan, stage: Pass) -> None:
-        name = f"levels {stage.first} to {stage.last}"
-        source = "the TIFF" if stage.source is None else f"level {stage.source}"
+    def _run_pass(self, plan: Plan, pass_: Pass) -> None:
+        name = f"levels {pass_.first} to {pass_.last}"
+        source = "the TIFF" if pass_.source is None else f"level {pass_.source}"
         logger.bind(phase=name).debug(f"{self.image.source}: {name} from {source}")
         # never a list: there can be millions
-        todo = (band for band in bands(stage, self.pyramid) if not self._finished.covers_band(stage, band))
-        if stage.source is not None or "spool" not in plan.access:
-            self._make(stage, todo)
+        todo = (band for band in bands(pass_, self.pyramid) if not self._finished.covers_band(pass_, band))
+        if pass_.source is not None or "spool" not in plan.access:
+            self._make(pass_, todo)
             return
-        height, width = self.pyramid.levels[stage.first].shape[Y:]
+        height, width = self.pyramid.levels[pass_.first].shape[Y:]
         for ground, on_it in groupby(todo, lambda band: band.along(Y, 0, height).along(X, 0, width)):
             self.engine.work([Spool(ground)], lambda task, reply: None)
-            self._make(stage, on_it)
+            self._make(pass_, on_it)
 
-    def _make(self, stage: Pass, todo: Iterator[Region]) -> None:
+    def _make(self, pass_: Pass, todo: Iterator[Region]) -> None:
         self._open.clear()
-        self.engine.make(stage, todo, lambda band, written: self._encoded(stage, band, written), lambda done: self._stored(stage, done))
+        self.engine.make(pass_, todo, lambda band, written: self._encoded(pass_, band, written), lambda done: self._stored(pass_, done))
 
-    def _encoded(self, stage: Pass, band: Region, written: Sequence[Written]) -> None:
+    def _encoded(self, pass_: Pass, band: Region, written: Sequence[Written]) -> None:
         self._open.setdefault(band, []).extend(written)
         for part in written:
-            level = self.pyramid.levels[stage.first + part.step]
+            level = self.pyramid.levels[pass_.first + part.step]
             pixels = part.chunks.scaled(level.chunk).clipped(level.shape).size
             self.progress.advance(pixels)
 
-    def _stored(self, stage: Pass, done: Sequence[Region]) -> None:
-        units = [unit for band in done for unit in self._units(stage, band, self._open.pop(band))]
+    def _stored(self, pass_: Pass, done: Sequence[Region]) -> None:
+        units = [unit for band in done for unit in self._units(pass_, band, self._open.pop(band))]
         self.tree.add(units)
         for unit in units:
             self._finish(unit)
 
-    def _units(self, stage: Pass, band: Region, written: Sequence[Written]) -> Iterator[Unit]:
+    def _units(self, pass_: Pass, band: Region, written: Sequence[Written]) -> Iterator[Unit]:
         extremes: list[Extremes | None] = []
         for found in (w.extremes for w in written if w.extremes):
             extremes = [merge_extremes(*pair) for pair in zip(extremes, found, strict=True)] if extremes else list(found)
-        for step in stage.steps:
-            level = self.pyramid.levels[stage.first + step]
-            chunks = at(self.pyramid, stage, band, step).divided(level.chunk)
+        for step in pass_.steps:
+            level = self.pyramid.levels[pass_.first + step]
+            chunks = at(self.pyramid, pass_, band, step).divided(level.chunk)
             checksums = _joined(chunks, [w for w in written if w.step == step])
             for i, z in enumerate(range(chunks.start[Z], chunks.stop[Z])):
                 frame = self.pyramid.frame(level.index, band.start[0], band.start[1], z)

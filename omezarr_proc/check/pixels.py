@@ -38,7 +38,7 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
             if len(found) > _SHOWN:
                 problem = f"{len(found) - _SHOWN} more of its chunks cannot be decoded"
                 yield Finding("data", array.path, problem, "every chunk can be decoded")
-            yield from check_windows(dataset, seen, whole=measured == array.chunk_count)
+            yield from check_windows(dataset, seen, every_chunk=measured == array.chunk_count)
     method = first_multiscale(dataset.ome).get("type")
     if method not in ("mean", "nearest"):
         rule = "levels are compared where multiscales.type is mean or nearest"

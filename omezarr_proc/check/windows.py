@@ -29,10 +29,10 @@ def merged(a: ChannelExtremes, b: ChannelExtremes) -> ChannelExtremes:
     return a | {channel: merge_extremes(a.get(channel), found) for channel, found in b.items()}
 
 
-def check_windows(dataset: Dataset, seen: ChannelExtremes, *, whole: bool) -> Iterator[Finding]:
+def check_windows(dataset: Dataset, seen: ChannelExtremes, *, every_chunk: bool) -> Iterator[Finding]:
     """Hold what the windows state against what chunks of level 0 hold together.
 
-    whole  `seen` is of all chunks: then the extremes must be equal, else none of theirs may lie outside
+    every_chunk  `seen` is of all chunks: then the extremes must be equal, else none of theirs may lie outside
     """
     may_be_rgb = dataset.arrays[0].dtype == "uint8" and len(seen) >= 3
     form = "omero" if dataset.ome is dataset.attributes else "ome.omero"
@@ -41,7 +41,7 @@ def check_windows(dataset: Dataset, seen: ChannelExtremes, *, whole: bool) -> It
         if window is None or (may_be_rgb and window == _BYTES):
             continue  # `check_omero` has told of it; 8-bit RGB is shown as it is
         low, high = found or (0.0, 1.0)
-        if (low, high) != window if whole else found and (low < window[0] or high > window[1]):
+        if (low, high) != window if every_chunk else found and (low < window[0] or high > window[1]):
             where, problem = f"{form}.channels[{channel}].window", f"from {window[0]} to {window[1]}, pixels from {low} to {high}"
             yield Finding("viewers", where, problem, "min and max are the finite extremes of level 0")
 

@@ -29,7 +29,7 @@ class Engine(Protocol):
     def begin(self, job: Job, plan: Plan, spool: int | None) -> None:
         """All that follows is about this job, within this plan. `spool`: descriptor of the spool file, which the engine closes."""
 
-    def make(self, stage: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
+    def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
         """Make bands of a pass, in any order and several at once. Each is given to `on_stored` once, after all of it to `on_encoded`.
 
         Raises ProcError: what a task failed with, OutOfTimeError, WorkerLostError. Then nobody is left who could write a file.

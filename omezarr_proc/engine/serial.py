@@ -36,11 +36,11 @@ class Serial:
         self._slot = bytearray(plan.slot_bytes)
         self._bench = Bench(job, lambda end: self._slot, AtOnce(), spool, logger.warning)
 
-    def make(self, stage: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
+    def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
         """See `Engine`."""
         for band in bands:
             with self._ready() as bench:
-                made = bench.make(stage, band, 0, _TICKET)
+                made = bench.make(pass_, band, 0, _TICKET)
             on_encoded(band, made)
             on_stored([band])
 

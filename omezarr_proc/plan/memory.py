@@ -38,7 +38,7 @@ QUEUE_BYTES = 8 * MB
 # decoding.
 SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
 # A band up to this size is one task; larger ones are shared between the workers.
-WHOLE_BAND_BYTES = 3 * MB // 2
+UNDIVIDED_BAND_BYTES = 3 * MB // 2
 # Metadata below this size are part of the reserve. Above it: a plane in the main process and in each worker, as pickled and not.
 SMALL_METADATA_BYTES = MB
 PLANE_BYTES = 300
@@ -54,7 +54,7 @@ class Plan:
     """How one image is converted.
 
     access           for each layout of the image: "rows", "segment", "stream" or "spool" (see `access`)
-    whole            whether each band is one task
+    undivided        whether each band is one task
     amplification    segments decoded, over segments there are
     projected_bytes  peak memory of all processes together
     spool_bytes      disk space for decoded planes, beside the dataset
@@ -65,7 +65,7 @@ class Plan:
     slot_bytes: int
     passes: tuple[Pass, ...]
     access: tuple[str, ...]
-    whole: bool
+    undivided: bool
     amplification: float
     projected_bytes: int
     spool_bytes: int
@@ -110,18 +110,18 @@ def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
     accesses = dict.fromkeys(tuple(choose(layout, spool=spool) for layout in image.layouts) for spool in (False, True))
     firsts = {access: first_passes(image, pyramid, access) for access in accesses}
-    staged: dict[tuple[tuple[str, ...], int], _Stages] = {}
+    staged: dict[tuple[tuple[str, ...], int], _Passes] = {}
     for workers in range(cpus, 0, -1):
         for access in accesses:
             for target in SLOT_TARGETS:
                 if (access, target) not in staged:
-                    staged[access, target] = _stages(pyramid, firsts[access], target)
+                    staged[access, target] = _passes(pyramid, firsts[access], target)
                 for spare in (1, 0):
                     yield _plan(image, pyramid, workers, access, staged[access, target], spare)
 
 
 @dataclass(frozen=True)
-class _Stages:
+class _Passes:
     """The passes for one size of slots, the slot that the largest of them takes, and the first one's read amplification."""
 
     passes: tuple[Pass, ...]
@@ -129,23 +129,23 @@ class _Stages:
     amplification: float
 
 
-def _stages(pyramid: Pyramid, firsts: list[First], target: int) -> _Stages:
+def _passes(pyramid: Pyramid, firsts: list[First], target: int) -> _Passes:
     """The passes with as many levels each, then bands as wide, as slots of `target` bytes take; the smallest where none is so small."""
     usable = [first for first in firsts if first.amplification <= MAX_AMPLIFICATION] or [min(firsts, key=lambda first: first.amplification)]
     fitting = (first for first in usable if first.slot_bytes <= target)
     first = next(fitting, None) or min(usable, key=lambda first: first.slot_bytes)
-    passes, slot_bytes = [first.stage], first.slot_bytes
+    passes, slot_bytes = [first.pass_], first.slot_bytes
     while passes[-1].last < len(pyramid.levels) - 1:
         passes.append(next_pass(pyramid, passes[-1].last, target))
         slot_bytes = max(slot_bytes, slot_levels(passes[-1], pyramid)[1])
-    return _Stages(tuple(passes), slot_bytes, first.amplification)
+    return _Passes(tuple(passes), slot_bytes, first.amplification)
 
 
-def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...], stages: _Stages, spare: int) -> Plan:
-    first, slot_bytes = stages.passes[0], stages.slot_bytes
+def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...], passes: _Passes, spare: int) -> Plan:
+    first, slot_bytes = passes.passes[0], passes.slot_bytes
     bands = band_count(first, pyramid)
-    whole = slot_bytes <= WHOLE_BAND_BYTES and bands >= 2 * workers and "stream" not in access
-    slots = min((2 * workers if whole else workers) + spare, max(bands, 1))
+    undivided = slot_bytes <= UNDIVIDED_BAND_BYTES and bands >= 2 * workers and "stream" not in access
+    slots = min((2 * workers if undivided else workers) + spare, max(bands, 1))
     layouts = zip(image.layouts, access, strict=True)
     load = max(_load_bytes(layout, how, first) for layout, how in layouts)
     chunk = math.prod(pyramid.levels[0].chunk) * pyramid.itemsize
@@ -156,10 +156,10 @@ def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...],
         workers,
         slots,
         slot_bytes,
-        stages.passes,
+        passes.passes,
         access,
-        whole,
-        stages.amplification,
+        undivided,
+        passes.amplification,
         MAIN_BYTES + main + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
         _spool_bytes(image, pyramid) if "spool" in access else 0,
     )
@@ -175,12 +175,12 @@ def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:
     return max(0, main - SMALL_METADATA_BYTES), max(0, worker - SMALL_METADATA_BYTES)
 
 
-def _load_bytes(layout: Layout, access: str, stage: Pass) -> int:
+def _load_bytes(layout: Layout, access: str, pass_: Pass) -> int:
     """Memory that reading takes in one worker, beside the slot."""
-    piece, d = ACCESSES[access].load_bytes(layout), stage.ratio[Y]
+    piece, d = ACCESSES[access].load_bytes(layout), pass_.ratio[Y]
     if layout.segment_height % d or layout.segment_width % d:
         # Partial sums: 8 bytes a pixel, and for floats 4 for the count, over the open box rows of the widest task.
-        piece += ACCESSES[access].open_rows(layout, d) * min(stage.band[X] * d, layout.width) * layout.samples * 12 * 2
+        piece += ACCESSES[access].open_rows(layout, d) * min(pass_.band[X] * d, layout.width) * layout.samples * 12 * 2
     return piece
 
 

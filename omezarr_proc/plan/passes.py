@@ -41,19 +41,19 @@ class Pass:
         return range(self.last - self.first + 1)
 
 
-def bands(stage: Pass, pyramid: Pyramid) -> Iterator[Region]:
+def bands(pass_: Pass, pyramid: Pyramid) -> Iterator[Region]:
     """All bands of a pass, in pixels of its first level, in the order in which they are worked."""
-    return pyramid.levels[stage.first].region.cut(stage.band, _ORDER)
+    return pyramid.levels[pass_.first].region.cut(pass_.band, _ORDER)
 
 
-def band_count(stage: Pass, pyramid: Pyramid) -> int:
+def band_count(pass_: Pass, pyramid: Pyramid) -> int:
     """How many `bands` there are."""
-    return pyramid.levels[stage.first].region.divided(stage.band).size
+    return pyramid.levels[pass_.first].region.divided(pass_.band).size
 
 
-def at(pyramid: Pyramid, stage: Pass, band: Region, step: int) -> Region:
+def at(pyramid: Pyramid, pass_: Pass, band: Region, step: int) -> Region:
     """The ground of a band `step` levels up, in that level's pixels."""
-    return band.divided(pyramid.ratio(stage.first, stage.first + step))
+    return band.divided(pyramid.ratio(pass_.first, pass_.first + step))
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class SlotLevel:
     shape: tuple[int, int, int, int, int, int, int]
 
 
-def slot_levels(stage: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], int]:
+def slot_levels(pass_: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], int]:
     """The parts of a slot for each level of a pass, and the bytes of a whole slot."""
     parts: list[SlotLevel] = []
     end = 0
-    for step in stage.steps:
-        level = pyramid.levels[stage.first + step]
-        largest = at(pyramid, stage, Region((0, 0, 0, 0, 0), stage.band), step).clipped(level.shape)
+    for step in pass_.steps:
+        level = pyramid.levels[pass_.first + step]
+        largest = at(pyramid, pass_, Region((0, 0, 0, 0, 0), pass_.band), step).clipped(level.shape)
         _, _, z, y, x = largest.divided(level.chunk).shape
         shape = (z, y, x, pyramid.channels, level.chunk[2], level.chunk[3], level.chunk[4])
         parts.append(SlotLevel(end, shape))
@@ -85,7 +85,7 @@ def slot_levels(stage: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], i
 class First:
     """A pass over the TIFF, its slot and its read amplification: segments decoded, over segments there are."""
 
-    stage: Pass
+    pass_: Pass
     slot_bytes: int
     amplification: float
 
@@ -96,8 +96,8 @@ def first_passes(image: Image, pyramid: Pyramid, access: tuple[str, ...]) -> lis
     ratio = (t, c, z, y // image.reduced_by, x // image.reduced_by)
     found = []
     for last in range(len(pyramid.levels) - 1, -1, -1):
-        for stage in _of_width(pyramid, None, ratio, 0, last):
-            found.append(First(stage, slot_levels(stage, pyramid)[1], _amplification(image, stage, access)))
+        for pass_ in _of_width(pyramid, None, ratio, 0, last):
+            found.append(First(pass_, slot_levels(pass_, pyramid)[1], _amplification(image, pass_, access)))
     return found
 
 
@@ -112,7 +112,7 @@ def next_pass(pyramid: Pyramid, source: int, target: int) -> Pass:
             break
         best = narrow
     wider = _of_width(pyramid, source, ratio, first, best.last)
-    return next((stage for stage in wider if slot_levels(stage, pyramid)[1] <= target), best)
+    return next((pass_ for pass_ in wider if slot_levels(pass_, pyramid)[1] <= target), best)
 
 
 def _narrowest(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Pass:
@@ -133,16 +133,16 @@ def _of_width(pyramid: Pyramid, source: int | None, ratio: Index, first: int, la
         units = ceil_div(units, 2)
 
 
-def _amplification(image: Image, stage: Pass, access: tuple[str, ...]) -> float:
-    height, width = stage.band[Y] * stage.ratio[Y], stage.band[X] * stage.ratio[X]
+def _amplification(image: Image, pass_: Pass, access: tuple[str, ...]) -> float:
+    height, width = pass_.band[Y] * pass_.ratio[Y], pass_.band[X] * pass_.ratio[X]
     return max(ACCESSES[how].amplification(layout, height, width) for layout, how in zip(image.layouts, access, strict=True))
 
 
-def cut_lines(image: Image, pyramid: Pyramid, stage: Pass, access: str) -> tuple[int, int]:
+def cut_lines(image: Image, pyramid: Pyramid, pass_: Pass, access: str) -> tuple[int, int]:
     """Where a band may be cut into loads so that nothing is decoded twice: each so many rows and columns of its level; 0: nowhere.
 
     access  of the image's first layout
     """
-    if stage.source is not None:
-        return pyramid.tile // stage.ratio[Y], pyramid.tile // stage.ratio[X]
-    return ACCESSES[access].cut_lines(image.layouts[0], stage.ratio[Y])
+    if pass_.source is not None:
+        return pyramid.tile // pass_.ratio[Y], pyramid.tile // pass_.ratio[X]
+    return ACCESSES[access].cut_lines(image.layouts[0], pass_.ratio[Y])

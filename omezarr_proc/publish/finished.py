@@ -45,6 +45,6 @@ class Finished:
         frames = [self._pyramid.frame(level, t, region.start[1], z) for z in range(z0, z1)]
         return all(bool(self._grids[level][frame, y0:y1, x0:x1].all()) for frame in frames)
 
-    def covers_band(self, stage: Pass, band: Region) -> bool:
+    def covers_band(self, pass_: Pass, band: Region) -> bool:
         """Whether all levels that a pass makes of a band are finished."""
-        return all(self.covers(stage.first + step, at(self._pyramid, stage, band, step)) for step in stage.steps)
+        return all(self.covers(pass_.first + step, at(self._pyramid, pass_, band, step)) for step in pass_.steps)

@@ -23,18 +23,18 @@ def write_arrays(store: ChunkStore) -> None:
     """Put the array metadata of every level. Raises OutputError."""
     for level in store.pyramid.levels:
         for name, document in array_documents(store, level).items():
-            store.objects.put(f"{level.index}/{name}", document, whole=True)
+            store.objects.put(f"{level.index}/{name}", document, atomic=True)
 
 
 def write_root(objects: Objects, attributes: dict[str, Any], zarr_format: Literal[2, 3]) -> None:
     """Put the root group with its attributes: what makes a dataset of the tree. Raises OutputError."""
     for name, document in group_documents(attributes, zarr_format).items():
-        objects.put(name, document, whole=True)
+        objects.put(name, document, atomic=True)
 
 
 def write_ome_xml(objects: Objects, text: str) -> None:
     """Keep the input's OME-XML as it is. Raises OutputError."""
-    objects.put(OME_XML, text.encode(), whole=True)
+    objects.put(OME_XML, text.encode(), atomic=True)
 
 
 def spool_file(target: Path, size: int) -> int:

@@ -17,15 +17,15 @@ class Folder:
 
     root: str
 
-    def put(self, key: str, data: bytes, *, whole: bool = False) -> None:
+    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
         """See `Objects`.
 
-        Without `whole` there is no temporary name, since a file twice named costs twice on network file systems; and the file is never
+        Without `atomic` there is no temporary name, since a file twice named costs twice on network file systems; and the file is never
         emptied: a worker that was given up while it was stuck in here may do its step after its replacement has written the same bytes.
         """
         path = f"{self.root}/{key}"
         try:
-            if whole:
+            if atomic:
                 retry(lambda: self._replace(path, data))
             else:
                 retry(lambda: self._write(path, data))

@@ -11,10 +11,10 @@ from typing import Protocol
 class Objects(Protocol):
     """Where the objects of one tree lie. Values of it travel to workers."""
 
-    def put(self, key: str, data: bytes, *, whole: bool = False) -> None:
+    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
         """Create or replace an object.
 
-        whole  whoever reads meanwhile sees the old one or the new one; without it a reader, or a kill, may see a part of it, which nobody
+        atomic  whoever reads meanwhile sees the old one or the new one; without it a reader, or a kill, may see a part of it, which nobody
                minds while a tree is not published
 
         Raises OutputError.
@@ -40,7 +40,7 @@ class InMemory:
         """Nothing is there yet."""
         self.objects: dict[str, bytes] = {}
 
-    def put(self, key: str, data: bytes, *, whole: bool = False) -> None:
+    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
         """See `Objects`."""
         self.objects[key] = bytes(data)
 

@@ -1,4 +1,4 @@
-"""A worker's tools for one image, and the band: `make(stage, band, memory)` is all that it takes to have one.
+"""A worker's tools for one image, and the band: `make(pass_, band, memory)` is all that it takes to have one.
 
 Nothing here knows a process, a pool or who has sent the task.
 """
@@ -32,11 +32,11 @@ from omezarr_proc.work.tasks import (
     Filled,
     Job,
     Load,
+    Made,
+    Make,
     Reply,
     Spool,
     Task,
-    Whole,
-    WholeWritten,
     Write,
     Written,
 )
@@ -69,13 +69,13 @@ class Bench:
     def do(self, task: Task, ticket: Ticket) -> Reply:
         """Do a task and return the answer to it; `ticket` counts the files that are still to be written. Raises ProcError."""
         match task:
-            case Load(stage, slot, band, part):
-                self._loader.load(stage, band, part, self._level(stage, slot, 0))
+            case Load(pass_, slot, band, part):
+                self._loader.load(pass_, band, part, self._level(pass_, slot, 0))
                 return Filled()
             case Write():
                 return self._write(task, ticket)
-            case Whole(stage, slot, bands):
-                return WholeWritten(tuple(self.make(stage, band, slot, ticket) for band in bands))
+            case Make(pass_, slot, bands):
+                return Made(tuple(self.make(pass_, band, slot, ticket) for band in bands))
             case Spool(band):
                 self._loader.spool(band)
                 return Filled()
@@ -93,20 +93,20 @@ class Bench:
             error = ProcError(f"{type(error).__name__}: {error}".replace("\n", " "), source=source)
         return Failed(error, trace)
 
-    def make(self, stage: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[Written, ...]:
+    def make(self, pass_: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[Written, ...]:
         """Make one band in the slot that begins at byte `slot`: load it, then store all its levels. Returns what was made of each."""
         pyramid = self.job.store.pyramid
-        self._loader.load(stage, band, band, self._level(stage, slot, 0))
+        self._loader.load(pass_, band, band, self._level(pass_, slot, 0))
         made = []
-        for step in stage.steps:
-            chunks = at(pyramid, stage, band, step).divided(pyramid.levels[stage.first + step].chunk)
-            made.append(self._write(Write(stage, slot, band, step, chunks), ticket))
+        for step in pass_.steps:
+            chunks = at(pyramid, pass_, band, step).divided(pyramid.levels[pass_.first + step].chunk)
+            made.append(self._write(Write(pass_, slot, band, step, chunks), ticket))
         return tuple(made)
 
     def _write(self, task: Write, ticket: Ticket) -> Written:
-        last = task.stage.first + task.step == task.stage.last
-        above = None if last else self._level(task.stage, task.slot, task.step + 1)
-        return self._writer.write(task, self._level(task.stage, task.slot, task.step), above, ticket)
+        last = task.pass_.first + task.step == task.pass_.last
+        above = None if last else self._level(task.pass_, task.slot, task.step + 1)
+        return self._writer.write(task, self._level(task.pass_, task.slot, task.step), above, ticket)
 
     def _changed(self, unit: Unit, read: bool) -> int:
         store = self.job.store
@@ -126,13 +126,13 @@ class Bench:
                     total += histogram.count_within(pixels, task.places)
         return total
 
-    def _level(self, stage: Pass, slot: int, step: int) -> NDArray[Any]:
+    def _level(self, pass_: Pass, slot: int, step: int) -> NDArray[Any]:
         """The slot's array of one level: [z, y, x, channels, depth, tile, tile]."""
         pyramid = self.job.store.pyramid
-        parts, size = _slot(stage, pyramid)
+        parts, size = _slot(pass_, pyramid)
         return np.ndarray(parts[step].shape, pyramid.dtype, self._memory(slot + size), slot + parts[step].offset)
 
 
 @lru_cache(maxsize=8)
-def _slot(stage: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], int]:
-    return slot_levels(stage, pyramid)
+def _slot(pass_: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], int]:
+    return slot_levels(pass_, pyramid)

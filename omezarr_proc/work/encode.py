@@ -34,9 +34,9 @@ class Writer:
         What lies outside the level in an edge chunk is set to zero. `ticket` counts the files.
         """
         store, pyramid = self._store, self._store.pyramid
-        index = task.stage.first + task.step
+        index = task.pass_.first + task.step
         level = pyramid.levels[index]
-        band = at(pyramid, task.stage, task.band, task.step)
+        band = at(pyramid, task.pass_, task.band, task.step)
         origin = band.divided(level.chunk)
         found: list[histogram.Extremes | None] = [None] * pyramid.channels if index == 0 else []
         checksums = bytearray()

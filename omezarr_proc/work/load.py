@@ -34,7 +34,7 @@ class Loader:
         """Close the TIFF files."""
         self._reader.close()
 
-    def load(self, stage: Pass, band: Region, part: Region, slot: NDArray[Any]) -> None:
+    def load(self, pass_: Pass, band: Region, part: Region, slot: NDArray[Any]) -> None:
         """Fill `part` (pixels of the pass's first level) of `slot[z, y, x, channels, depth, tile, tile]`, which holds the band.
 
         Raises InputError for damaged pixels, OutputError for a level that cannot be read back.
@@ -42,7 +42,7 @@ class Loader:
         depth = slot.shape[4]
         for z in range(part.start[Z], part.stop[Z]):
             row, within = divmod(z - band.start[Z], depth)
-            self._load_plane(stage, band, part.along(Z, z, z + 1), slot[row, :, :, :, within])
+            self._load_plane(pass_, band, part.along(Z, z, z + 1), slot[row, :, :, :, within])
 
     def spool(self, band: Region) -> None:
         """Decode all planes of a band's channels and depth into the spool file, one after another."""
@@ -50,12 +50,12 @@ class Loader:
             if plane is not None:
                 self._reader.spool(plane, self._spool_fd(), self._spool_offset(i))
 
-    def _load_plane(self, stage: Pass, band: Region, part: Region, tiles: NDArray[Any]) -> None:
+    def _load_plane(self, pass_: Pass, band: Region, part: Region, tiles: NDArray[Any]) -> None:
         """Fill one depth of the band, `tiles[rows, columns, channels, tile, tile]`."""
-        d = stage.ratio[Y]
-        plane = self._source_plane(stage)
+        d = pass_.ratio[Y]
+        plane = self._source_plane(pass_)
         area = Rect(*(min(v * d, end) for v, end in zip(_yx(part), (plane.y1, plane.y1, plane.x1, plane.x1), strict=True)))
-        for channel, dtype, blocks in self._sources(stage, band, part.start[Z], area):
+        for channel, dtype, blocks in self._sources(pass_, band, part.start[Z], area):
             target = _Part(tiles, band, channel)
             if self._job.nearest:
                 for y, x, block in blocks:
@@ -63,11 +63,11 @@ class Loader:
             else:
                 target.average(blocks, dtype, d, area, plane)
 
-    def _source_plane(self, stage: Pass) -> Rect:
-        if stage.source is None:
+    def _source_plane(self, pass_: Pass) -> Rect:
+        if pass_.source is None:
             layout = self._job.image.layouts[0]
             return Rect(0, layout.height, 0, layout.width)
-        level = self._job.store.pyramid.levels[stage.source]
+        level = self._job.store.pyramid.levels[pass_.source]
         return Rect(0, level.height, 0, level.width)
 
     def _planes(self, band: Region, z0: int, z1: int) -> Iterator[Plane | None]:
@@ -77,12 +77,12 @@ class Loader:
             first = (band.start[0] * image.size_z + z) * image.size_c // samples
             yield from image.planes[first + band.start[1] // samples : first + band.stop[1] // samples]
 
-    def _sources(self, stage: Pass, band: Region, z: int, area: Rect) -> Iterator[tuple[int, np.dtype[Any], Blocks]]:
+    def _sources(self, pass_: Pass, band: Region, z: int, area: Rect) -> Iterator[tuple[int, np.dtype[Any], Blocks]]:
         """(first channel within the band, dtype, blocks) of everything that fills `area` of a depth."""
         image = self._job.image
-        if stage.source is not None:
+        if pass_.source is not None:
             region = Region((band.start[0], band.start[1], z, area.y0, area.x0), (band.stop[0], band.stop[1], z + 1, area.y1, area.x1))
-            for channel, y, x, pixels in read_planes(self._job.store, stage.source, region):
+            for channel, y, x, pixels in read_planes(self._job.store, pass_.source, region):
                 yield channel, pixels.dtype, iter([(y, x, pixels)])
             return
         samples, dtype = image.layouts[0].samples, np.dtype(image.dtype)

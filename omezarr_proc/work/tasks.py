@@ -31,7 +31,7 @@ class Job:
 class Load:
     """Fill `part` (in pixels of the pass's first level) of a band's slot, which begins at byte `slot`, from the pass's source."""
 
-    stage: Pass
+    pass_: Pass
     slot: int
     band: Region
     part: Region
@@ -39,12 +39,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Write:
-    """Encode and store the chunks `chunks` of level `stage.first + step`; fold them into the next level of the slot.
+    """Encode and store the chunks `chunks` of level `pass_.first + step`; fold them into the next level of the slot.
 
     chunks  in chunks of that level; all channels of the band
     """
 
-    stage: Pass
+    pass_: Pass
     slot: int
     band: Region
     step: int
@@ -52,15 +52,15 @@ class Write:
 
     @property
     def bands(self) -> tuple[Region, ...]:
-        """The band, as a `Whole` has them."""
+        """The band, as a `Make` has them."""
         return (self.band,)
 
 
 @dataclass(frozen=True)
-class Whole:
+class Make:
     """Bands small enough for one worker, one after another in the same slot: load each, then store all its levels."""
 
-    stage: Pass
+    pass_: Pass
     slot: int
     bands: tuple[Region, ...]
 
@@ -96,7 +96,7 @@ class Check:
 
 # What depends on no other task of its image, once the pass before is over.
 Loose = Spool | Count | Check
-Task = Load | Write | Whole | Loose
+Task = Load | Write | Make | Loose
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,13 @@ class Filled:
 def doing(task: Task) -> str:
     """What a worker does for a task, in the user's words."""
     match task:
-        case Load(stage, _, _, part):
-            source = "the TIFF" if stage.source is None else f"level {stage.source}"
-            return f"reading {source} for {_rows(part)} of level {stage.first}"
-        case Write(stage, _, band, step):
-            return f"storing level {stage.first + step} of the band with {_rows(band)} of level {stage.first}"
-        case Whole(stage, _, bands):
-            return f"reading and storing {_rows(bands[0], bands[-1])} of level {stage.first}"
+        case Load(pass_, _, _, part):
+            source = "the TIFF" if pass_.source is None else f"level {pass_.source}"
+            return f"reading {source} for {_rows(part)} of level {pass_.first}"
+        case Write(pass_, _, band, step):
+            return f"storing level {pass_.first + step} of the band with {_rows(band)} of level {pass_.first}"
+        case Make(pass_, _, bands):
+            return f"reading and storing {_rows(bands[0], bands[-1])} of level {pass_.first}"
         case Spool(band):
             return f"decoding the planes of the TIFF from t={band.start[0]} c={band.start[1]} z={band.start[2]} on"
         case Count(level):
@@ -142,17 +142,17 @@ class Written:
 
 
 @dataclass(frozen=True)
-class WholeWritten:
-    """What a `Whole` has made of each of its bands, level by level."""
+class Made:
+    """What a `Make` has made of each of its bands, level by level."""
 
     bands: tuple[tuple[Written, ...], ...]
 
 
 @dataclass(frozen=True)
 class Stored:
-    """All files of a `Write` or `Whole` are written; comes at some time after the first answer."""
+    """All files of a `Write` or `Make` are written; comes at some time after the first answer."""
 
-    task: "Write | Whole"
+    task: "Write | Make"
 
 
 @dataclass(frozen=True)
@@ -188,4 +188,4 @@ class Noted:
     text: str
 
 
-Reply = Filled | Written | WholeWritten | Counted | Checked | Failed | Stored | Noted
+Reply = Filled | Written | Made | Counted | Checked | Failed | Stored | Noted

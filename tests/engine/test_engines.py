@@ -107,10 +107,10 @@ class Few:
         self.workers, self.begin, self.work = engine.workers, engine.begin, engine.work
         self.processes, self.close = engine.processes, engine.close
 
-    def make(self, stage: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
+    def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
         some = list(islice(bands, self._left))
         self._left -= len(some)
-        self._engine.make(stage, iter(some), on_encoded, on_stored)
+        self._engine.make(pass_, iter(some), on_encoded, on_stored)
         if not self._left:
             raise OutOfTimeError("out of time")
 
@@ -261,10 +261,10 @@ def test_what_cannot_be_stored_is_an_error_too(tmp_path: Path, alone: Serial, mo
     """The file is written at once, so that no ticket has to tell of it."""
     source, settings = write("tiles", tmp_path, monkeypatch)
 
-    def make(stage: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
+    def make(pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
         (staging_path(tmp_path / "out/a.ome.zarr") / "0/c").mkdir(parents=True, exist_ok=True)
         (staging_path(tmp_path / "out/a.ome.zarr") / "0/c/0").write_bytes(b"in the way")
-        Serial.make(alone, stage, bands, on_encoded, on_stored)
+        Serial.make(alone, pass_, bands, on_encoded, on_stored)
 
     monkeypatch.setattr(alone, "make", make)
     with pytest.raises(ProcError, match=r"0/c/0/0/0: cannot write: Not a directory"):

@@ -10,7 +10,7 @@ from pyramids import picture, pyramid
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.model.region import Index, Region
 from omezarr_proc.plan.passes import Pass, at, bands
-from omezarr_proc.work.tasks import Load, Task, Whole, Write
+from omezarr_proc.work.tasks import Load, Make, Task, Write
 
 TILE = 64
 ONCE = (1, 1, 1, 1, 1)
@@ -20,7 +20,7 @@ def play(schedule: Schedule, workers: int, seed: int) -> Iterator[tuple[str, Tas
     """Work the schedule with workers that answer in random order."""
     rng = random.Random(seed)
     busy: list[tuple[int, Task]] = []
-    unstored: list[Write | Whole] = []
+    unstored: list[Write | Make] = []
     while True:
         for worker in range(workers):
             if sum(w == worker for w, _ in busy) < 2 and (task := schedule.next(worker)):
@@ -35,7 +35,7 @@ def play(schedule: Schedule, workers: int, seed: int) -> Iterator[tuple[str, Tas
         unstored += [] if isinstance(task, Load) else [task]
         while unstored and (rng.random() < 0.5 or not busy):
             if complete := schedule.stored(unstored.pop(rng.randrange(len(unstored)))):
-                yield "stored", Whole(schedule.stage, 0, complete)
+                yield "stored", Make(schedule.pass_, 0, complete)
 
 
 @given(
@@ -52,24 +52,24 @@ def test_every_tile_is_loaded_then_written_once(
 ) -> None:
     p = pyramid(picture(height, width, c=2), most=steps + 1, tile=TILE)
     last = len(p.levels) - 1
-    stage = Pass(None, ONCE, 0, last, (1, 1, 1, TILE << last, 2 * TILE << last))
-    todo = list(bands(stage, p))
-    schedule = Schedule(p, stage, iter(todo), list(range(slots)), lambda band: load_parts(stage, band, 16, 16, 4096), 3, whole)
+    pass_ = Pass(None, ONCE, 0, last, (1, 1, 1, TILE << last, 2 * TILE << last))
+    todo = list(bands(pass_, p))
+    schedule = Schedule(p, pass_, iter(todo), list(range(slots)), lambda band: load_parts(pass_, band, 16, 16, 4096), 3, whole)
     open_slots: dict[int, Region] = {}
     loaded: dict[Region, list[Region]] = {}
     ended: dict[tuple[Region, int], list[Index]] = {}
     stored: list[Region] = []
     for event, task in play(schedule, workers, seed):
         if event == "stored":
-            assert isinstance(task, Whole)
+            assert isinstance(task, Make)
             assert all(band in loaded and band not in open_slots.values() for band in task.bands)
             stored += task.bands
             continue
-        assert isinstance(task, (Load, Write, Whole))
+        assert isinstance(task, (Load, Write, Make))
         if event == "start":
             first = task.band if isinstance(task, Load) else task.bands[0]
             assert open_slots.setdefault(task.slot, first) == first, "two bands in one slot"
-        if isinstance(task, Whole):
+        if isinstance(task, Make):
             assert 1 <= len(task.bands) <= whole
             if event == "end":
                 for band in task.bands:
@@ -81,7 +81,7 @@ def test_every_tile_is_loaded_then_written_once(
             if event == "end":
                 loaded.setdefault(task.band, []).append(task.part)
         else:
-            chunks = {step: at(p, stage, task.band, step).divided(p.levels[step].chunk) for step in stage.steps}
+            chunks = {step: at(p, pass_, task.band, step).divided(p.levels[step].chunk) for step in pass_.steps}
             if event == "start":
                 if task.step == 0:
                     assert sum(part.size for part in loaded[task.band]) == task.band.size
@@ -89,14 +89,14 @@ def test_every_tile_is_loaded_then_written_once(
                     assert len(ended[task.band, task.step - 1]) == chunks[task.step - 1].size
             else:
                 ended.setdefault((task.band, task.step), []).extend(task.chunks.indices())
-                if task.step == stage.last and len(ended[task.band, task.step]) == chunks[task.step].size:
+                if task.step == pass_.last and len(ended[task.band, task.step]) == chunks[task.step].size:
                     del open_slots[task.slot]
     assert schedule.finished and not open_slots
     assert sorted(loaded, key=str) == sorted(stored, key=str) == sorted(todo, key=str)
     for band, parts in loaded.items():
         assert sum(part.size for part in parts) == band.size
     for (band, step), places in ended.items():
-        assert sorted(places) == sorted(at(p, stage, band, step).divided(p.levels[step].chunk).indices())
+        assert sorted(places) == sorted(at(p, pass_, band, step).divided(p.levels[step].chunk).indices())
 
 
 @given(
@@ -110,9 +110,9 @@ def test_every_tile_is_loaded_then_written_once(
 )
 def test_loads_cover_a_band_once_and_cut_only_at_lines(y: int, h: int, x: int, w: int, rows: int, columns: int, pixels: int) -> None:
     band = Region((1, 3, 2, y, x), (2, 6, 3, y + h, x + w))
-    stage = Pass(None, (1, 1, 1, 2, 2), 0, 0, (1, 3, 1, h, w))
+    pass_ = Pass(None, (1, 1, 1, 2, 2), 0, 0, (1, 3, 1, h, w))
     seen = set()
-    for part in load_parts(stage, band, rows, columns, pixels):
+    for part in load_parts(pass_, band, rows, columns, pixels):
         assert (part.start[:3], part.stop[:3]) == (band.start[:3], band.stop[:3])
         for cut, step, end in ((part.start[3], rows, y), (part.start[4], columns, x)):
             assert cut == end or (step and cut % step == 0)
@@ -124,8 +124,8 @@ def test_loads_cover_a_band_once_and_cut_only_at_lines(y: int, h: int, x: int, w
 
 def test_a_stream_stays_with_the_worker_that_began_it() -> None:
     p = pyramid(picture(640, 64, c=2), most=1, tile=TILE)
-    stage = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))
-    schedule = Schedule(p, stage, bands(stage, p), [0, 1, 2], lambda band: [band], 4, sticky=True)
+    pass_ = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))
+    schedule = Schedule(p, pass_, bands(pass_, p), [0, 1, 2], lambda band: [band], 4, sticky=True)
     first = schedule.next("a")
     assert isinstance(first, Load) and first.band.start == (0, 0, 0, 0, 0)
     assert schedule.next("b") is None, "the second band of the frame belongs to a"
@@ -134,6 +134,6 @@ def test_a_stream_stays_with_the_worker_that_began_it() -> None:
 
 
 def test_no_bands_is_finished_at_once() -> None:
-    stage = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))
-    schedule = Schedule(pyramid(picture(TILE, TILE)), stage, iter(()), [0], lambda band: [band], 4)
+    pass_ = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))
+    schedule = Schedule(pyramid(picture(TILE, TILE)), pass_, iter(()), [0], lambda band: [band], 4)
     assert schedule.next("a") is None and schedule.finished

@@ -10,7 +10,7 @@ import pytest
 from omezarr_proc.engine.local.watch import Still, Watch, thread_states
 from omezarr_proc.model.region import Region, Y
 from omezarr_proc.plan.passes import Pass
-from omezarr_proc.work.tasks import Count, Load, Spool, Task, Whole, Write, doing
+from omezarr_proc.work.tasks import Count, Load, Make, Spool, Task, Write, doing
 
 
 class Time:
@@ -100,7 +100,7 @@ def test_the_states_of_a_process_s_threads() -> None:
 
 
 HALVES, BANDS = (1, 1, 1, 2, 2), (1, 1, 1, 512, 4096)
-STAGE, LATER = Pass(None, HALVES, 0, 2, BANDS), Pass(2, HALVES, 3, 4, BANDS)
+PASS, LATER = Pass(None, HALVES, 0, 2, BANDS), Pass(2, HALVES, 3, 4, BANDS)
 BAND = Region((1, 0, 3, 512, 0), (2, 1, 4, 900, 700))
 PART = BAND.along(Y, 512, 520)
 
@@ -108,10 +108,10 @@ PART = BAND.along(Y, 512, 520)
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        (Load(STAGE, 0, BAND, PART), "reading the TIFF for rows 512 to 519 of level 0"),
+        (Load(PASS, 0, BAND, PART), "reading the TIFF for rows 512 to 519 of level 0"),
         (Load(LATER, 0, BAND, PART), "reading level 2 for rows 512 to 519 of level 3"),
-        (Write(STAGE, 0, BAND, 1, Region((1, 0, 3, 1, 0), (2, 1, 4, 2, 2))), "storing level 1 of the band with rows 512 to 899 of level 0"),
-        (Whole(STAGE, 0, (BAND,)), "reading and storing rows 512 to 899 of level 0"),
+        (Write(PASS, 0, BAND, 1, Region((1, 0, 3, 1, 0), (2, 1, 4, 2, 2))), "storing level 1 of the band with rows 512 to 899 of level 0"),
+        (Make(PASS, 0, (BAND,)), "reading and storing rows 512 to 899 of level 0"),
         (Spool(BAND), "decoding the planes of the TIFF from t=1 c=0 z=3 on"),
         (Count(2, 0, ((0, 0),)), "counting the pixels of level 2 for the display windows"),
     ],

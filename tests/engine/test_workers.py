@@ -34,7 +34,7 @@ from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.folder import Folder
 from omezarr_proc.tiff.describe.images import open_images
-from omezarr_proc.work.tasks import Job, Load, Stored, Whole, WholeWritten
+from omezarr_proc.work.tasks import Job, Load, Made, Make, Stored
 
 
 @pytest.fixture(autouse=True)
@@ -57,15 +57,15 @@ def job(tmp_path: Path) -> tuple[Job, Pass, Region]:
     (tmp_path / "staging").mkdir()
     image = open_images(str(tmp_path / "a.tif"))[0]
     store = ChunkStore(Folder(str(tmp_path / "staging")), pyramid(image, least=64, names="cyx"), codec_for(image.stored_dtype, "zstd", 1))
-    stage = Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 64 * 8, 64 * 8))
-    return Job(image, store, False, ("segment",)), stage, Region((0, 0, 0, 0, 0), (1, 1, 1, 200, 300))
+    pass_ = Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 64 * 8, 64 * 8))
+    return Job(image, store, False, ("segment",)), pass_, Region((0, 0, 0, 0, 0), (1, 1, 1, 200, 300))
 
 
-def begin(pool: Pool, job: tuple[Job, Pass, Region], workers: int = 1) -> Whole:
+def begin(pool: Pool, job: tuple[Job, Pass, Region], workers: int = 1) -> Make:
     pool.arena.resize(4 << 20)
     pool.resize(workers)
     pool.begin(job[0])
-    return Whole(job[1], 0, (job[2],))
+    return Make(job[1], 0, (job[2],))
 
 
 def answers(pool: Pool, count: int) -> list[object]:
@@ -95,14 +95,14 @@ def soon(ready: Callable[[], object], seconds: float = 1.0) -> bool:
 def test_a_task_is_answered_when_it_is_encoded_and_when_it_is_stored(pool: Pool, job, tmp_path: Path) -> None:
     pool.submit(*first(pool, begin(pool, job)))
     written, stored = answers(pool, 2)
-    assert isinstance(written, WholeWritten)
+    assert isinstance(written, Made)
     assert isinstance(stored, Stored)
     assert sum(path.stat().st_size for path in (tmp_path / "staging").rglob("*") if path.is_file()) == sum(
         stored_bytes(level.checksums) for level in written.bands[0]
     )
 
 
-def first(pool: Pool, task: Whole | Load) -> tuple[Worker, Whole | Load]:
+def first(pool: Pool, task: Make | Load) -> tuple[Worker, Make | Load]:
     return pool.workers[0], task
 
 
@@ -131,7 +131,7 @@ def test_a_worker_that_dies_idle_is_noticed_and_its_replacement_knows_the_job(po
     pool.resize(2)
     assert gone(dead.pid)  # reaped
     pool.submit(pool.workers[1], task)
-    assert isinstance(answers(pool, 2)[0], WholeWritten)
+    assert isinstance(answers(pool, 2)[0], Made)
 
 
 def test_death_in_the_middle_of_an_answer_is_a_death(pool: Pool) -> None:
@@ -156,7 +156,7 @@ def test_resizing_over_dead_workers(pool: Pool, job) -> None:
     pool.resize(0)
     pool.resize(1)
     pool.submit(*first(pool, task))
-    assert isinstance(answers(pool, 1)[0], WholeWritten)
+    assert isinstance(answers(pool, 1)[0], Made)
 
 
 def test_close_leaves_no_process_no_zombie_and_no_descriptor(job) -> None:
@@ -203,11 +203,11 @@ def test_the_nursery_killed_is_replaced(pool: Pool, job) -> None:
     task = begin(pool, job, 1)
     os.kill(pool.pids()[0], signal.SIGKILL)
     pool.submit(*first(pool, task))
-    assert isinstance(answers(pool, 2)[0], WholeWritten)  # its worker goes on
+    assert isinstance(answers(pool, 2)[0], Made)  # its worker goes on
     pool.resize(2)
     assert len(pool.workers) == 2
     pool.submit(pool.workers[1], task)
-    assert isinstance(answers(pool, 2)[0], WholeWritten)
+    assert isinstance(answers(pool, 2)[0], Made)
 
 
 def test_a_nursery_that_does_not_answer_is_replaced() -> None:
@@ -268,7 +268,7 @@ def test_a_stopped_worker_is_told_of_then_given_up_and_another_one_does_its_task
         assert os.path.samestat(memory, os.fstat(pool.arena.fd))  # it could be killed
         pool.resize(1)
         pool.submit(*first(pool, task))
-        assert isinstance(answers(pool, 1)[0], WholeWritten)
+        assert isinstance(answers(pool, 1)[0], Made)
     finally:
         pool.close()
 
@@ -286,7 +286,7 @@ def test_the_memory_of_a_worker_that_cannot_be_killed_is_nobody_else_s(pool: Poo
     assert not os.path.sameopenfile(old, pool.arena.fd)
     os.close(old)
     pool.submit(*first(pool, task))
-    assert isinstance(answers(pool, 1)[0], WholeWritten)
+    assert isinstance(answers(pool, 1)[0], Made)
 
 
 def test_the_deadline_ends_the_waiting(job) -> None:
@@ -348,7 +348,7 @@ def test_started_by_a_caller_with_many_threads_without_warnings(job) -> None:
         pool = Pool(Nursery())
         try:
             pool.submit(*first(pool, begin(pool, job, 2)))
-            assert isinstance(answers(pool, 2)[0], WholeWritten)
+            assert isinstance(answers(pool, 2)[0], Made)
         finally:
             pool.close()
             hold.set()

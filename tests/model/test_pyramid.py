@@ -26,21 +26,21 @@ def test_levels_follow_the_rule(height: int, width: int, d: int, most: int, leas
         assert max(levels[-1].height, levels[-1].width) <= least
 
 
-def owned(stage: Pass, p: Pyramid) -> None:
+def owned(pass_: Pass, p: Pyramid) -> None:
     """Every pixel of every level of the pass belongs to one band, whose chunks are whole and fit its slot."""
-    parts, size = slot_levels(stage, p)
+    parts, size = slot_levels(pass_, p)
     owners = [np.zeros(level.shape, int) for level in p.levels]
-    found = list(bands(stage, p))
-    assert len(found) == band_count(stage, p)
+    found = list(bands(pass_, p))
+    assert len(found) == band_count(pass_, p)
     for band in found:
-        for step in stage.steps:
-            level = p.levels[stage.first + step]
-            region = at(p, stage, band, step)
+        for step in pass_.steps:
+            level = p.levels[pass_.first + step]
+            region = at(p, pass_, band, step)
             for a, b, chunk, end in zip(region.start[2:], region.stop[2:], level.chunk[2:], level.shape[2:], strict=True):
                 assert a % chunk == 0 and (b % chunk == 0 or b == end)
             assert all(n <= there for n, there in zip(region.divided(level.chunk).shape[2:], parts[step].shape[:3], strict=True))
             owners[level.index][tuple(slice(*pair) for pair in zip(region.start, region.stop, strict=True))] += 1
-    for level in p.levels[stage.first : stage.last + 1]:
+    for level in p.levels[pass_.first : pass_.last + 1]:
         assert (owners[level.index] == 1).all()
     ends = [part.offset + int(np.prod(part.shape)) * p.itemsize for part in parts]
     assert all(end <= part.offset for end, part in zip(ends, parts[1:], strict=False)) and ends[-1] <= size
@@ -51,9 +51,9 @@ def test_bands_own_whole_chunks_of_every_level(height: int, width: int, t: int, 
     image = picture(height, width, t, 2, z)
     p = pyramid(image)
     first = data.draw(st.sampled_from(first_passes(image, p, ("segment",))))
-    owned(first.stage, p)
-    if first.stage.last < len(p.levels) - 1:
-        owned(next_pass(p, first.stage.last, data.draw(st.sampled_from((0, 1 << 14, 1 << 20)))), p)
+    owned(first.pass_, p)
+    if first.pass_.last < len(p.levels) - 1:
+        owned(next_pass(p, first.pass_.last, data.draw(st.sampled_from((0, 1 << 14, 1 << 20)))), p)
 
 
 @given(st.integers(1, 50), st.integers(1, 300), st.integers(1, 300), st.sampled_from((1, 4, 16)), st.integers(0, 2), st.integers(0, 2))

@@ -60,9 +60,9 @@ ALL = {"slide": SLIDE, "large": LARGE, "wide": WIDE, "stack": STACK}
 
 
 def well_formed(plan: Plan) -> bool:
-    firsts = [stage.first for stage in plan.passes]
-    sources = [stage.source for stage in plan.passes]
-    return firsts == [0, *(stage.last + 1 for stage in plan.passes[:-1])] and sources == [None, *(f - 1 for f in firsts[1:])]
+    firsts = [pass_.first for pass_ in plan.passes]
+    sources = [pass_.source for pass_ in plan.passes]
+    return firsts == [0, *(pass_.last + 1 for pass_ in plan.passes[:-1])] and sources == [None, *(f - 1 for f in firsts[1:])]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -111,9 +111,9 @@ def test_each_step_down_takes_less_until_the_smallest() -> None:
 def test_little_is_decoded_twice(height: int, width: int, side: int, d: int) -> None:
     image, p = source(tiles(height, width, side), 1, bundled=False, d=d)
     plan = make_plan(image, p, limits(1024))
-    stage, layout = plan.passes[0], image.layouts[0]
+    pass_, layout = plan.passes[0], image.layouts[0]
     decoded = 0
-    for band in bands(stage, p):
+    for band in bands(pass_, p):
         rows = ceil_div(min(band.stop[Y] * d, height), side) - band.start[Y] * d // side
         columns = ceil_div(min(band.stop[X] * d, width), side) - band.start[X] * d // side
         decoded += rows * columns
@@ -142,7 +142,7 @@ def test_huge_segments_are_streamed_or_spooled_where_they_do_not_fit() -> None:
 
 def test_small_planes_are_one_task_each() -> None:
     plan = make_plan(*STACK, limits(512))
-    assert plan.whole and plan.slots >= 2 * plan.workers and len(plan.passes) == 1
+    assert plan.undivided and plan.slots >= 2 * plan.workers and len(plan.passes) == 1
 
 
 @pytest.mark.parametrize(
@@ -162,5 +162,5 @@ def test_planning_is_arithmetic_for_any_numbers(height: int, width: int, side: i
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3))
 def test_bands_are_counted_without_making_them(height: int, width: int, frames: int) -> None:
-    p, stage = pyramid(picture(height, width, c=frames), most=1), Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 256, 512))
-    assert band_count(stage, p) == sum(1 for _ in bands(stage, p))
+    p, pass_ = pyramid(picture(height, width, c=frames), most=1), Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 256, 512))
+    assert band_count(pass_, p) == sum(1 for _ in bands(pass_, p))

@@ -350,7 +350,7 @@ def test_every_chunk_has_its_checksum_in_the_record(tmp_path: Path, monkeypatch:
     if not whole:
         monkeypatch.setattr(engine, "_WRITE_BYTES", 1)
         plan = convert.make_plan
-        monkeypatch.setattr(convert, "make_plan", lambda *given: replace(plan(*given), whole=False))
+        monkeypatch.setattr(convert, "make_plan", lambda *given: replace(plan(*given), undivided=False))
     _, state = stopped(tmp_path, "--channel-chunking", chunking)
     history = read(record(state).read_bytes(), json.loads(lines(state)[0][9:])[2])
     assert history is not None

@@ -27,11 +27,11 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     return Folder(str(tmp_path / "root")) if request.param == "folder" else InMemory()
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_what_is_put_is_got_until_it_is_deleted(objects: Objects, whole: bool) -> None:
-    objects.put("0/c/0/1", b"first", whole=whole)
-    objects.put("0/c/0/1", b"2nd", whole=whole)
-    objects.put("zarr.json", b"{}", whole=whole)
+@pytest.mark.parametrize("atomic", [False, True])
+def test_what_is_put_is_got_until_it_is_deleted(objects: Objects, atomic: bool) -> None:
+    objects.put("0/c/0/1", b"first", atomic=atomic)
+    objects.put("0/c/0/1", b"2nd", atomic=atomic)
+    objects.put("zarr.json", b"{}", atomic=atomic)
     assert (objects.get("0/c/0/1"), objects.size("0/c/0/1")) == (b"2nd", 3)
     assert sorted(objects.keys()) == ["0/c/0/1", "zarr.json"]
     assert list(objects.keys("0/c")) == ["0/c/0/1"] and list(objects.keys("1")) == []
@@ -42,23 +42,23 @@ def test_what_is_put_is_got_until_it_is_deleted(objects: Objects, whole: bool) -
             ask("0/c/0/1")
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_a_folder_that_has_vanished_does_not_come_back(tmp_path: Path, whole: bool) -> None:
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_folder_that_has_vanished_does_not_come_back(tmp_path: Path, atomic: bool) -> None:
     for key in ("zarr.json", "0/zarr.json", "0/c/0/1/2"):
         with pytest.raises(OutputError, match="cannot write: No such file"):
-            Folder(str(tmp_path / "gone")).put(key, b"", whole=whole)
+            Folder(str(tmp_path / "gone")).put(key, b"", atomic=atomic)
     assert not (tmp_path / "gone").exists()
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_no_link_is_followed(tmp_path: Path, whole: bool) -> None:
+@pytest.mark.parametrize("atomic", [False, True])
+def test_no_link_is_followed(tmp_path: Path, atomic: bool) -> None:
     (tmp_path / "root").mkdir()
     (mine := tmp_path / "mine").write_bytes(b"mine")
     (tmp_path / "root/a").symlink_to(mine)
     (tmp_path / "root/a.partial").symlink_to(mine)
     folder = Folder(str(tmp_path / "root"))
     with pytest.raises(OutputError, match="cannot write"):
-        folder.put("a", b"yours", whole=whole)
+        folder.put("a", b"yours", atomic=atomic)
     with pytest.raises(OSError, match=r"[Ll]ink"):
         folder.get("a")
     assert mine.read_bytes() == b"mine"
@@ -66,9 +66,9 @@ def test_no_link_is_followed(tmp_path: Path, whole: bool) -> None:
 
 def test_an_object_that_is_replaced_whole_is_never_seen_in_part(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
-    folder.put("a", b"old", whole=True)
+    folder.put("a", b"old", atomic=True)
     with open(tmp_path / "a", "rb") as reader:
-        folder.put("a", b"the new one", whole=True)
+        folder.put("a", b"the new one", atomic=True)
         assert reader.read() == b"old"
     assert os.listdir(tmp_path) == ["a"]
 
@@ -83,10 +83,10 @@ def test_bands_are_made_into_memory_by_whoever_asks(tmp_path: Path) -> None:
     access = ("segment",)
     slot = bytearray(1 << 24)
     bench = Bench(Job(image, store, False, access), lambda end: slot, AtOnce(), None, print)
-    (stage, *_) = [first.stage for first in first_passes(image, pyramid, access)]
-    assert stage.last == len(pyramid.levels) - 1
-    for band in reversed(list(bands(stage, pyramid))):
-        bench.make(stage, band, 0, Ticket(lambda error: None))
+    (pass_, *_) = [first.pass_ for first in first_passes(image, pyramid, access)]
+    assert pass_.last == len(pyramid.levels) - 1
+    for band in reversed(list(bands(pass_, pyramid))):
+        bench.make(pass_, band, 0, Ticket(lambda error: None))
     bench.close()
     assert len(list(store.objects.keys())) == pyramid.chunk_count
     for z, plane in enumerate(pixels):

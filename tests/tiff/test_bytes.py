@@ -111,13 +111,13 @@ def test_of_many_files_the_ones_used_last_stay_open():
         tifffile.imwrite(written, np.zeros((4, 4), np.uint8))
         data = written.getvalue()
     with Files(2, opener=lambda path: Opened(path, data, paths), closed=closed.append) as files:
-        first = files.directory("a")
+        first = files.ifds("a")
         assert files.bytes("b").path == "b"
-        assert files.directory("a") is first
+        assert files.ifds("a") is first
         assert files.bytes("c").path == "c"
         assert (paths, closed) == ({"a", "c"}, ["b"])
-        assert files.directory("a") is first
-        files.directory("b")
+        assert files.ifds("a") is first
+        files.ifds("b")
         assert (paths, closed) == ({"a", "b"}, ["b", "c"])
     assert not paths
     assert closed == ["b", "c"]

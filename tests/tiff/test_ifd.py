@@ -13,32 +13,32 @@ from omezarr_proc.tiff.file.bytes import InMemory
 
 @pytest.fixture
 def walk():
-    return lambda content: ifd.Directory(InMemory("x.tif", content))
+    return lambda content: ifd.Ifds(InMemory("x.tif", content))
 
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("big", [False, True])
 def test_tags_of_all_kinds_of_file(walk, order, big):
     pages = [grey(bytes(12), 4, 3, t258=(3, [8, 9, 10]), t270=(2, b"caf\xc3\xa9\0"), t40000=(1, b"\x05")) for _ in range(3)]
-    directory = walk(build(pages, order, big))
-    chain = directory.chain()
+    ifds = walk(build(pages, order, big))
+    chain = ifds.chain()
     assert len(chain) == 3
-    assert directory.integers(chain[2], 258).tolist() == [8, 9, 10]
-    assert (directory.integer(chain[0], 256, 0), directory.integer(chain[0], 999, 7), directory.integer(chain[1], 40000, 0)) == (4, 7, 5)
-    assert directory.text(chain[0], 270) == "café"
-    assert directory.text(chain[0], 256) == ""
+    assert ifds.integers(chain[2], 258).tolist() == [8, 9, 10]
+    assert (ifds.integer(chain[0], 256, 0), ifds.integer(chain[0], 999, 7), ifds.integer(chain[1], 40000, 0)) == (4, 7, 5)
+    assert ifds.text(chain[0], 270) == "café"
+    assert ifds.text(chain[0], 256) == ""
 
 
 def test_texts_that_are_not_utf8_are_windows_1252(walk):
-    directory = walk(build([grey(b"\0", 1, 1, t270=(2, b"0.5 \xb5m\0junk"))]))
-    assert directory.text(directory.ifd(directory.first), 270) == "0.5 µm"
+    ifds = walk(build([grey(b"\0", 1, 1, t270=(2, b"0.5 \xb5m\0junk"))]))
+    assert ifds.text(ifds.ifd(ifds.first), 270) == "0.5 µm"
 
 
 def test_rationals(walk):
-    directory = walk(build([grey(b"\0", 1, 1, t282=(1, b"x"))]))
-    page = directory.ifd(directory.first)
-    assert directory.rational(page, 282) is None  # not a rational
-    assert directory.rational(page, 283) is None
+    ifds = walk(build([grey(b"\0", 1, 1, t282=(1, b"x"))]))
+    page = ifds.ifd(ifds.first)
+    assert ifds.rational(page, 282) is None  # not a rational
+    assert ifds.rational(page, 283) is None
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,6 @@ def test_a_tag_that_claims_gigabytes_allocates_nothing(walk):
     content = bytearray(build([grey(b"\0", 1, 1, t270=(2, b"some text\0"))]))
     at = content.index(struct.pack("<HHI", 270, 2, 10))
     content[at + 4 : at + 8] = b"\xff\xff\xff\xff"
-    directory = walk(bytes(content))
+    ifds = walk(bytes(content))
     with pytest.raises(InputError, match="bytes; the file is corrupt"):
-        directory.text(directory.ifd(directory.first), 270)
+        ifds.text(ifds.ifd(ifds.first), 270)

@@ -11,7 +11,7 @@ from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
-from omezarr_proc.work.tasks import Job, Loose, Reply, Whole, Write, Written
+from omezarr_proc.work.tasks import Job, Loose, Make, Reply, Write, Written
 
 # Source pixels (of all channels) per load task, and stored bytes per write task: long beside a message, short beside a band.
 _LOAD_PIXELS = 4 << 20
@@ -45,29 +45,30 @@ class Local:
         self._pool.resize(plan.workers)
         self._pool.begin(job, spool)
 
-    def make(self, stage: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
+    def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
         """See `Engine`."""
         assert self._job and self._plan  # begun
         job, plan, pyramid = self._job, self._plan, self._job.store.pyramid
-        lines = cut_lines(job.image, pyramid, stage, plan.access[0])
+        lines = cut_lines(job.image, pyramid, pass_, plan.access[0])
+        together = max(1, min(_WRITE_BYTES // plan.slot_bytes, band_count(pass_, pyramid) // (8 * plan.workers)))
         tile_bytes = pyramid.tile**2 * pyramid.levels[0].chunk[2] * pyramid.itemsize * pyramid.channels
 
         def parts(band: Region) -> list[Region]:
-            return load_parts(stage, band, *lines, _LOAD_PIXELS // pyramid.channels)
+            return load_parts(pass_, band, *lines, _LOAD_PIXELS // pyramid.channels)
 
-        def encoded(task: Write | Whole, written: Sequence[Sequence[Written]]) -> None:
+        def encoded(task: Write | Make, written: Sequence[Sequence[Written]]) -> None:
             for band, of_band in zip(task.bands, written, strict=True):
                 on_encoded(band, of_band)
 
         schedule = Schedule(
             pyramid,
-            stage,
+            pass_,
             bands,
             [slot * plan.slot_bytes for slot in range(plan.slots)],
             parts,
             batch=max(1, _WRITE_BYTES // tile_bytes),
-            whole=max(1, min(_WRITE_BYTES // plan.slot_bytes, band_count(stage, pyramid) // (8 * plan.workers))) if plan.whole else 0,
-            sticky=stage.source is None and "stream" in plan.access,
+            together=together if plan.undivided else 0,
+            sticky=pass_.source is None and "stream" in plan.access,
         )
         run_pass(self._pool, schedule, encoded, on_stored)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from omezarr_proc.engine.local.pool import Pool, Worker
 from omezarr_proc.engine.local.schedule import Schedule
 from omezarr_proc.model.region import Region
-from omezarr_proc.work.tasks import Load, Loose, Reply, Stored, Task, Whole, WholeWritten, Write, Written
+from omezarr_proc.work.tasks import Load, Loose, Made, Make, Reply, Stored, Task, Write, Written
 
 # Tasks that a worker holds: one that it works on, and the next, so that it never waits for the main process.
 _AHEAD = 2
@@ -14,7 +14,7 @@ _AHEAD = 2
 def run_pass(
     pool: Pool,
     schedule: Schedule,
-    on_task: Callable[[Write | Whole, Sequence[Sequence[Written]]], None],
+    on_task: Callable[[Write | Make, Sequence[Sequence[Written]]], None],
     on_bands: Callable[[Sequence[Region]], None],
 ) -> None:
     """Work all bands of a pass; calls `on_task` for what was encoded of each band of a task, `on_bands` when all files of some are written.
@@ -23,14 +23,14 @@ def run_pass(
     """
 
     def note(task: Task, reply: Reply) -> None:
-        assert isinstance(task, Load | Write | Whole)  # what a schedule hands out
+        assert isinstance(task, Load | Write | Make)  # what a schedule hands out
         if isinstance(reply, Stored):
             if complete := schedule.stored(reply.task):
                 on_bands(complete)
             return
         if not isinstance(task, Load):
-            assert isinstance(reply, Written | WholeWritten)  # what a worker says of a task that writes
-            on_task(task, reply.bands if isinstance(reply, WholeWritten) else ((reply,),))
+            assert isinstance(reply, Written | Made)  # what a worker says of a task that writes
+            on_task(task, reply.bands if isinstance(reply, Made) else ((reply,),))
         schedule.done(task)
 
     _run(pool, schedule.next, note, lambda: schedule.finished)

@@ -11,12 +11,12 @@ from itertools import islice
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, X, Y
 from omezarr_proc.plan.passes import Pass, at
-from omezarr_proc.work.tasks import Load, Task, Whole, Write
+from omezarr_proc.work.tasks import Load, Make, Task, Write
 
 
 @dataclass
 class _Open:
-    """A band (of a `Whole`, the first) that has a slot: what of the present step is still to be handed out and to be answered."""
+    """A band (of a `Make`, the first) that has a slot: what of the present step is still to be handed out and to be answered."""
 
     band: Region
     slot: int
@@ -31,17 +31,17 @@ class Schedule:
 
     parts   the loads that a band is cut into
     batch   chunk positions per write task, each with all channels of the band
-    whole   bands that one worker is given as one task; 0: the workers share each band
+    together  bands that one worker is given as one task; 0: the workers share each band
     sticky  the band's load must go to the worker that has loaded the frame's bands above (a decoder that works as a stream)
     """
 
     pyramid: Pyramid
-    stage: Pass
+    pass_: Pass
     bands: Iterator[Region]
     slots: list[int]
     parts: Callable[[Region], list[Region]]
     batch: int
-    whole: int = 0
+    together: int = 0
     sticky: bool = False
     _open: list[_Open] = field(default_factory=list)
     _unstored: dict[Region, int] = field(default_factory=dict)
@@ -54,22 +54,22 @@ class Schedule:
             if entry.ready and self._suits(entry, worker):
                 return self._take(entry)
         if self.slots and not self._exhausted:
-            taken = tuple(islice(self.bands, self.whole or 1))
+            taken = tuple(islice(self.bands, self.together or 1))
             if not taken:
                 self._exhausted = True
                 return None
             slot, band = self.slots.pop(), taken[0]
-            if self.whole:
-                tasks: list[Task] = [Whole(self.stage, slot, taken)]
+            if self.together:
+                tasks: list[Task] = [Make(self.pass_, slot, taken)]
             else:
-                tasks = [Load(self.stage, slot, band, part) for part in self.parts(band)]
-            entry = _Open(band, slot, self._last_step if self.whole else -1, tasks, len(tasks))
+                tasks = [Load(self.pass_, slot, band, part) for part in self.parts(band)]
+            entry = _Open(band, slot, self._last_step if self.together else -1, tasks, len(tasks))
             self._open.append(entry)
             if self._suits(entry, worker):
                 return self._take(entry)
         return None
 
-    def done(self, task: Load | Write | Whole) -> None:
+    def done(self, task: Load | Write | Make) -> None:
         """Note the answer to `task`: what needed it becomes ready, its slot is free after the band's last one."""
         entry = next(e for e in self._open if e.slot == task.slot)
         if not isinstance(task, Load):
@@ -85,7 +85,7 @@ class Schedule:
         self._open.remove(entry)
         self.slots.append(entry.slot)
 
-    def stored(self, task: Write | Whole) -> tuple[Region, ...]:
+    def stored(self, task: Write | Make) -> tuple[Region, ...]:
         """Note that the files of `task`, which is done, are written; returns the bands that are complete by that."""
         first = task.bands[0]
         self._unstored[first] -= 1
@@ -101,7 +101,7 @@ class Schedule:
 
     @property
     def _last_step(self) -> int:
-        return self.stage.last - self.stage.first
+        return self.pass_.last - self.pass_.first
 
     def _suits(self, entry: _Open, worker: Hashable) -> bool:
         if not self.sticky or entry.step >= 0:
@@ -112,20 +112,20 @@ class Schedule:
         return entry.ready.pop(0)
 
     def _writes(self, entry: _Open) -> Iterator[Task]:
-        level = self.pyramid.levels[self.stage.first + entry.step]
-        chunks = at(self.pyramid, self.stage, entry.band, entry.step).divided(level.chunk)
+        level = self.pyramid.levels[self.pass_.first + entry.step]
+        chunks = at(self.pyramid, self.pass_, entry.band, entry.step).divided(level.chunk)
         t, c, *_ = chunks.shape
         for part in chunks.within(chunks).cut((t, c, 1, 1, self.batch)):
-            yield Write(self.stage, entry.slot, entry.band, entry.step, part.moved(chunks.start))
+            yield Write(self.pass_, entry.slot, entry.band, entry.step, part.moved(chunks.start))
 
 
-def load_parts(stage: Pass, band: Region, rows: int, columns: int, pixels: int) -> list[Region]:
+def load_parts(pass_: Pass, band: Region, rows: int, columns: int, pixels: int) -> list[Region]:
     """Cut a band into loads of about `pixels` source pixels of a plane, at lines that cut no segment and no box.
 
     rows, columns  the distance of such lines in pixels of the band's level; 0: no cut along this axis
     """
     *_, height, width = band.shape
-    box = stage.ratio[Y] * stage.ratio[X]
+    box = pass_.ratio[Y] * pass_.ratio[X]
     across = columns * max(1, pixels // (box * columns * min(rows or height, height))) if columns else 0
     down = rows * max(1, pixels // (box * rows * min(across or width, width))) if rows else 0
     t, c, z, *_ = band.stop

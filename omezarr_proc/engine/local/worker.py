@@ -14,7 +14,7 @@ from omezarr_proc.engine.local.arena import ArenaMap
 from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import Filing, Ticket
-from omezarr_proc.work.tasks import Job, Noted, Reply, Stored, Task, Whole, Write
+from omezarr_proc.work.tasks import Job, Make, Noted, Reply, Stored, Task, Write
 
 
 def serve(connection: Connection, memory_fd: int) -> None:
@@ -55,5 +55,5 @@ def _answer(bench: Bench, task: Task, send: Callable[[Reply], None]) -> None:
         send(bench.failure(error))
         return
     send(reply)
-    if isinstance(task, Write | Whole):
+    if isinstance(task, Write | Make):
         ticket.seal()

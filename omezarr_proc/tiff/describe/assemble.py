@@ -53,7 +53,7 @@ def assembled(
         notes = [*notes, "float16 pixels are stored as float32, which every viewer can read"]
     if any(plane is not None and (plane.file, plane.ifd) in pages.sparse for plane in listed):
         notes = [*notes, "some segments have no bytes (a sparse file): their pixels are the no-data value or 0"]
-    orientation = pages.directory(first[0]).integer(first[1], tags.ORIENTATION, 1)
+    orientation = pages.ifds(first[0]).integer(first[1], tags.ORIENTATION, 1)
     if orientation != 1:
         notes = [*notes, f"rows and columns stay as they are stored (Orientation {orientation} is not applied)"]
     t, c, z = tcz

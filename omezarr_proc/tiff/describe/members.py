@@ -26,8 +26,8 @@ def description(path: str, files: Files, budget: Budget, most: int | None = None
     try:
         if path.lower().endswith(".ome") or path.lower().endswith(".ome.xml"):
             return _text(files.bytes(path), budget, most)
-        directory = files.directory(path)
-        return directory.text(directory.ifd(directory.first), tags.IMAGE_DESCRIPTION, most)
+        ifds = files.ifds(path)
+        return ifds.text(ifds.ifd(ifds.first), tags.IMAGE_DESCRIPTION, most)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", source=path, hint="check that it is a file and readable") from error
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.tiff.file import tags
-from omezarr_proc.tiff.file.ifd import Directory, Ifd
+from omezarr_proc.tiff.file.ifd import Ifd, Ifds
 
 MAGNIFICATION, MCU_STARTS, MCU_STARTS_UPPER = 65421, 65426, 65432
 MACRO, MAP = -1.0, -2.0
@@ -16,39 +16,35 @@ _LONG = 4
 MAX_HEADER = 1 << 20  # bytes; tables and a comment take some hundred
 
 
-def pieces(directory: Directory, ifd: Ifd) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+def pieces(ifds: Ifds, ifd: Ifd) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """Byte offsets and counts of the pieces of a page's JPEG, from restart marker to restart marker; None where the page lists none."""
-    starts = directory.integers(ifd, MCU_STARTS)
+    starts = ifds.integers(ifd, MCU_STARTS)
     if not len(starts):
         return None
-    upper = directory.integers(ifd, MCU_STARTS_UPPER)
+    upper = ifds.integers(ifd, MCU_STARTS_UPPER)
     if len(upper) == len(starts):
         starts = starts + (upper << 32)
-    return starts + directory.integer(ifd, tags.STRIP_OFFSETS, 0), np.diff(starts, append=directory.integer(ifd, tags.STRIP_BYTE_COUNTS, 0))
+    return starts + ifds.integer(ifd, tags.STRIP_OFFSETS, 0), np.diff(starts, append=ifds.integer(ifd, tags.STRIP_BYTE_COUNTS, 0))
 
 
-def check(directory: Directory, ifd: Ifd) -> None:
+def check(ifds: Ifds, ifd: Ifd) -> None:
     """Raise InputError where the header before the first piece is as long as no JPEG's: tifffile reads it whole."""
-    mark = MCU_STARTS.to_bytes(2, "little" if directory.order == "<" else "big")
+    mark = MCU_STARTS.to_bytes(2, "little" if ifds.order == "<" else "big")
     if mark not in ifd.entries:  # much faster than to look at all tags
         return
     lists = [ifd.tags[code] for code in (MCU_STARTS, MCU_STARTS_UPPER) if code in ifd.tags]
     if any(tag.kind != _LONG or tag.number < 2 for tag in lists):  # tifffile takes a single number for the place of the list
-        raise InputError(
-            f"the JPEG starts of the IFD at byte {ifd.offset} are no list of integers; the file is corrupt", source=directory.path
-        )
-    start = directory.integer(ifd, MCU_STARTS, 0) + (directory.integer(ifd, MCU_STARTS_UPPER, 0) << 32)
+        raise InputError(f"the JPEG starts of the IFD at byte {ifd.offset} are no list of integers; the file is corrupt", source=ifds.path)
+    start = ifds.integer(ifd, MCU_STARTS, 0) + (ifds.integer(ifd, MCU_STARTS_UPPER, 0) << 32)
     if not 0 <= start <= MAX_HEADER:
-        raise InputError(
-            f"the JPEG of the IFD at byte {ifd.offset} has a header of {start} bytes; the file is corrupt", source=directory.path
-        )
+        raise InputError(f"the JPEG of the IFD at byte {ifd.offset} has a header of {start} bytes; the file is corrupt", source=ifds.path)
 
 
-def levels(directory: Directory, chain: list[Ifd]) -> tuple[list[Ifd], int, list[tuple[Ifd, str]]]:
+def levels(ifds: Ifds, chain: list[Ifd]) -> tuple[list[Ifd], int, list[tuple[Ifd, str]]]:
     """The pages of full resolution (focal planes), the number of those of lower resolution, and all others with their names."""
-    scales = [directory.real(ifd, MAGNIFICATION) for ifd in chain]
+    scales = [ifds.real(ifd, MAGNIFICATION) for ifd in chain]
     aside = [(ifd, "macro" if scale == MACRO else "macro mask") for ifd, scale in zip(chain, scales, strict=True) if scale in (MACRO, MAP)]
     slide = [ifd for ifd, scale in zip(chain, scales, strict=True) if scale not in (MACRO, MAP)]
-    size = max(directory.integer(ifd, tags.IMAGE_WIDTH, 0) for ifd in slide) if slide else 0
-    full = [ifd for ifd in slide if directory.integer(ifd, tags.IMAGE_WIDTH, 0) == size]
+    size = max(ifds.integer(ifd, tags.IMAGE_WIDTH, 0) for ifd in slide) if slide else 0
+    full = [ifd for ifd in slide if ifds.integer(ifd, tags.IMAGE_WIDTH, 0) == size]
     return full, len(slide) - len(full), aside

@@ -15,7 +15,7 @@ from omezarr_proc.tiff.describe import ndpi
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.budget import PLANE_BYTES, SEGMENT_BYTES, Budget
 from omezarr_proc.tiff.file.files import Files
-from omezarr_proc.tiff.file.ifd import Directory, Ifd
+from omezarr_proc.tiff.file.ifd import Ifd, Ifds
 from omezarr_proc.tiff.read import decode
 
 # What decoding a page depends on: two pages that are equal in these can be decoded alike.
@@ -68,31 +68,31 @@ class Pages:
             return self._numbers[path]
         number = self._numbers[path] = len(self.paths)
         self.paths.append(path)
-        directory = self.directory(number)
-        self.chains.append(directory.chain())
-        state = directory.source.identity
+        ifds = self.ifds(number)
+        self.chains.append(ifds.chain())
+        state = ifds.source.identity
         self.states.append(state)
-        self._digest.update(f"{state.size} {state.mtime_ns} ".encode() + directory.head)
+        self._digest.update(f"{state.size} {state.mtime_ns} ".encode() + ifds.head)
         for ifd in self.chains[number]:
-            ndpi.check(directory, ifd)
+            ndpi.check(ifds, ifd)
             self._digest.update(ifd.entries)
         return number
 
-    def directory(self, number: int) -> Directory:
+    def ifds(self, number: int) -> Ifds:
         """An open file by its number."""
-        return self.files.directory(self.paths[number])
+        return self.files.ifds(self.paths[number])
 
     def kind(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
         """The layout's number and the pixels of a page. Raises InputError for a page that cannot be decoded faithfully."""
         place = number, ifd.offset
         if place in self._kind_of:
             return self._kind_of[place]
-        directory = self.directory(number)
-        parts = [directory.order.encode()]
+        ifds = self.ifds(number)
+        parts = [ifds.order.encode()]
         for code in _DECIDING:
             tag = ifd.tags.get(code)
             if tag is not None:
-                parts.append(b"%d %d %d " % (code, tag.kind, tag.number) + (directory.raw(tag) if tag.size <= 1 << 20 else tag.field))
+                parts.append(b"%d %d %d " % (code, tag.kind, tag.number) + (ifds.raw(tag) if tag.size <= 1 << 20 else tag.field))
         signature = b"|".join(parts)
         known = self._kinds.get(signature)
         if known is None:
@@ -116,11 +116,11 @@ class Pages:
 
     def _interpret(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
         path = self.paths[number]
-        directory, first = self.directory(number), self.chains[number][0]
-        taken = sum(decode.tags_bytes(one.tags, directory.size) for one in {first.offset: first, ifd.offset: ifd}.values())
+        ifds, first = self.ifds(number), self.chains[number][0]
+        taken = sum(decode.tags_bytes(one.tags, ifds.size) for one in {first.offset: first, ifd.offset: ifd}.values())
         self.budget.need(taken)
         try:
-            with decode.open_file(directory) as file:
+            with decode.open_file(ifds) as file:
                 page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
                 shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
                 layout = decode.layout(page, shown)
@@ -140,25 +140,25 @@ class Pages:
         return number_of, shown
 
     def _check(self, number: int, ifd: Ifd, kind: int, shown: decode.Pixels) -> None:
-        directory, layout = self.directory(number), self.layouts[kind]
+        ifds, layout = self.ifds(number), self.layouts[kind]
         tiled = tags.TILE_OFFSETS in ifd.tags
         places = tags.TILES if tiled else tags.STRIPS
         stated = [ifd.tags[code] for code in places if code in ifd.tags]
-        most = min(max((tag.number for tag in stated), default=0), directory.size)
+        most = min(max((tag.number for tag in stated), default=0), ifds.size)
         self.budget.check_segments(most)
         self.budget.need(SEGMENT_BYTES * most)
         self._offsets_read[number] = self._offsets_read.get(number, 0) + (stated[0].size if most > 1 else 0)
-        if self._offsets_read[number] > directory.size:  # whole pages would be looked at again and again
-            raise InputError("its pages share their lists of segments; the file is corrupt", source=directory.path)
-        self._tags[kind] = max(self._tags.get(kind, 0), decode.tags_bytes(ifd.tags, directory.size))
-        offsets, counts = (directory.integers(ifd, code) for code in places)
-        path = directory.path
+        if self._offsets_read[number] > ifds.size:  # whole pages would be looked at again and again
+            raise InputError("its pages share their lists of segments; the file is corrupt", source=ifds.path)
+        self._tags[kind] = max(self._tags.get(kind, 0), decode.tags_bytes(ifd.tags, ifds.size))
+        offsets, counts = (ifds.integers(ifd, code) for code in places)
+        path = ifds.path
         across, down = -(-layout.width // layout.segment_width), -(-layout.height // layout.segment_height)
         needed = across * down * shown.planes
         if layout.compression == "ojpeg" or (len(offsets) and not len(counts)):
             return
         if len(offsets) == 1 < needed:
-            offsets, counts = ndpi.pieces(directory, ifd) or (offsets, counts)
+            offsets, counts = ndpi.pieces(ifds, ifd) or (offsets, counts)
         if min(len(offsets), len(counts)) < needed:
             least = min(len(offsets), len(counts))
             raise InputError(
@@ -170,19 +170,19 @@ class Pages:
         values = layout.height * layout.width * shown.stored_samples * shown.planes
         if layout.raw:  # how much is needed is known, and some writers state nonsense
             most = layout.segment_height * layout.segment_width * shown.stored_samples * shown.stored.itemsize
-            counts = np.minimum(counts, min(most, directory.size + 1))
+            counts = np.minimum(counts, min(most, ifds.size + 1))
             whole = most * needed if tiled else values * shown.stored.itemsize
         else:  # a byte gives no more than so many pixels, of one bit in the extreme
             whole = values // 8 // decode.MAX_RATIO.get(layout.compression, 1 << 62)
         there = (offsets != 0) | (counts != 0) | (not self.sparse_allowed)
         if not there.all():
             self.sparse.add((number, ifd.offset))
-        bad = there & ((offsets <= 0) | (counts <= 0) | (offsets + counts > directory.size))
+        bad = there & ((offsets <= 0) | (counts <= 0) | (offsets + counts > ifds.size))
         if bad.any():
             index = int(np.argmax(bad))
             raise InputError(
                 f"page {self._page(number, ifd)}, segment {index}: {counts[index]} bytes at byte {offsets[index]} "
-                f"are not in the file of {directory.size} bytes; it is cut off or corrupt",
+                f"are not in the file of {ifds.size} bytes; it is cut off or corrupt",
                 source=path,
             )
         if there.all() and int(counts.sum()) < whole:

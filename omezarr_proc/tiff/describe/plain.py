@@ -9,7 +9,7 @@ from omezarr_proc.tiff.describe.assemble import assembled, check_number
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.planes import MAX_PLANES
 from omezarr_proc.tiff.file import tags
-from omezarr_proc.tiff.file.ifd import Directory, Ifd
+from omezarr_proc.tiff.file.ifd import Ifd, Ifds
 
 _RESOLUTION = {2: 25400.0, 3: 10000.0}  # micrometres in a ResolutionUnit
 
@@ -17,8 +17,8 @@ _RESOLUTION = {2: 25400.0, 3: 10000.0}  # micrometres in a ResolutionUnit
 def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image]:
     """The images of a file with the description `text`, no more than `most`. Raises InputError for pages that cannot be read faithfully."""
     file = pages.file(path)
-    directory, chain = pages.directory(file), pages.chains[file]
-    if imagej.is_imagej(text) and series.alike(directory, chain):
+    ifds, chain = pages.ifds(file), pages.chains[file]
+    if imagej.is_imagej(text) and series.alike(ifds, chain):
         return [_stack(path, pages, chain, imagej.parse(text, len(chain), _samples(pages, chain[0])))]
     axes = shaped.parse(text)
     if axes is not None:
@@ -26,7 +26,7 @@ def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image]:
         if described is not None:
             return [described]
     found = []
-    listed = series.of(directory, chain, text)
+    listed = series.of(ifds, chain, text)
     check_number(path, len(listed), most)
     for number, one in enumerate(listed):
         _, shown = pages.kind(file, one.pages[0])
@@ -45,7 +45,7 @@ def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image]:
         channels = tuple(Channel(name or None) for name in one.channels) if len(one.channels) == image.size_c else image.channels
         if image.size_c == 1:
             channels = (Channel(series.metamorph_name(text)),)
-        found.append(replace(image, channels=channels, sizes=_resolution(directory, one.pages[0], None)))
+        found.append(replace(image, channels=channels, sizes=_resolution(ifds, one.pages[0], None)))
     return found
 
 
@@ -56,9 +56,9 @@ def _samples(pages: Pages, ifd: Ifd) -> int:
 
 def _stack(path: str, pages: Pages, chain: list[Ifd], stack: imagej.Stack) -> Image:
     """An ImageJ stack; more planes than pages lie behind the first page's, without pages of their own."""
-    directory = pages.directory(0)
+    ifds = pages.ifds(0)
     _, shown = pages.kind(0, chain[0])
-    if stack.images > len(chain) and not (len(chain) == 1 and len(directory.integers(chain[0], tags.STRIP_OFFSETS)) == 1):
+    if stack.images > len(chain) and not (len(chain) == 1 and len(ifds.integers(chain[0], tags.STRIP_OFFSETS)) == 1):
         stack.c, stack.z, stack.t = 1, len(chain), 1
     number = stack.c * stack.z * stack.t
     listed = _behind(pages, chain, number) if number > len(chain) else _each(pages, chain)
@@ -67,10 +67,10 @@ def _stack(path: str, pages: Pages, chain: list[Ifd], stack: imagej.Stack) -> Im
         notes.append(f"its description states {stack.images} planes, the file has {number}: another program cut it and kept the text")
     image = assembled(path, pages, 0, "", (stack.t, stack.c * shown.samples * shown.planes, stack.z), listed, (0, chain[0]), notes)
     tag = chain[0].tags.get(imagej.METADATA)
-    data = directory.raw(tag) if tag else b""
-    colors = imagej.colors(directory.integers(chain[0], imagej.BYTE_COUNTS).tolist(), data, directory.order)
+    data = ifds.raw(tag) if tag else b""
+    colors = imagej.colors(ifds.integers(chain[0], imagej.BYTE_COUNTS).tolist(), data, ifds.order)
     channels = tuple(Channel(color=color) for color in colors) if len(colors) == image.size_c else image.channels
-    return replace(image, channels=channels, sizes=_resolution(directory, chain[0], stack.unit) | stack.sizes)
+    return replace(image, channels=channels, sizes=_resolution(ifds, chain[0], stack.unit) | stack.sizes)
 
 
 def _shaped(path: str, pages: Pages, chain: list[Ifd], axes: shaped.Axes) -> Image | None:
@@ -83,7 +83,7 @@ def _shaped(path: str, pages: Pages, chain: list[Ifd], axes: shaped.Axes) -> Ima
     listed = _behind(pages, chain, count // shown.planes) if count > len(chain) * shown.planes else _each(pages, chain)
     sizes, order = axes.sizes(shown.stored_samples)
     image = assembled(path, pages, 0, "", sizes, [listed[index] for index in order], (0, chain[0]), axes.notes)
-    return replace(image, sizes=_resolution(pages.directory(0), chain[0], None))
+    return replace(image, sizes=_resolution(pages.ifds(0), chain[0], None))
 
 
 def _each(pages: Pages, chain: list[Ifd]) -> list[Plane | None]:
@@ -94,29 +94,29 @@ def _each(pages: Pages, chain: list[Ifd]) -> list[Plane | None]:
 def _behind(pages: Pages, chain: list[Ifd], count: int) -> list[Plane | None]:
     """Planes one behind the other after a single page. Raises InputError where its pixels are not stored raw or the file ends."""
     layout, shown = pages.kind(0, chain[0])
-    kind, directory = pages.layouts[layout], pages.directory(0)
+    kind, ifds = pages.layouts[layout], pages.ifds(0)
     nbytes = kind.segment_bytes * -(-kind.height // kind.segment_height) * shown.planes
-    begin = int((directory.integers(chain[0], tags.STRIP_OFFSETS)[:1].tolist() or [0])[0])
+    begin = int((ifds.integers(chain[0], tags.STRIP_OFFSETS)[:1].tolist() or [0])[0])
     end = begin + nbytes * count
     possible = len(chain) == 1 and kind.raw and not kind.cut_across and shown.samples == shown.stored_samples
-    if not possible or end > directory.size or begin < chain[0].offset < end or count > MAX_PLANES:
+    if not possible or end > ifds.size or begin < chain[0].offset < end or count > MAX_PLANES:
         raise InputError(
             f"{count} planes are stated, but {len(chain)} pages are there; the file is cut off or was not finished", source=pages.paths[0]
         )
     return [pages.plane(0, chain[0], sample) for sample in range(count * shown.planes)]
 
 
-def _resolution(directory: Directory, ifd: Ifd, unit: str | None) -> dict[str, AxisSize]:
+def _resolution(ifds: Ifds, ifd: Ifd, unit: str | None) -> dict[str, AxisSize]:
     """Pixel sizes from XResolution and YResolution, in `unit` as OME spells it, or as ResolutionUnit says."""
     sizes = {}
     for axis, code in (("x", tags.X_RESOLUTION), ("y", tags.Y_RESOLUTION)):
-        value = directory.rational(ifd, code)
+        value = ifds.rational(ifd, code)
         if value is None:
             continue
         if unit is not None:
             size = omexml.axis_size(1 / value, unit, omexml.LENGTHS)
         else:
-            length = _RESOLUTION.get(directory.integer(ifd, tags.RESOLUTION_UNIT, 2))
+            length = _RESOLUTION.get(ifds.integer(ifd, tags.RESOLUTION_UNIT, 2))
             size = omexml.axis_size(length / value, "\u00b5m", omexml.LENGTHS) if length else None
         if size:
             sizes[axis] = size

@@ -27,10 +27,10 @@ def take_reduced(image: Image, pages: Pages, factor: int) -> Image:
 
 
 def _reduced(image: Image, plane: Plane, pages: Pages, factor: int, alone: bool) -> Plane | None:
-    directory = pages.directory(plane.file)
+    ifds = pages.ifds(plane.file)
     size = -(-image.width // factor), -(-image.height // factor)
     full = pages.layouts[plane.layout]
-    candidates = [directory.ifd(int(offset)) for offset in directory.integers(directory.ifd(plane.ifd), tags.SUB_IFDS)[:MAX_LEVELS]]
+    candidates = [ifds.ifd(int(offset)) for offset in ifds.integers(ifds.ifd(plane.ifd), tags.SUB_IFDS)[:MAX_LEVELS]]
     if alone:
         candidates += [ifd for ifd in pages.chains[plane.file] if ifd.offset != plane.ifd]
     for ifd in candidates:
@@ -43,5 +43,5 @@ def _reduced(image: Image, plane: Plane, pages: Pages, factor: int, alone: bool)
 
 
 def _size(pages: Pages, file: int, ifd: Ifd) -> tuple[int, int]:
-    directory = pages.directory(file)
-    return directory.integer(ifd, tags.IMAGE_WIDTH, 0), directory.integer(ifd, tags.IMAGE_LENGTH, 0)
+    ifds = pages.ifds(file)
+    return ifds.integer(ifd, tags.IMAGE_WIDTH, 0), ifds.integer(ifd, tags.IMAGE_LENGTH, 0)

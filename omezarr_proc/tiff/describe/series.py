@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from omezarr_proc.tiff.describe import ndpi
 from omezarr_proc.tiff.file import tags
-from omezarr_proc.tiff.file.ifd import MAX_TEXT, Directory, Ifd
+from omezarr_proc.tiff.file.ifd import MAX_TEXT, Ifd, Ifds
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 
@@ -27,29 +27,29 @@ class Series:
     notes: list[str] = field(default_factory=list)
 
 
-def of(directory: Directory, chain: list[Ifd], text: str) -> list[Series]:
+def of(ifds: Ifds, chain: list[Ifd], text: str) -> list[Series]:
     """The series of a file with these pages and this first description."""
-    if directory.ndpi:
-        return _ndpi(directory, chain)
+    if ifds.ndpi:
+        return _ndpi(ifds, chain)
     if text.startswith("Aperio"):
-        return _aperio(directory, chain)
+        return _aperio(ifds, chain)
     if "<PerkinElmer-QPI-ImageDescription" in text[:2000]:
-        return _qptiff(directory, chain)
-    whole = [ifd for ifd in chain if not directory.integer(ifd, tags.NEW_SUBFILE_TYPE, 0) & (REDUCED | MASK)] or chain[:1]
-    if chain[0] not in whole and _shape(directory, chain[0])[:2] >= _shape(directory, whole[0])[:2]:
+        return _qptiff(ifds, chain)
+    whole = [ifd for ifd in chain if not ifds.integer(ifd, tags.NEW_SUBFILE_TYPE, 0) & (REDUCED | MASK)] or chain[:1]
+    if chain[0] not in whole and _shape(ifds, chain[0])[:2] >= _shape(ifds, whole[0])[:2]:
         whole.insert(0, chain[0])
     left = len(chain) - len(whole)
     notes = [f"{left} pages that are marked as reduced resolution or mask are left out"] if left else []
-    if _pyramid(directory, whole):
+    if _pyramid(ifds, whole):
         return [Series(whole[:1], notes=[*notes, f"{len(whole) - 1} pages of lower resolution are left out"])]
-    if alike(directory, whole):
+    if alike(ifds, whole):
         return [Series(whole, notes=notes)]
     return [Series([ifd], notes=notes) for ifd in whole]
 
 
-def alike(directory: Directory, chain: list[Ifd]) -> bool:
+def alike(ifds: Ifds, chain: list[Ifd]) -> bool:
     """Whether all pages can be planes of one stack."""
-    return len({_shape(directory, ifd) for ifd in chain}) == 1
+    return len({_shape(ifds, ifd) for ifd in chain}) == 1
 
 
 def metamorph_name(text: str) -> str | None:
@@ -58,21 +58,21 @@ def metamorph_name(text: str) -> str | None:
     return match.group(1) if match else None
 
 
-def _shape(directory: Directory, ifd: Ifd) -> tuple[int, ...]:
+def _shape(ifds: Ifds, ifd: Ifd) -> tuple[int, ...]:
     """What must be equal for two pages to be planes of one stack: width, height, samples, bits, format, palette."""
-    bits = directory.integers(ifd, tags.BITS_PER_SAMPLE)
-    formats = directory.integers(ifd, tags.SAMPLE_FORMAT)
-    palette = directory.integer(ifd, tags.PHOTOMETRIC_INTERPRETATION, 1) == 3
-    size = directory.integer(ifd, tags.IMAGE_WIDTH, 0), directory.integer(ifd, tags.IMAGE_LENGTH, 0)
-    samples = directory.integer(ifd, tags.SAMPLES_PER_PIXEL, 1)
+    bits = ifds.integers(ifd, tags.BITS_PER_SAMPLE)
+    formats = ifds.integers(ifd, tags.SAMPLE_FORMAT)
+    palette = ifds.integer(ifd, tags.PHOTOMETRIC_INTERPRETATION, 1) == 3
+    size = ifds.integer(ifd, tags.IMAGE_WIDTH, 0), ifds.integer(ifd, tags.IMAGE_LENGTH, 0)
+    samples = ifds.integer(ifd, tags.SAMPLES_PER_PIXEL, 1)
     return (*size, samples, int(bits[0]) if len(bits) else 1, int(formats[0]) if len(formats) else 1, palette)
 
 
-def _pyramid(directory: Directory, pages: list[Ifd]) -> bool:
+def _pyramid(ifds: Ifds, pages: list[Ifd]) -> bool:
     """Whether the pages are levels: tiled, of one type, each smaller than the one before by one factor."""
     if len(pages) < 2 or not all(tags.TILE_WIDTH in ifd.tags for ifd in pages):
         return False
-    shapes = [_shape(directory, ifd) for ifd in pages]
+    shapes = [_shape(ifds, ifd) for ifd in pages]
     if len({shape[2:] for shape in shapes}) != 1:
         return False
     for above, below in pairwise(shapes):
@@ -82,12 +82,12 @@ def _pyramid(directory: Directory, pages: list[Ifd]) -> bool:
     return True
 
 
-def _aperio(directory: Directory, chain: list[Ifd]) -> list[Series]:
+def _aperio(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
     """SVS: the first page is the slide; further tiled pages are levels; strips are thumbnail, label and macro."""
     found = [Series(chain[:1], notes=[])]
     levels = 0
     for number, ifd in enumerate(chain[1:], 1):
-        text, kind = directory.text(ifd, tags.IMAGE_DESCRIPTION, MAX_TEXT), directory.integer(ifd, tags.NEW_SUBFILE_TYPE, 0)
+        text, kind = ifds.text(ifd, tags.IMAGE_DESCRIPTION, MAX_TEXT), ifds.integer(ifd, tags.NEW_SUBFILE_TYPE, 0)
         if tags.TILE_WIDTH in ifd.tags:
             levels += 1
         elif number == 1 and kind == 0 and not re.search(r"\b(label|macro)\b", text):
@@ -99,21 +99,21 @@ def _aperio(directory: Directory, chain: list[Ifd]) -> list[Series]:
     return found
 
 
-def _ndpi(directory: Directory, chain: list[Ifd]) -> list[Series]:
+def _ndpi(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
     """NDPI: pages of the largest size are the slide in its focal planes."""
-    full, smaller, aside = ndpi.levels(directory, chain)
+    full, smaller, aside = ndpi.levels(ifds, chain)
     notes = [f"{smaller} pages of lower resolution are left out"] if smaller else []
-    slide = [Series(full, focal=True, notes=notes)] if alike(directory, full) else [Series([ifd], notes=notes) for ifd in full]
+    slide = [Series(full, focal=True, notes=notes)] if alike(ifds, full) else [Series([ifd], notes=notes) for ifd in full]
     return slide + [Series([ifd], name) for ifd, name in aside]
 
 
-def _qptiff(directory: Directory, chain: list[Ifd]) -> list[Series]:
+def _qptiff(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
     """PerkinElmer QPTIFF: the description of each page names its ImageType and, for fluorescence, its channel."""
     slide = Series([])
     found = [slide]
     levels = 0
     for ifd in chain:
-        text = directory.text(ifd, tags.IMAGE_DESCRIPTION, MAX_TEXT)
+        text = ifds.text(ifd, tags.IMAGE_DESCRIPTION, MAX_TEXT)
         match = re.search(r"<ImageType>\s*(\w+)\s*</ImageType>", text)
         kind = match.group(1).lower() if match else ""
         if kind == "fullresolution":

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from omezarr_proc.tiff.file.budget import Budget
 from omezarr_proc.tiff.file.bytes import Bytes, Opener, open_bytes
-from omezarr_proc.tiff.file.ifd import Directory
+from omezarr_proc.tiff.file.ifd import Ifds
 
 
 class Files:
@@ -26,7 +26,7 @@ class Files:
     ) -> None:
         self._most, self._budget, self._opener, self._closed = most, budget, opener, closed
         self._open: OrderedDict[str, Bytes] = OrderedDict()
-        self._directories: dict[str, Directory] = {}
+        self._ifds: dict[str, Ifds] = {}
 
     def __enter__(self) -> "Files":
         return self
@@ -36,7 +36,7 @@ class Files:
 
     def close(self) -> None:
         """Close all of them."""
-        self._directories.clear()
+        self._ifds.clear()
         while self._open:
             self._open.popitem()[1].close()
 
@@ -47,16 +47,16 @@ class Files:
             return self._open[path]
         if len(self._open) == self._most:
             old, file = self._open.popitem(last=False)
-            self._directories.pop(old, None)
+            self._ifds.pop(old, None)
             file.close()
             if self._closed:
                 self._closed(old)
         opened = self._open[path] = self._opener(path)
         return opened
 
-    def directory(self, path: str) -> Directory:
-        """The directories of an open file. Raises OSError as `bytes`, and as `Directory` does."""
+    def ifds(self, path: str) -> Ifds:
+        """The directories of an open file. Raises OSError as `bytes`, and as `Ifds` does."""
         file = self.bytes(path)
-        if path not in self._directories:
-            self._directories[path] = Directory(file, self._budget)
-        return self._directories[path]
+        if path not in self._ifds:
+            self._ifds[path] = Ifds(file, self._budget)
+        return self._ifds[path]

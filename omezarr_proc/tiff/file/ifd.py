@@ -61,7 +61,7 @@ def _unpacked(packing: str, entries: bytes) -> Mapping[int, Tag]:
     return {code: Tag(kind, count, raw) for code, kind, count, raw in reversed([*struct.iter_unpack(packing, entries)])}
 
 
-class Directory:
+class Ifds:
     """The directories of an open TIFF file.
 
     Raises InputError when the file is not a TIFF, what `budget` raises when a value is too large for it.

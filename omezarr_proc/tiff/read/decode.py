@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from omezarr_proc.model.image import Layout
 from omezarr_proc.tiff.file.budget import VALUE_BYTES
 from omezarr_proc.tiff.file.bytes import stream
-from omezarr_proc.tiff.file.ifd import Directory, Tag
+from omezarr_proc.tiff.file.ifd import Ifds, Tag
 from omezarr_proc.tiff.file.tags import PHOTOMETRIC_INTERPRETATION
 from omezarr_proc.tiff.read import jpeg, ycc
 from omezarr_proc.tiff.read.damage import DamagedError
@@ -65,12 +65,10 @@ class Pixels:
     convert: Callable[[NDArray[Any]], NDArray[Any]] | None
 
 
-def open_file(directory: Directory) -> tifffile.TiffFile:
+def open_file(ifds: Ifds) -> tifffile.TiffFile:
     """Tifffile's view of an open file, which it leaves open; of the pages only the first is read."""
     with np.errstate(all="ignore"):  # nonsense in tags
-        return tifffile.TiffFile(
-            stream(directory.source), name=os.path.basename(directory.path), _multifile=False, is_ome=False, is_ndpi=directory.ndpi
-        )
+        return tifffile.TiffFile(stream(ifds.source), name=os.path.basename(ifds.path), _multifile=False, is_ome=False, is_ndpi=ifds.ndpi)
 
 
 def page_at(file: tifffile.TiffFile, offset: int, first: bool = False) -> tifffile.TiffPage:

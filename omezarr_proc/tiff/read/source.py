@@ -21,7 +21,7 @@ from omezarr_proc.model.image import Image, Plane
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.bytes import Opener, ended, open_bytes
 from omezarr_proc.tiff.file.files import Files
-from omezarr_proc.tiff.file.ifd import Directory
+from omezarr_proc.tiff.file.ifd import Ifds
 from omezarr_proc.tiff.read import claims, damage, decode, lzw
 from omezarr_proc.tiff.read.damage import DamagedError
 
@@ -49,7 +49,7 @@ class Page:
 @dataclass
 class _File:
     tiff: tifffile.TiffFile
-    directory: Directory
+    ifds: Ifds
     kinds: dict[int, Page]
 
 
@@ -104,13 +104,13 @@ class Source:
         """A page of the same layout as one that tifffile has interpreted: only its segments and tables are read, ten times as fast."""
         if self.image.layouts[plane.layout].compression in _SPECIAL or file.tiff.is_ndpi:
             return None
-        ifd = file.directory.ifd(plane.ifd)
+        ifd = file.ifds.ifd(plane.ifd)
         places = tags.TILES if like.tiff.is_tiled else tags.STRIPS
-        offsets, counts = (file.directory.integers(ifd, code) for code in places)
+        offsets, counts = (file.ifds.integers(ifd, code) for code in places)
         if not len(offsets) == len(counts) == len(like.offsets):
             return None
         tables = ifd.tags.get(tags.JPEG_TABLES)
-        return Page(like.tiff, like.decompressed, like.shown, offsets, counts, file.directory.raw(tables) if tables else None)
+        return Page(like.tiff, like.decompressed, like.shown, offsets, counts, file.ifds.raw(tables) if tables else None)
 
     def extent(self, plane: Plane, index: int) -> tuple[int, int] | None:
         """Byte offset and count of a plane's segment, inside the file; None for an empty segment of a sparse file."""
@@ -123,7 +123,7 @@ class Source:
                 plane, f"segment {index} is not in the file ({len(page.offsets)} of {number * page.shown.planes} segments are)"
             )
         offset, count = int(page.offsets[index]), int(page.counts[index])
-        size = self._file(plane).directory.size
+        size = self._file(plane).ifds.size
         if offset == 0 and count == 0 and self.image.ome_xml is None:
             return None
         if layout.raw:
@@ -145,7 +145,7 @@ class Source:
     def _read(self, plane: Plane, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Exactly the bytes of each range (offset, count) of the plane's file."""
         with self._reading(plane):
-            found = self._file(plane).directory.source.read(ranges)
+            found = self._file(plane).ifds.source.read(ranges)
             for (offset, count), data in zip(ranges, found, strict=True):
                 if len(data) < count:
                     raise ended(offset + len(data))
@@ -154,11 +154,11 @@ class Source:
     def read_into(self, plane: Plane, parts: Sequence[tuple[int, memoryview]]) -> None:
         """Fill each view with the bytes at its offset."""
         with self._reading(plane):
-            self._file(plane).directory.source.read_into(parts)
+            self._file(plane).ifds.source.read_into(parts)
 
     def mapped(self, plane: Plane, offset: int, count: int) -> memoryview:
         """The bytes at `offset` as file-backed memory, freed with its last view."""
-        return self._file(plane).directory.source.mapped(offset, count)
+        return self._file(plane).ifds.source.mapped(offset, count)
 
     def segment(self, plane: Plane, index: int) -> NDArray[Any]:
         """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""
@@ -268,10 +268,10 @@ class Source:
     def _file(self, plane: Plane) -> _File:
         path = self.image.files[plane.file]
         try:
-            directory = self._files.directory(path)
+            ifds = self._files.ifds(path)
             file = self._opened.get(path)
             if file is None:
-                file = self._opened[path] = _File(decode.open_file(directory), directory, {})
+                file = self._opened[path] = _File(decode.open_file(ifds), ifds, {})
             return file
         except OSError as error:  # not the file's fault: another run may be able to
             raise self.error(plane, f"the file cannot be opened ({_first_line(error)})", ProcError) from error
