@@ -40,7 +40,11 @@ class Engine(SimpleNamespace):
                 report.fail(str(entry.path), error)
             else:
                 report.start(str(entry.path), 100)
-                report.finish(Summary(f"{entry.path.stem}.ome.zarr", (1, 8, 8), 1, 1, 64, 0.1, 64))
+                report.finish(
+                    Summary(
+                        name=f"{entry.path.stem}.ome.zarr", shape=(1, 8, 8), levels=1, chunks=1, stored_bytes=64, seconds=0.1, pixels=64
+                    )
+                )
             results.append(SimpleNamespace(source=str(entry.path), error=error))
         return results
 

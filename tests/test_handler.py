@@ -34,7 +34,17 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
             if entry.path.name in fake.skip:
                 report.skip(str(entry.path), "is there already")
             elif entry.path.name not in fake.errors:
-                report.finish(Summary(f"{entry.path.stem}.ome.zarr", (1, 8, 8), 1, 4, 64, 0.1234567, 64))
+                report.finish(
+                    Summary(
+                        name=f"{entry.path.stem}.ome.zarr",
+                        shape=(1, 8, 8),
+                        levels=1,
+                        chunks=4,
+                        stored_bytes=64,
+                        seconds=0.1234567,
+                        pixels=64,
+                    )
+                )
         errors = {name: InputError(text, source=name) for name, text in fake.errors.items()}
         return [SimpleNamespace(source=str(entry.path), error=errors.get(entry.path.name)) for entry in inputs]
 
@@ -89,7 +99,10 @@ def test_result_is_small_and_json(event, engine):
 
 
 def test_result_of_many_images_stays_below_what_lambda_takes(event, monkeypatch: pytest.MonkeyPatch):
-    report = SimpleNamespace(summaries=[Summary("n" * 200, (1,) * 5, 9, 10**6, 10**12, 1.0, 1)] * 9000, skipped=[])
+    report = SimpleNamespace(
+        summaries=[Summary(name="n" * 200, shape=(1,) * 5, levels=9, chunks=10**6, stored_bytes=10**12, seconds=1.0, pixels=1)] * 9000,
+        skipped=[],
+    )
     result = module.result_of(SimpleNamespace(workflow_instance_id="w"), report)
     assert result["moreImages"] == 4000
     assert len(json.dumps(result)) < 6_000_000 / 2

@@ -53,7 +53,7 @@ def run(
     try:
         folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
         left = {target for folder in folders if not first_link(settings.output_dir, folder) for target in publish.recover(folder)}
-        images = _Images(settings, limits, report, engine, left, deadline)
+        images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline)
         outcomes: list[Outcome] = []
         for entry, found in open_inputs(settings, inputs, limits, deadline):
             outcomes += images.convert(entry, found)
@@ -83,7 +83,7 @@ def open_inputs(
                     continue
                 _check_time(deadline)
                 check_file(entry.path)
-                budget = Budget(str(entry.path), metadata_bytes(limits), settings.max_segments, deadline)
+                budget = Budget(source=str(entry.path), bytes=metadata_bytes(limits), segments=settings.max_segments, deadline=deadline)
                 found = open_images(str(entry.path), images=chosen, on_missing=on_missing, reduced_by=reduced_by, budget=budget)
                 members |= {os.path.realpath(file): entry for image in found for file in image.files}
         except ProcError as error:
@@ -117,7 +117,7 @@ def _typed(source: Path) -> Iterator[None]:
             raise ProcError(text.replace("\n", " ")) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Images:
     """Converts images one after another; `left`: datasets with hidden files of an earlier run beside them."""
 
@@ -171,7 +171,16 @@ class _Images:
                 return self._skipped(entry, image, target, reason)
             for note in image.notes:
                 logger.info(f"{image.source}: {note}")
-            summary = Conversion(image, target, self.settings, self.limits, self.engine, self.report, lock, self.deadline).run()
+            summary = Conversion(
+                image=image,
+                target=target,
+                settings=self.settings,
+                limits=self.limits,
+                engine=self.engine,
+                report=self.report,
+                lock=lock,
+                deadline=self.deadline,
+            ).run()
         self.report.finish(summary)
         return Outcome(
             source=str(entry.path),

@@ -67,8 +67,8 @@ def describe_tiff(path: Path) -> Json:
 
     check_file(path)
     most = metadata_bytes(read_limits())
-    converted = {image.series for image in open_images(str(path), budget=Budget(str(path), most))}
-    images = open_images(str(path), images="all", budget=Budget(str(path), most))
+    converted = {image.series for image in open_images(str(path), budget=Budget(source=str(path), bytes=most))}
+    images = open_images(str(path), images="all", budget=Budget(source=str(path), bytes=most))
     return {"images": [_image(image, image.series in converted) for image in images]}
 
 

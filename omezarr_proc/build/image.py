@@ -36,7 +36,7 @@ _MOST_STALLED = 3
 _MOST_DEATHS = 2
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Conversion:
     """One image on its way into the dataset `target`, which `lock` holds.
 
@@ -79,7 +79,7 @@ class Conversion:
         try:
             codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
             store = ChunkStore(tree.objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
-            build = Build(self.image, store, self.engine, tree, self.report)
+            build = Build(image=self.image, store=store, engine=self.engine, tree=tree, progress=self.report)
             metadata = _Background(lambda: self._write_metadata(store))  # network storage takes long beside a small image
             try:
                 found = self._build(build, tree)
@@ -166,7 +166,15 @@ class Conversion:
         image, pyramid = self.image, build.pyramid
         pixels = image.size_t * image.size_c * image.size_z * image.height * image.width * (100 - build.taken_over) // 100
         shape = pyramid.stored(pyramid.levels[0].shape)
-        return Summary(str(self.target), shape, len(pyramid.levels), pyramid.chunk_count, build.tally.bytes, seconds, pixels)
+        return Summary(
+            name=str(self.target),
+            shape=shape,
+            levels=len(pyramid.levels),
+            chunks=pyramid.chunk_count,
+            stored_bytes=build.tally.bytes,
+            seconds=seconds,
+            pixels=pixels,
+        )
 
 
 class _Background(threading.Thread):

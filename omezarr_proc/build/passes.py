@@ -41,7 +41,7 @@ class Tally:
             self.extremes[channel] = merge_extremes(self.extremes.get(channel), found)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Build:
     """One dataset in the making, whatever plan its bands follow."""
 

@@ -20,7 +20,7 @@ def chunk_decoder(root: Path, array: Array) -> Callable[[tuple[int, ...]], NDArr
     """
     if [codec["name"] for codec in array.codecs if codec["name"] != "bytes"] == ["blosc"] and array.dtype in VIEWABLE:
         dtype = np.dtype(array.dtype).newbyteorder("<" if array.little else ">")
-        codec = Codec("", 0, "noshuffle", dtype.itemsize)
+        codec = Codec(cname="", clevel=0, shuffle="noshuffle", typesize=dtype.itemsize)
 
         def decode_blosc(index: tuple[int, ...]) -> NDArray[Any]:
             pixels = np.empty(array.chunks, dtype)

@@ -11,7 +11,7 @@ from omezarr_proc.model.errors import InputError, OutputError, about
 from omezarr_proc.store.read import Dataset, open_dataset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What was found of one dataset; `error`: it could not be opened at all."""
 
@@ -34,7 +34,7 @@ def judge(path: Path, *, deep: bool = False) -> Verdict:
         with about(path):
             dataset = open_dataset(path)
     except InputError as error:
-        return Verdict(path, error=error)
+        return Verdict(path=path, error=error)
     findings = [*check(dataset), *_layout(dataset)]
     for array in dataset.arrays:
         findings += check_stored(dataset, array, lengths=not deep)  # decoding finds more, and says what
@@ -43,7 +43,7 @@ def judge(path: Path, *, deep: bool = False) -> Verdict:
 
         findings += check_pixels(dataset)
     total = sum(array.chunk_count for array in dataset.arrays)
-    return Verdict(path, tuple(findings), dataset.own is not None, len(dataset.arrays), total)
+    return Verdict(path=path, findings=tuple(findings), ours=dataset.own is not None, levels=len(dataset.arrays), chunks=total)
 
 
 def refuse_wrong(staging: Path) -> None:

@@ -24,7 +24,7 @@ def _row(rule: Rule, help: str, shapes_output: bool = False, later: bool = False
     return {"rule": rule, "help": help, "shapes_output": shapes_output, "later": later}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every setting, checked. Paths are as given; `input_dir` is None when files are named instead."""
 

@@ -24,7 +24,7 @@ ECS_TIMEOUT = 1.0  # seconds
 ASSUMED_MEMORY = 512 * MB  # Fargate's smallest task: what is assumed in Lambda or ECS when no source tells
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What a run may use.
 
@@ -97,7 +97,13 @@ def combine(memory: Iterable[Bound], cpus: Iterable[CpuBound], machine: Machine,
     smallest = min(bounds, key=lambda bound: bound.limit)
     headroom = min([machine.available_bytes + machine.own_bytes] + [bound.limit - bound.used + machine.own_bytes for bound in bounds])
     cpu = min(cpus, key=lambda bound: bound.cpus)
-    return Limits(smallest.limit, max(0, min(headroom, smallest.limit)), smallest.source, cpu.cpus, cpu.source)
+    return Limits(
+        memory_bytes=smallest.limit,
+        headroom_bytes=max(0, min(headroom, smallest.limit)),
+        memory_source=smallest.source,
+        cpus=cpu.cpus,
+        cpu_source=cpu.source,
+    )
 
 
 def read_machine() -> Machine:

@@ -18,7 +18,7 @@ class Progress(Protocol):
         """So many pixels more are stored, or bytes read back."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """One converted image.
 

@@ -27,7 +27,7 @@ class Rect:
         return self.x1 - self.x0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """How the planes of one kind are cut into segments (TIFF tiles or strips), and what decoding one of them takes.
 
@@ -102,7 +102,7 @@ class AxisSize:
     unit: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileState:
     """What tells whether a file is still the same: absolute path, bytes, times of the last change in ns, number in its file system."""
 
@@ -113,7 +113,7 @@ class FileState:
     ctime_ns: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Image:
     """One image (OME `Image`, TIFF series): its shape, where its planes are, what its metadata says.
 

@@ -33,7 +33,7 @@ def stated_bytes(head: bytes) -> int:
     return int(_HEADER.unpack_from(head)[-1]) if len(head) >= HEADER_BYTES else 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Codec:
     """How chunks of one array are compressed.
 
@@ -81,4 +81,4 @@ class Codec:
 
 def codec_for(dtype: DTypeLike, cname: str, clevel: int) -> Codec:
     """The codec of an array of `dtype`: bitshuffle for every dtype and chunk layout, as measured in docs/codec.md."""
-    return Codec(cname, clevel, "bitshuffle", np.dtype(dtype).itemsize)
+    return Codec(cname=cname, clevel=clevel, shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize)

@@ -22,7 +22,7 @@ _MOST_CHUNKS = 10**8  # of a level; no file system holds more, so the metadata m
 _V2_SHUFFLE = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Array:
     """One level as stored.
 
@@ -65,7 +65,7 @@ class Array:
         return product(*map(range, self.grid))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One image: its root attributes and its levels in the order of `multiscales`.
 
@@ -134,7 +134,7 @@ def open_dataset(path: Path) -> Dataset:
         except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
             text = str(error) if isinstance(error, InputError) else f"its array metadata is wrong: {type(error).__name__}: {error}"
             problems.append((level, text))
-    return Dataset(path, zarr_format, attributes, tuple(arrays), tuple(problems))
+    return Dataset(path=path, zarr_format=zarr_format, attributes=attributes, arrays=tuple(arrays), problems=tuple(problems))
 
 
 def level_paths(ome: Json) -> list[str]:
@@ -184,16 +184,16 @@ def _array_v3(path: str, found: Json) -> Array:
     codecs = tuple(_codec(codec) for codec in found["codecs"])
     names = found.get("dimension_names")
     return Array(
-        path,
-        _integers(found["shape"]),
-        _integers(grid["configuration"]["chunk_shape"]),
-        str(found["data_type"]),
-        all(codec["configuration"].get("endian", "little") == "little" for codec in codecs if codec["name"] == "bytes"),
-        str(encoding.get("configuration", {}).get("separator", "/" if prefixed else ".")),
-        prefixed,
-        None if names is None else tuple(names),
-        codecs,
-        _compression(codecs),
+        path=path,
+        shape=_integers(found["shape"]),
+        chunks=_integers(grid["configuration"]["chunk_shape"]),
+        dtype=str(found["data_type"]),
+        little=all(codec["configuration"].get("endian", "little") == "little" for codec in codecs if codec["name"] == "bytes"),
+        separator=str(encoding.get("configuration", {}).get("separator", "/" if prefixed else ".")),
+        prefixed=prefixed,
+        dimension_names=None if names is None else tuple(names),
+        codecs=codecs,
+        compression=_compression(codecs),
     )
 
 
@@ -212,16 +212,16 @@ def _array_v2(path: str, found: Json) -> Array:
     if found.get("order", "C") != "C":
         codecs.insert(0, {"name": "transpose", "configuration": {"order": found["order"]}})
     return Array(
-        path,
-        _integers(found["shape"]),
-        _integers(found["chunks"]),
-        dtype.name,
-        not str(written).startswith(">"),
-        str(found.get("dimension_separator", ".")),
-        False,
-        None,
-        tuple(codecs),
-        _compression(codecs),
+        path=path,
+        shape=_integers(found["shape"]),
+        chunks=_integers(found["chunks"]),
+        dtype=dtype.name,
+        little=not str(written).startswith(">"),
+        separator=str(found.get("dimension_separator", ".")),
+        prefixed=False,
+        dimension_names=None,
+        codecs=tuple(codecs),
+        compression=_compression(codecs),
     )
 
 

@@ -125,7 +125,16 @@ def test_profile_reports_and_fails_above_the_projection(
     assert "projected" in capsys.readouterr().out
 
     def greedy(source: Path, output: Path, limit_mb: int, flags: object) -> tuple[memprofile.Profile, Sampler]:
-        return memprofile.Profile(limit_mb * MB, 100 * MB, 101 * MB, 0, None, 1.0, 0, []), Sampler(os.getpid())
+        return memprofile.Profile(
+            limit_bytes=limit_mb * MB,
+            projected_bytes=100 * MB,
+            peak_bytes=101 * MB,
+            peak_file_bytes=0,
+            cgroup_bytes=None,
+            seconds=1.0,
+            status=0,
+            phases=[],
+        ), Sampler(os.getpid())
 
     monkeypatch.setattr(memprofile, "profile", greedy)
     assert memprofile.main(["--report", report, str(source), str(tmp_path)]) == 1

@@ -19,7 +19,16 @@ from omezarr_proc.model.events import Summary
 from omezarr_proc.model.text import duration, quantity
 
 SETTINGS = Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out"}, {})
-DONE = Summary("a.ome.zarr", (3, 8192, 8192), 6, 1365, 110_000_000, 2.0, 268_435_456, 180_000_000)
+DONE = Summary(
+    name="a.ome.zarr",
+    shape=(3, 8192, 8192),
+    levels=6,
+    chunks=1365,
+    stored_bytes=110_000_000,
+    seconds=2.0,
+    pixels=268_435_456,
+    peak_bytes=180_000_000,
+)
 
 
 class Clock:
@@ -112,7 +121,17 @@ def test_results_are_logged_and_kept(lines: list[str]):
 def test_table_is_aligned_and_complete():
     report = Report()
     report.finish(DONE)
-    report.finish(Summary("another/longer name.ome.zarr", (2, 60, 512, 512), 2, 17, 999, 0.04, 31_457_280))
+    report.finish(
+        Summary(
+            name="another/longer name.ome.zarr",
+            shape=(2, 60, 512, 512),
+            levels=2,
+            chunks=17,
+            stored_bytes=999,
+            seconds=0.04,
+            pixels=31_457_280,
+        )
+    )
     report.skip("c.ome.zarr", "is there already")
     report.fail("d.tif", InputError("is empty", source="d.tif"))
     table = report.table()

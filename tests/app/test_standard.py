@@ -139,7 +139,7 @@ def test_no_report_fails_with_its_stream(error: Exception | None, make: type[Rep
         report.advance(50)
         logger.warning("something to know")
         report.advance(50)
-        report.finish(Summary("a.ome.zarr", (1, 8, 8), 1, 1, 64, 0.1, 64))
+        report.finish(Summary(name="a.ome.zarr", shape=(1, 8, 8), levels=1, chunks=1, stored_bytes=64, seconds=0.1, pixels=64))
         report.fail("b.tif", InputError("is broken", source="b.tif"))
         report.write("".join(report.table()))
         report.end()

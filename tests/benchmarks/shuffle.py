@@ -143,7 +143,10 @@ def main(arguments: list[str]) -> None:
         table(
             "content, tile, chunk",
             list(shuffles),
-            [(name, [measure(Codec(cname, LEVEL, s, parts[0].itemsize), parts) for s in shuffles]) for name, parts in cases],
+            [
+                (name, [measure(Codec(cname=cname, clevel=LEVEL, shuffle=s, typesize=parts[0].itemsize), parts) for s in shuffles])
+                for name, parts in cases
+            ],
         )
     for shuffle in shuffles[1:]:
         print(f"zstd {LEVEL}, {shuffle}, by block size in bytes (0: Blosc's choice)\n")
@@ -151,7 +154,13 @@ def main(arguments: list[str]) -> None:
             "content, tile, chunk",
             [str(block) for block in BLOCKS],
             [
-                (name, [measure(Codec("zstd", LEVEL, shuffle, parts[0].itemsize, block), parts) for block in BLOCKS])
+                (
+                    name,
+                    [
+                        measure(Codec(cname="zstd", clevel=LEVEL, shuffle=shuffle, typesize=parts[0].itemsize, blocksize=block), parts)
+                        for block in BLOCKS
+                    ],
+                )
                 for name, parts in cases
                 if "256" in name
             ],

@@ -265,7 +265,7 @@ def test_a_nursery_that_shares_no_pages_leaves_less_to_the_plan(tmp_path: Path, 
 
     monkeypatch.setattr(conversion, "make_plan", planned)
     monkeypatch.setattr(nursery, "_single_threaded", lambda: False)
-    limits = Limits(512 << 20, 400 << 20, "a test", 2.0, "a test")
+    limits = Limits(memory_bytes=512 << 20, headroom_bytes=400 << 20, memory_source="a test", cpus=2.0, cpu_source="a test")
     monkeypatch.setattr(process, "read_limits", lambda memory, workers: limits)
     assert convert(tmp_path / "a.tif", tmp_path) == 0
     assert set(seen) == {limits.headroom_bytes - nursery.EXECUTED_BYTES}

@@ -219,7 +219,7 @@ def test_a_damaged_chunk_is_found_by_deep(tmp_path: Path, version: int, chunk: s
     dataset = copied(tmp_path, "stack", version)
     path = dataset / chunk
     whole = path.read_bytes()
-    other = Codec("zstd", 5, "bitshuffle", 2).encode(np.zeros((1, 1, 64, 32), "uint16"))
+    other = Codec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=2).encode(np.zeros((1, 1, 64, 32), "uint16"))
     damaged = {None: whole + b"\0", "short": whole[:-1], "other size": other, "garbage": whole[:16] + b"\xff" * (len(whole) - 16)}
     path.write_bytes(damage if isinstance(damage, bytes) else damaged[damage])
     shallow = judge(dataset)

@@ -36,7 +36,7 @@ from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.read.reader import Reader
 from omezarr_proc.work.tasks import Loose, Reply
 
-LIMITS = Limits(512 << 20, 512 << 20, "a test", 2.0, "a test")
+LIMITS = Limits(memory_bytes=512 << 20, headroom_bytes=512 << 20, memory_source="a test", cpus=2.0, cpu_source="a test")
 
 Written = tuple[tuple[int, ...], str, str, dict[str, Any]]
 RGB: Written = ((301, 203, 3), "uint8", "YXS", {"photometric": "rgb", "tile": (64, 64), "compression": "deflate"})
@@ -96,7 +96,9 @@ def convert(source: Path, out: Path, engine: Engine, **settings: Any) -> Summary
     (image,) = open_images(str(source))
     chosen = Settings(**{"output_dir": out, "tile_size": 64, "min_dimension": 32} | settings)
     with Lock(out / "a.ome.zarr") as lock:
-        return Conversion(image, out / "a.ome.zarr", chosen, LIMITS, engine, Report(), lock).run()
+        return Conversion(
+            image=image, target=out / "a.ome.zarr", settings=chosen, limits=LIMITS, engine=engine, report=Report(), lock=lock
+        ).run()
 
 
 class Few:

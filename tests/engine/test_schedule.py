@@ -54,7 +54,15 @@ def test_every_tile_is_loaded_then_written_once(
     last = len(p.levels) - 1
     pass_ = Pass(None, ONCE, 0, last, (1, 1, 1, TILE << last, 2 * TILE << last))
     todo = list(bands(pass_, p))
-    schedule = Schedule(p, pass_, iter(todo), list(range(slots)), lambda band: load_parts(pass_, band, 16, 16, 4096), 3, whole)
+    schedule = Schedule(
+        pyramid=p,
+        pass_=pass_,
+        bands=iter(todo),
+        slots=list(range(slots)),
+        parts=lambda band: load_parts(pass_, band, 16, 16, 4096),
+        batch=3,
+        together=whole,
+    )
     open_slots: dict[int, Region] = {}
     loaded: dict[Region, list[Region]] = {}
     ended: dict[tuple[Region, int], list[Index]] = {}
@@ -125,7 +133,7 @@ def test_loads_cover_a_band_once_and_cut_only_at_lines(y: int, h: int, x: int, w
 def test_a_stream_stays_with_the_worker_that_began_it() -> None:
     p = pyramid(picture(640, 64, c=2), most=1, tile=TILE)
     pass_ = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))
-    schedule = Schedule(p, pass_, bands(pass_, p), [0, 1, 2], lambda band: [band], 4, sticky=True)
+    schedule = Schedule(pyramid=p, pass_=pass_, bands=bands(pass_, p), slots=[0, 1, 2], parts=lambda band: [band], batch=4, sticky=True)
     first = schedule.next("a")
     assert isinstance(first, Load) and first.band.start == (0, 0, 0, 0, 0)
     assert schedule.next("b") is None, "the second band of the frame belongs to a"
@@ -135,5 +143,5 @@ def test_a_stream_stays_with_the_worker_that_began_it() -> None:
 
 def test_no_bands_is_finished_at_once() -> None:
     pass_ = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))
-    schedule = Schedule(pyramid(picture(TILE, TILE)), pass_, iter(()), [0], lambda band: [band], 4)
+    schedule = Schedule(pyramid=pyramid(picture(TILE, TILE)), pass_=pass_, bands=iter(()), slots=[0], parts=lambda band: [band], batch=4)
     assert schedule.next("a") is None and schedule.finished

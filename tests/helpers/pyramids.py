@@ -8,9 +8,25 @@ from omezarr_proc.model.region import AXES, ceil_div
 
 
 def picture(height: int, width: int, t: int = 1, c: int = 1, z: int = 1, samples: int = 1) -> Image:
-    layout = Layout(height, width, samples, height, width, "uint8")
+    layout = Layout(height=height, width=width, samples=samples, segment_height=height, segment_width=width, dtype="uint8")
     planes = (Plane(0, 8),) * (t * c * z // samples)
-    return Image("a.tif", ("/a.tif",), 0, "a", t, c, z, height, width, "uint8", "uint8", samples == 3, (layout,), planes, (Channel(),) * c)
+    return Image(
+        source="a.tif",
+        files=("/a.tif",),
+        series=0,
+        name="a",
+        size_t=t,
+        size_c=c,
+        size_z=z,
+        height=height,
+        width=width,
+        dtype="uint8",
+        stored_dtype="uint8",
+        rgb=samples == 3,
+        layouts=(layout,),
+        planes=planes,
+        channels=(Channel(),) * c,
+    )
 
 
 def pyramid(

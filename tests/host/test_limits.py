@@ -74,7 +74,13 @@ def test_v2_own_group_with_working_set_and_quota(tree: Tree):
         cpu__max="150000 100000",
     )
     limits = tree.limits()
-    assert limits == Limits(512 * MB, (512 - 100 + 30) * MB, "cgroup v2 memory.max", 1.5, "cgroup v2 cpu.max")
+    assert limits == Limits(
+        memory_bytes=512 * MB,
+        headroom_bytes=(512 - 100 + 30) * MB,
+        memory_source="cgroup v2 memory.max",
+        cpus=1.5,
+        cpu_source="cgroup v2 cpu.max",
+    )
 
 
 @pytest.mark.parametrize(("mapped", "free"), [(10, 20 + 30 - 10 + 5), (40, 20 + 5)])
@@ -132,7 +138,13 @@ def test_v1_mount_point_is_the_own_group_where_the_path_is_not_below_it(tree: Tr
     )
     tree.group("sys/fs/cgroup/cpu,cpuacct", cpu__cfs_quota_us=25000, cpu__cfs_period_us=100000)
     limits = tree.limits()
-    assert limits == Limits(256 * MB, (256 - 80 + 30) * MB, "cgroup v1 memory.limit_in_bytes", 0.25, "cgroup v1 cpu.cfs_quota_us")
+    assert limits == Limits(
+        memory_bytes=256 * MB,
+        headroom_bytes=(256 - 80 + 30) * MB,
+        memory_source="cgroup v1 memory.limit_in_bytes",
+        cpus=0.25,
+        cpu_source="cgroup v1 cpu.cfs_quota_us",
+    )
 
 
 def test_v1_limit_on_a_hidden_ancestor(tree: Tree):
@@ -154,7 +166,9 @@ def test_v1_without_limits(tree: Tree):
     tree.mount("/sys/fs/cgroup/cpu", "cgroup", "rw,cpu")
     tree.group("sys/fs/cgroup/memory", memory__limit_in_bytes=V1_UNLIMITED, memory__stat=f"hierarchical_memory_limit {V1_UNLIMITED}")
     tree.group("sys/fs/cgroup/cpu", cpu__cfs_quota_us=-1, cpu__cfs_period_us=100000)
-    assert tree.limits() == Limits(64000 * MB, 50030 * MB, "memory of the machine", 16, "CPU affinity")
+    assert tree.limits() == Limits(
+        memory_bytes=64000 * MB, headroom_bytes=50030 * MB, memory_source="memory of the machine", cpus=16, cpu_source="CPU affinity"
+    )
 
 
 def test_files_without_a_mount(tree: Tree):
@@ -207,7 +221,9 @@ def test_a_senseless_lambda_size_says_nothing(tree: Tree, size: str):
 
 def test_settings_are_upper_bounds_only(tree: Tree):
     limits = tree.limits(memory_limit_mb=1000, max_workers=2)
-    assert limits == Limits(1000 * MB, 1000 * MB, "MEMORY_LIMIT_MB", 2, "MAX_WORKERS")
+    assert limits == Limits(
+        memory_bytes=1000 * MB, headroom_bytes=1000 * MB, memory_source="MEMORY_LIMIT_MB", cpus=2, cpu_source="MAX_WORKERS"
+    )
     assert tree.limits(memory_limit_mb=10**6, max_workers=99) == tree.limits()
 
 
@@ -246,7 +262,9 @@ def test_ecs_task_limit(tree: Tree, endpoint: Endpoint):
     uri, answers = endpoint
     answers |= {"/v4/x": {"Limits": {"CPU": 2}}, "/v4/x/task": {"Limits": {"CPU": 0.5, "Memory": 1024}}}
     limits = tree.limits(ECS_CONTAINER_METADATA_URI_V4=uri)
-    assert limits == Limits(1024 * MB, 1024 * MB, "ECS task limit", 0.5, "ECS task limit")
+    assert limits == Limits(
+        memory_bytes=1024 * MB, headroom_bytes=1024 * MB, memory_source="ECS task limit", cpus=0.5, cpu_source="ECS task limit"
+    )
 
 
 def test_ecs_container_limit_is_the_smaller_one_and_proxies_are_not_asked(tree: Tree, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):

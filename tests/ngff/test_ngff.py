@@ -42,7 +42,7 @@ GOLDEN = """
 
 
 def make_image(c: int = 1, z: int = 1, t: int = 1, rgb: bool = False, dtype: str = "uint16", **more: Any) -> Image:
-    layout = Layout(769, 1025, c if rgb else 1, 769, 1025, dtype)
+    layout = Layout(height=769, width=1025, samples=c if rgb else 1, segment_height=769, segment_width=1025, dtype=dtype)
     values: dict[str, Any] = {"channels": (Channel(),) * c, "sizes": {"y": MICRO, "x": MICRO}, "stored_dtype": dtype} | more
     return Image(
         source="image.ome.tiff",

@@ -22,7 +22,16 @@ sides = st.integers(1, 60)
 
 
 def layout(height, width, high, wide):
-    return Layout(height, width, 1, high, wide, "uint8", "deflate", segment_bytes=high * wide)
+    return Layout(
+        height=height,
+        width=width,
+        samples=1,
+        segment_height=high,
+        segment_width=wide,
+        dtype="uint8",
+        compression="deflate",
+        segment_bytes=high * wide,
+    )
 
 
 @given(sides, sides, sides, sides, sides, sides)

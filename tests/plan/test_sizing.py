@@ -19,43 +19,69 @@ from omezarr_proc.plan.passes import MAX_AMPLIFICATION, Pass, band_count, bands,
 
 
 def limits(megabytes: int, cpus: float = 2) -> Limits:
-    return Limits(megabytes * MB, megabytes * MB, "a test", cpus, "a test")
+    return Limits(memory_bytes=megabytes * MB, headroom_bytes=megabytes * MB, memory_source="a test", cpus=cpus, cpu_source="a test")
 
 
 def source(layout: Layout, channels: int, *, bundled: bool, d: int = 2, planes: int = 1, tile: int = 256) -> tuple[Image, Pyramid]:
     image = Image(
-        "a.tif",
-        ("/a.tif",),
-        0,
-        "a",
-        1,
-        channels,
-        planes,
-        layout.height,
-        layout.width,
-        layout.dtype,
-        layout.dtype,
-        layout.samples == 3,
-        (layout,),
-        (Plane(0, 8),) * (planes * channels // layout.samples),
-        (Channel(),) * channels,
+        source="a.tif",
+        files=("/a.tif",),
+        series=0,
+        name="a",
+        size_t=1,
+        size_c=channels,
+        size_z=planes,
+        height=layout.height,
+        width=layout.width,
+        dtype=layout.dtype,
+        stored_dtype=layout.dtype,
+        rgb=layout.samples == 3,
+        layouts=(layout,),
+        planes=(Plane(0, 8),) * (planes * channels // layout.samples),
+        channels=(Channel(),) * channels,
     )
     return image, pyramid(image, d, least=256, tile=tile, bundled=bundled)
 
 
 def tiles(height: int, width: int, side: int, samples: int = 1, dtype: str = "uint8") -> Layout:
     size = side * side * samples * np.dtype(dtype).itemsize
-    return Layout(height, width, samples, side, side, dtype, "jpeg", segment_bytes=size, encoded_bytes=size)
+    return Layout(
+        height=height,
+        width=width,
+        samples=samples,
+        segment_height=side,
+        segment_width=side,
+        dtype=dtype,
+        compression="jpeg",
+        segment_bytes=size,
+        encoded_bytes=size,
+    )
 
 
 def strips(height: int, width: int, rows: int, **access: bool) -> Layout:
-    return Layout(height, width, 1, rows, width, "uint8", "lzw", segment_bytes=rows * width, encoded_bytes=rows * width, **access)
+    return Layout(
+        height=height,
+        width=width,
+        samples=1,
+        segment_height=rows,
+        segment_width=width,
+        dtype="uint8",
+        compression="lzw",
+        segment_bytes=rows * width,
+        encoded_bytes=rows * width,
+        **access,
+    )
 
 
 SLIDE = source(tiles(16384, 16384, 512, 3), 3, bundled=True)
 LARGE = source(tiles(40000, 60000, 512, 3), 3, bundled=True)
 WIDE = source(tiles(2000, 100000, 256, dtype="uint16"), 4, bundled=True)
-STACK = source(Layout(1024, 1024, 1, 1024, 1024, "uint16", raw=True, segment_bytes=2 * MB), 2, bundled=False, planes=60)
+STACK = source(
+    Layout(height=1024, width=1024, samples=1, segment_height=1024, segment_width=1024, dtype="uint16", raw=True, segment_bytes=2 * MB),
+    2,
+    bundled=False,
+    planes=60,
+)
 ALL = {"slide": SLIDE, "large": LARGE, "wide": WIDE, "stack": STACK}
 
 

@@ -27,7 +27,7 @@ def pixels(dtype: str, shape: tuple[int, ...] = (2, 64, 64)) -> np.ndarray[Any, 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zarr_reads_what_encode_wrote(tmp_path: Path, dtype: str, shuffle: Any, cname: str) -> None:
     data = pixels(dtype)
-    codec = Codec(cname, 5, shuffle, data.dtype.itemsize)
+    codec = Codec(cname=cname, clevel=5, shuffle=shuffle, typesize=data.dtype.itemsize)
     array = zarr.create_array(tmp_path / "a", shape=data.shape, chunks=data.shape, dtype=dtype, compressors=BloscCodec(**asdict(codec)))
     chunk = tmp_path / "a" / "c" / "0" / "0" / "0"
     chunk.parent.mkdir(parents=True)
@@ -41,7 +41,7 @@ def test_zarr_reads_what_encode_wrote(tmp_path: Path, dtype: str, shuffle: Any, 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_header_states_what_the_metadata_says(dtype: str) -> None:
     data = pixels(dtype)
-    codec = Codec("zstd", 5, "bitshuffle", data.dtype.itemsize)
+    codec = Codec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=data.dtype.itemsize)
     encoded = codec.encode(data)
     assert numcodecs.blosc._cbuffer_metainfo(encoded)[:2] == (data.dtype.itemsize, numcodecs.blosc.BITSHUFFLE)
     assert numcodecs.blosc.cbuffer_complib(encoded) == "Zstd"

@@ -48,7 +48,7 @@ def written(folder: Path) -> dict[str, bytes]:
 def test_an_array_is_described_as_zarr_describes_it(tmp_path: Path, dtype: str, zarr_format: Literal[2, 3]) -> None:
     shuffles = itertools.cycle(SHUFFLES)
     for number, ((axes, image), cname, bundled) in enumerate(itertools.product(AXES, COMPRESSORS, (False, True))):
-        codec = Codec(cname, 1 + number % 9, next(shuffles), np.dtype(dtype).itemsize)
+        codec = Codec(cname=cname, clevel=1 + number % 9, shuffle=next(shuffles), typesize=np.dtype(dtype).itemsize)
         of = pyramid(image, least=64, tile=128, bundled=bundled, names=axes)
         store = ChunkStore(Folder(str(tmp_path)), dataclasses.replace(of, dtype=dtype), codec, zarr_format)
         sizes = {"t": image.size_t, "c": image.size_c, "z": image.size_z, "y": 150, "x": 201}
@@ -83,7 +83,7 @@ def test_a_group_is_described_as_zarr_describes_it(tmp_path: Path, zarr_format: 
 def test_a_staging_folder_that_has_vanished_does_not_come_back(tmp_path: Path, zarr_format: Literal[2, 3]) -> None:
     staging = tmp_path / "staging"
     of = pyramid(picture(300, 401, c=3, samples=3), least=64, tile=128, bundled=True, names="cyx")
-    store = ChunkStore(Folder(str(staging)), of, Codec("zstd", 5, "bitshuffle", 1), zarr_format)
+    store = ChunkStore(Folder(str(staging)), of, Codec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=1), zarr_format)
     with pytest.raises(OutputError, match="No such file or directory"):
         arrays.write_arrays(store)
     with pytest.raises(OutputError, match="No such file or directory"):

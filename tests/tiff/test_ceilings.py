@@ -55,9 +55,9 @@ def test_more_than_a_thousand_images_must_be_asked_for(tmp_path: Path) -> None:
 
 def test_segments_of_a_page(tmp_path: Path) -> None:
     path = hostile.tiny_tiles(tmp_path / "tiles.tif", 40)
-    assert open_images(path, budget=Budget(path, segments=1600))[0].width == 40
+    assert open_images(path, budget=Budget(source=path, segments=1600))[0].width == 40
     with pytest.raises(LimitError, match=r"has 1600 segments .*MAX_SEGMENTS=1599"):
-        open_images(path, budget=Budget(path, segments=1599))
+        open_images(path, budget=Budget(source=path, segments=1599))
 
 
 @pytest.mark.parametrize("kind", ["pages", "images", "tiffdata", "padding"])
@@ -73,22 +73,24 @@ def test_every_step_of_opening_asks_for_time_and_memory(kind: str, tmp_path: Pat
         case "padding":
             hostile.pages(Path(path), 1, text=hostile.ome(data=REFERENCE, padding=MB))
     with pytest.raises(LimitError, match=r"its metadata .* give it more memory"):
-        open_images(path, budget=Budget(path, MB // 2), on_missing="fill")
+        open_images(path, budget=Budget(source=path, bytes=MB // 2), on_missing="fill")
     asked = iter(range(100_000))
     monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: next(asked)))
-    open_images(path, budget=Budget(path, deadline=1e9), on_missing="fill")
+    open_images(path, budget=Budget(source=path, deadline=1e9), on_missing="fill")
     number = next(asked)
     assert number > (10 if kind == "padding" else 900)
     for late in range(0, number, max(1, number // 20)):
         asked = iter(range(100_000))
         with pytest.raises(OutOfTimeError):
-            open_images(path, budget=Budget(path, deadline=late - 0.5), on_missing="fill")
+            open_images(path, budget=Budget(source=path, deadline=late - 0.5), on_missing="fill")
         assert next(asked) == late + 1
 
 
 def test_what_metadata_may_take_follows_from_the_limit() -> None:
     def most(megabytes: int) -> int:
-        return metadata_bytes(Limits(megabytes * MB, megabytes * MB, "a test", 2, "a test"))
+        return metadata_bytes(
+            Limits(memory_bytes=megabytes * MB, headroom_bytes=megabytes * MB, memory_source="a test", cpus=2, cpu_source="a test")
+        )
 
     assert [most(64), most(90)] == [0, MB // 2]
     assert 64 * MB < most(256) < 128 * MB < most(512) < most(4096) < 2048 * MB
@@ -98,16 +100,16 @@ def test_many_tiffdata_that_name_the_same_planes_are_placed_in_linear_time() -> 
     """Plane by plane for each of them these would be 10^10 steps."""
     number = 100_000
     image = OmeImage(size={"X": 1, "Y": 1, "Z": number, "C": 1, "T": 1})
-    image.tiffdata = [TiffData(n, number, 0, 0, 0) for n in range(number)]
+    image.tiffdata = [TiffData(ifd=n, count=number, c=0, z=0, t=0) for n in range(number)]
     assert planes.order(image, 1)[:2] == [(image.tiffdata[-1], number - 1), (image.tiffdata[-1], number)]
-    image.tiffdata = [TiffData(0, None, 0, n, 0) for n in range(number)]
+    image.tiffdata = [TiffData(ifd=0, count=None, c=0, z=n, t=0) for n in range(number)]
     assert [place[0].z for place in planes.order(image, 1) if place] == list(range(number))
 
 
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 11), st.sampled_from((None, 0, 1, 2, 5))), max_size=8))
 def test_places_are_those_of_the_definition(total: int, named: list[tuple[int, int | None]]) -> None:
     image = OmeImage(size={"X": 1, "Y": 1, "Z": total, "C": 1, "T": 1})
-    image.tiffdata = [TiffData(10 * n, count, 0, z, 0) for n, (z, count) in enumerate([(0, None), *named]) if z < total]
+    image.tiffdata = [TiffData(ifd=10 * n, count=count, c=0, z=z, t=0) for n, (z, count) in enumerate([(0, None), *named]) if z < total]
     expected: list[tuple[TiffData, int] | None] = [None] * total
     certain = [False] * total
     for data in image.tiffdata:

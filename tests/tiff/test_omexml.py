@@ -31,7 +31,10 @@ def test_all_that_a_document_says():
     assert image.physical == {"x": AxisSize(0.5, "nanometer"), "y": AxisSize(2.0, "micrometer"), "t": AxisSize(1.5, "millisecond")}
     assert (image.channels[0].name, image.channels[0].color, image.samples) == ("DAPI", "FF0000", [3])
     assert image.channels[0].emission == pytest.approx(461)
-    assert image.tiffdata == [omexml.TiffData(2, 1, 0, 1, 4, "x-1", "a.ome.tif"), omexml.TiffData(None, None, 0, 0, 0)]
+    assert image.tiffdata == [
+        omexml.TiffData(ifd=2, count=1, c=0, z=1, t=4, uuid="x-1", filename="a.ome.tif"),
+        omexml.TiffData(ifd=None, count=None, c=0, z=0, t=0),
+    ]
 
 
 @pytest.mark.parametrize(

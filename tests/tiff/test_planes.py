@@ -26,35 +26,35 @@ def test_without_tiffdata_the_first_axis_of_the_order_runs_fastest(order, z, c, 
     pages = [dict(zip(reversed(order[2:]), index, strict=True)) for index in product(*(range(size[axis]) for axis in reversed(order[2:])))]
     expected = [pages.index({"T": it, "Z": iz, "C": ic}) for it, iz, ic in product(range(t), range(z), range(c))]
     assert ifds(image(order, z, c, t), c) == expected
-    assert ifds(image(order, z, c, t, [TiffData(None, None, 0, 0, 0)]), c) == expected
-    assert ifds(image(order, z, c, t, [TiffData(0, z * c * t, 0, 0, 0)]), c) == expected
+    assert ifds(image(order, z, c, t, [TiffData(ifd=None, count=None, c=0, z=0, t=0)]), c) == expected
+    assert ifds(image(order, z, c, t, [TiffData(ifd=0, count=z * c * t, c=0, z=0, t=0)]), c) == expected
 
 
 @given(st.permutations(range(12)))
 def test_one_tiffdata_a_plane_in_any_order(permutation):
     places = list(product(range(2), range(3), range(2)))  # t, z, c
-    data = [TiffData(permutation[i], 1, c, z, t) for i, (t, z, c) in enumerate(places)]
+    data = [TiffData(ifd=permutation[i], count=1, c=c, z=z, t=t) for i, (t, z, c) in enumerate(places)]
     assert ifds(image("XYTZC", 3, 2, 2, reversed(data)), 2) == list(permutation)
 
 
 def test_a_hole_is_none():
-    described = image(z=4, tiffdata=[TiffData(0, 1, 0, 0, 0), TiffData(7, 2, 0, 2, 0)])
+    described = image(z=4, tiffdata=[TiffData(ifd=0, count=1, c=0, z=0, t=0), TiffData(ifd=7, count=2, c=0, z=2, t=0)])
     assert ifds(described, 1) == [0, None, 7, 8]
 
 
 def test_a_tiffdata_without_count_goes_on_until_the_next():
-    described = image(z=6, tiffdata=[TiffData(3, None, 0, 0, 0), TiffData(20, None, 0, 4, 0)])
+    described = image(z=6, tiffdata=[TiffData(ifd=3, count=None, c=0, z=0, t=0), TiffData(ifd=20, count=None, c=0, z=4, t=0)])
     assert ifds(described, 1) == [3, 4, 5, 6, 20, 21]
 
 
 def test_writers_that_count_from_one():
-    described = image(z=3, tiffdata=[TiffData(i, 1, 0, i + 1, 0) for i in range(3)])
+    described = image(z=3, tiffdata=[TiffData(ifd=i, count=1, c=0, z=i + 1, t=0) for i in range(3)])
     assert ifds(described, 1) == [0, 1, 2]
 
 
 def test_planes_outside_the_sizes_are_refused():
     with pytest.raises(OmeXmlError, match="outside"):
-        planes.order(image(z=3, tiffdata=[TiffData(0, 1, 0, 0, 0), TiffData(1, 1, 0, 9, 0)]), 1)
+        planes.order(image(z=3, tiffdata=[TiffData(ifd=0, count=1, c=0, z=0, t=0), TiffData(ifd=1, count=1, c=0, z=9, t=0)]), 1)
 
 
 def test_a_claim_of_thousands_of_millions_of_planes_is_refused():

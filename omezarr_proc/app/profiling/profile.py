@@ -19,7 +19,7 @@ from omezarr_proc.host.cgroups import cgroups
 MB = 1 << 20
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Profile:
     """One conversion under one limit; bytes of all processes together.
 
@@ -71,7 +71,16 @@ def profile(source: Path, output: Path, limit_mb: int, flags: Sequence[str] = ()
     phases = [(at, str(message["phase"])) for at, message in messages if "phase" in message]
     projected = max((int(message["projected_bytes"]) for _, message in messages if "projected_bytes" in message), default=0)
     files = max((sum(s.file_bytes for s in sampler.samples if s.seconds == at) for at, _ in sampler.totals), default=0)
-    return Profile(limit_mb * MB, projected, sampler.peak, files, highest, seconds, status, phases), sampler
+    return Profile(
+        limit_bytes=limit_mb * MB,
+        projected_bytes=projected,
+        peak_bytes=sampler.peak,
+        peak_file_bytes=files,
+        cgroup_bytes=highest,
+        seconds=seconds,
+        status=status,
+        phases=phases,
+    ), sampler
 
 
 def _listen(stderr: IO[str], messages: list[tuple[float, dict[str, Any]]], began: float) -> None:

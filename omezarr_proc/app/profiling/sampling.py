@@ -13,7 +13,7 @@ from types import TracebackType
 import psutil
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """One process at one time.
 
@@ -89,4 +89,11 @@ def _sample(pid: int, seconds: float) -> Sample | None:
     except OSError:
         return None
     unique = kb["Private_Clean:"] + kb["Private_Dirty:"]
-    return Sample(seconds, pid, kb["Pss:"], unique, kb.get("Pss_Shmem:", 0), kb.get("Pss_File:", 0))
+    return Sample(
+        seconds=seconds,
+        pid=pid,
+        bytes=kb["Pss:"],
+        unique_bytes=unique,
+        shared_bytes=kb.get("Pss_Shmem:", 0),
+        file_bytes=kb.get("Pss_File:", 0),
+    )

@@ -61,11 +61,11 @@ class Local:
                 on_encoded(band, of_band)
 
         schedule = Schedule(
-            pyramid,
-            pass_,
-            bands,
-            [slot * plan.slot_bytes for slot in range(plan.slots)],
-            parts,
+            pyramid=pyramid,
+            pass_=pass_,
+            bands=bands,
+            slots=[slot * plan.slot_bytes for slot in range(plan.slots)],
+            parts=parts,
             batch=max(1, _WRITE_BYTES // tile_bytes),
             together=together if plan.undivided else 0,
             sticky=pass_.source is None and "stream" in plan.access,

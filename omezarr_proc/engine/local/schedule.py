@@ -14,7 +14,7 @@ from omezarr_proc.plan.passes import Pass, at
 from omezarr_proc.work.tasks import Load, Make, Task, Write
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Open:
     """A band (of a `Make`, the first) that has a slot: what of the present step is still to be handed out and to be answered."""
 
@@ -25,7 +25,7 @@ class _Open:
     pending: int = 0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Schedule:
     """The tasks of one pass over `bands`.
 
@@ -63,7 +63,7 @@ class Schedule:
                 tasks: list[Task] = [Make(self.pass_, slot, taken)]
             else:
                 tasks = [Load(self.pass_, slot, band, part) for part in self.parts(band)]
-            entry = _Open(band, slot, self._last_step if self.together else -1, tasks, len(tasks))
+            entry = _Open(band=band, slot=slot, step=self._last_step if self.together else -1, ready=tasks, pending=len(tasks))
             self._open.append(entry)
             if self._suits(entry, worker):
                 return self._take(entry)

@@ -58,6 +58,20 @@ def assembled(
         notes = [*notes, f"rows and columns stay as they are stored (Orientation {orientation} is not applied)"]
     t, c, z = tcz
     return Image(
-        path, (), number, name, t, c, z, layout.height, layout.width, layout.dtype, stored, shown.rgb and c in (3, 4), (), tuple(listed),
-        tuple(Channel() for _ in range(c)), notes=tuple(notes),
-    )  # fmt: skip
+        source=path,
+        files=(),
+        series=number,
+        name=name,
+        size_t=t,
+        size_c=c,
+        size_z=z,
+        height=layout.height,
+        width=layout.width,
+        dtype=layout.dtype,
+        stored_dtype=stored,
+        rgb=shown.rgb and c in (3, 4),
+        layouts=(),
+        planes=tuple(listed),
+        channels=tuple(Channel() for _ in range(c)),
+        notes=tuple(notes),
+    )

@@ -20,7 +20,7 @@ _UNITS = {"micron": "um", "microns": "um", "micrometer": "um", r"\u00B5m": "um",
           "millimeter": "mm", "meter": "m", "angstrom": "\u00c5", "sec": "s", "seconds": "s", "msec": "ms"}  # fmt: skip
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Stack:
     """Sizes in planes of c, z, t; `images` as stated; spacing of slices, frame interval; the unit of lengths as OME spells it."""
 

@@ -51,7 +51,7 @@ def open_images(
     Raises InputError, in one line, for whatever cannot be converted faithfully, LimitError and OutOfTimeError as the budget says.
     """
     path = os.path.abspath(path)
-    budget = budget or Budget(path)
+    budget = budget or Budget(source=path)
     files = _files(budget, opener)
     try:
         text = sets.description(path, files, budget)
@@ -77,7 +77,7 @@ def members(path: str) -> tuple[str, ...]:
     Just the file itself where it stands alone. Raises InputError as `open_images` does.
     """
     path = os.path.abspath(path)
-    budget = Budget(path)
+    budget = Budget(source=path)
     with _files(budget, open_bytes) as files:
         text = sets.description(path, files, budget)
         if not omexml.is_ome(text):

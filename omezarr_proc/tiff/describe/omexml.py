@@ -37,7 +37,7 @@ class OmeXmlError(ValueError):
     """The document is not usable OME-XML; the text says why, for the end of a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TiffData:
     """Which planes are where: `count` planes (None: not stated) from plane (c, z, t) on are at IFD `ifd` and following of a file."""
 
@@ -50,7 +50,7 @@ class TiffData:
     filename: str | None = None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class OmeImage:
     """One Image element. `samples` are the SamplesPerPixel of its channels; sizes of axes as stated, None where absent."""
 
@@ -85,7 +85,7 @@ def parse(text: str, budget: Budget | None = None) -> OmeDocument:
 
     Raises OmeXmlError for malformed XML, a document type declaration, or unusable sizes; LimitError and OutOfTimeError as `budget` says.
     """
-    budget = budget or Budget("OME-XML")
+    budget = budget or Budget(source="OME-XML")
     budget.need(sys.getsizeof(text))
     text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]", "", text)
     text = text[max(text.find("<"), 0) :]

@@ -16,7 +16,7 @@ from omezarr_proc.tiff.file.ifd import MAX_TEXT, Ifd, Ifds
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Series:
     """Pages that form one image, how they are called, and what was left out beside them."""
 
@@ -41,10 +41,10 @@ def of(ifds: Ifds, chain: list[Ifd], text: str) -> list[Series]:
     left = len(chain) - len(whole)
     notes = [f"{left} pages that are marked as reduced resolution or mask are left out"] if left else []
     if _pyramid(ifds, whole):
-        return [Series(whole[:1], notes=[*notes, f"{len(whole) - 1} pages of lower resolution are left out"])]
+        return [Series(pages=whole[:1], notes=[*notes, f"{len(whole) - 1} pages of lower resolution are left out"])]
     if alike(ifds, whole):
-        return [Series(whole, notes=notes)]
-    return [Series([ifd], notes=notes) for ifd in whole]
+        return [Series(pages=whole, notes=notes)]
+    return [Series(pages=[ifd], notes=notes) for ifd in whole]
 
 
 def alike(ifds: Ifds, chain: list[Ifd]) -> bool:
@@ -84,16 +84,16 @@ def _pyramid(ifds: Ifds, pages: list[Ifd]) -> bool:
 
 def _aperio(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
     """SVS: the first page is the slide; further tiled pages are levels; strips are thumbnail, label and macro."""
-    found = [Series(chain[:1], notes=[])]
+    found = [Series(pages=chain[:1], notes=[])]
     levels = 0
     for number, ifd in enumerate(chain[1:], 1):
         text, kind = ifds.text(ifd, tags.IMAGE_DESCRIPTION, MAX_TEXT), ifds.integer(ifd, tags.NEW_SUBFILE_TYPE, 0)
         if tags.TILE_WIDTH in ifd.tags:
             levels += 1
         elif number == 1 and kind == 0 and not re.search(r"\b(label|macro)\b", text):
-            found.append(Series([ifd], "thumbnail"))
+            found.append(Series(pages=[ifd], name="thumbnail"))
         else:
-            found.append(Series([ifd], "label" if re.search(r"\blabel\b", text) or kind == 1 else "macro"))
+            found.append(Series(pages=[ifd], name="label" if re.search(r"\blabel\b", text) or kind == 1 else "macro"))
     if levels:
         found[0].notes.append(f"{levels} pages of lower resolution are left out")
     return found
@@ -103,13 +103,13 @@ def _ndpi(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
     """NDPI: pages of the largest size are the slide in its focal planes."""
     full, smaller, aside = ndpi.levels(ifds, chain)
     notes = [f"{smaller} pages of lower resolution are left out"] if smaller else []
-    slide = [Series(full, focal=True, notes=notes)] if alike(ifds, full) else [Series([ifd], notes=notes) for ifd in full]
-    return slide + [Series([ifd], name) for ifd, name in aside]
+    slide = [Series(pages=full, focal=True, notes=notes)] if alike(ifds, full) else [Series(pages=[ifd], notes=notes) for ifd in full]
+    return slide + [Series(pages=[ifd], name=name) for ifd, name in aside]
 
 
 def _qptiff(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
     """PerkinElmer QPTIFF: the description of each page names its ImageType and, for fluorescence, its channel."""
-    slide = Series([])
+    slide = Series(pages=[])
     found = [slide]
     levels = 0
     for ifd in chain:
@@ -123,7 +123,7 @@ def _qptiff(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
         elif kind == "reducedresolution":
             levels += 1
         else:
-            found.append(Series([ifd], kind or "thumbnail"))
+            found.append(Series(pages=[ifd], name=kind or "thumbnail"))
     if levels:
         slide.notes.append(f"{levels} pages of lower resolution are left out")
     if not slide.pages:

@@ -18,7 +18,7 @@ DEFAULT_BYTES = 1 << 30
 DEFAULT_SEGMENTS = 1 << 24
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Budget:
     """The budget of one input, and what of it is used.
 

@@ -72,7 +72,7 @@ def identity_of(path: str) -> FileState:
 
 
 def _identity(path: str, status: os.stat_result) -> FileState:
-    return FileState(path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+    return FileState(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, ctime_ns=status.st_ctime_ns)
 
 
 class LocalFile(Bytes):
@@ -121,7 +121,7 @@ class InMemory(Bytes):
 
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
-        self.identity = FileState(path, len(data), 0, 0, 0)
+        self.identity = FileState(path=path, size=len(data), mtime_ns=0, inode=0, ctime_ns=0)
         self._data = data
 
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:

@@ -70,7 +70,7 @@ class Ifds:
     def __init__(self, source: Bytes, budget: Budget | None = None) -> None:
         self.source = source
         self.path = path = source.path
-        self.budget = budget or Budget(path)
+        self.budget = budget or Budget(source=path)
         self.size = source.size
         head = self.head = self._read(0, 16)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")

@@ -46,7 +46,7 @@ class UnsupportedError(Exception):
     """This page cannot be decoded faithfully; the text says why, for the end of a sentence."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pixels:
     """How the values that tifffile decodes become the pixels of the image.
 
@@ -135,12 +135,20 @@ def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
         if page.colormap is None or page.dtype.kind not in "bu" or page.colormap.shape[1] < 1 << int(page.bitspersample):
             raise UnsupportedError("a palette image without its colour map")
         convert = _Palette(page.colormap)
-        return Pixels(3, samples, 1, convert.table.dtype.name, True, stored, convert)
+        return Pixels(samples=3, stored_samples=samples, planes=1, dtype=convert.table.dtype.name, rgb=True, stored=stored, convert=convert)
     elif dtype != page.dtype.name:
         convert = _Cast(dtype)
     elif page.compression in _JPEG2000 and samples == 3 and dtype == f"uint{page.bitspersample}" and ycc.hidden(page):
         convert = ycc.to_rgb
-    return Pixels(samples, samples, spp if planar else 1, dtype, photometric in (RGB, YCBCR) and spp >= 3, stored, convert)
+    return Pixels(
+        samples=samples,
+        stored_samples=samples,
+        planes=spp if planar else 1,
+        dtype=dtype,
+        rgb=photometric in (RGB, YCBCR) and spp >= 3,
+        stored=stored,
+        convert=convert,
+    )
 
 
 def is_lookup_table(page: tifffile.TiffPage) -> bool:
@@ -173,7 +181,13 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
     whole = page.bitspersample in (8, 16, 32, 64) and page.fillorder != 2
     nbytes = height * width * shown.samples * np.dtype(shown.dtype).itemsize
     return Layout(
-        page.imagelength, page.imagewidth, shown.samples, height, width, shown.dtype, name,
+        height=page.imagelength,
+        width=page.imagewidth,
+        samples=shown.samples,
+        segment_height=height,
+        segment_width=width,
+        dtype=shown.dtype,
+        compression=name,
         tiled=page.is_tiled,
         raw=code == 1 and page.predictor == 1 and whole,
         stream=code in _DEFLATE and whole and page.predictor in (1, 2, 3),
@@ -185,7 +199,7 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
         and (shown.stored.itemsize, shown.stored_samples) == (np.dtype(shown.dtype).itemsize, shown.samples),
         segment_bytes=nbytes,
         decode_factor=_FACTORS.get(name, 1.0) + (1.0 if shown.convert else 0.0) + (1.0 if page.predictor != 1 else 0.0),
-    )  # fmt: skip
+    )
 
 
 def segment(

@@ -31,7 +31,7 @@ READ_TOGETHER = 512 << 10  # bytes of encoded segments that wait to be decoded
 _SPECIAL = {"ojpeg", "ccittrle", "ccittfax3", "ccittfax4", "ccitt_t4", "ccitt_t6"}  # tifffile mends their offsets
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Page:
     """A page's segments, and the page that tifffile decodes them with: itself or one of the same layout.
 
@@ -98,7 +98,14 @@ class Source:
         if not all(isinstance(number, int) for numbers in (tiff.dataoffsets, tiff.databytecounts) for number in numbers):
             raise self.error(plane, "its segment offsets are no integers; the file is corrupt")
         decompressed = decode.decompressed(tiff) if layout.compression == "lzw" and tiff.fillorder != 2 else None
-        return Page(tiff, decompressed, shown, tiff.dataoffsets, tiff.databytecounts, tiff.jpegtables)
+        return Page(
+            tiff=tiff,
+            decompressed=decompressed,
+            shown=shown,
+            offsets=tiff.dataoffsets,
+            counts=tiff.databytecounts,
+            jpegtables=tiff.jpegtables,
+        )
 
     def _alike(self, plane: Plane, file: _File, like: Page) -> Page | None:
         """A page of the same layout as one that tifffile has interpreted: only its segments and tables are read, ten times as fast."""
@@ -110,7 +117,14 @@ class Source:
         if not len(offsets) == len(counts) == len(like.offsets):
             return None
         tables = ifd.tags.get(tags.JPEG_TABLES)
-        return Page(like.tiff, like.decompressed, like.shown, offsets, counts, file.ifds.raw(tables) if tables else None)
+        return Page(
+            tiff=like.tiff,
+            decompressed=like.decompressed,
+            shown=like.shown,
+            offsets=offsets,
+            counts=counts,
+            jpegtables=file.ifds.raw(tables) if tables else None,
+        )
 
     def extent(self, plane: Plane, index: int) -> tuple[int, int] | None:
         """Byte offset and count of a plane's segment, inside the file; None for an empty segment of a sparse file."""
