@@ -137,6 +137,7 @@ class _Images:
             try:
                 with _typed(entry.path):
                     outcome = self._make(entry, image, target)
+                    self._picture(target)
             except ProcError as error:
                 outcome = self._failed(entry, target, without_frames(error))
             yield outcome
@@ -145,17 +146,15 @@ class _Images:
         self.report.fail(str(entry.path), error)
         return Outcome(source=str(entry.path), status="failed", target=target, error=error)
 
-    def _make(self, entry: Input, image: "Image", target: Path) -> Outcome:
-        """Dataset and picture. A picture that is there already is kept in step with its dataset, asked for or not."""
+    def _picture(self, target: Path) -> None:
+        """A picture that is there already is kept in step with its dataset, asked for or not."""
         from omezarr_proc.build.preview import is_current, preview_path, write_preview
 
-        outcome = self._convert(entry, image, target)
         if (self.settings.preview or preview_path(target).exists()) and not is_current(target):
             self.engine.rest()  # the picture may take what they had
             write_preview(target)
-        return outcome
 
-    def _convert(self, entry: Input, image: "Image", target: Path) -> Outcome:
+    def _make(self, entry: Input, image: "Image", target: Path) -> Outcome:
         from omezarr_proc.build.dataset import dataset_key
         from omezarr_proc.build.image import Conversion
 

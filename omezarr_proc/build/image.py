@@ -2,9 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 
 from loguru import logger
 
@@ -19,7 +21,6 @@ from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.errors import InputError, LimitError, OutOfTimeError, OutputError
 from omezarr_proc.model.events import Progress, Summary
 from omezarr_proc.model.image import Image
-from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.publish.lock import Lock
@@ -60,63 +61,33 @@ class Conversion:
         """
         pyramid = pyramid_of(self.image, self.settings)
         make_plan(self.image, pyramid, self.limits)  # refuses what cannot be done before anything is written
+        codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
         key, force = dataset_key(self.image, self.settings), self.settings.existing == "force"
         tree = ByRename(self.target, key, self.lock, force=force, deadline=self.deadline)
+        store = ChunkStore(tree.objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
+        began = time.monotonic()
         with PeakMemory(self.engine.processes) as memory:
             try:
-                summary = self._fill(pyramid, tree)
+                with _noted(tree):
+                    build = Build(self.image, store, self.engine, tree, self.report)
+                    with _Background(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
+                        found = self._build(build, tree)
+                    tree.flush()
+                    write_root(store.objects, attributes(self.image, self.settings, store, found), store.zarr_format)
+                    refuse_wrong(tree.place)
+                seconds = time.monotonic() - began
                 self._refuse_changed()
                 tree.publish()
             except InputError:  # what looks corrupt can be a file that is being written; else another run would find the same
                 tree.give_up()
                 self._refuse_changed()
                 raise
-        return replace(summary, peak_bytes=memory.peak or None)
-
-    def _fill(self, pyramid: Pyramid, tree: Tree) -> Summary:
-        """Make the whole tree, ready to be published."""
-        began, how = time.monotonic(), "failed"
-        try:
-            codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
-            store = ChunkStore(tree.objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
-            build = Build(image=self.image, store=store, engine=self.engine, tree=tree, progress=self.report)
-            metadata = _Background(lambda: self._write_metadata(store))  # network storage takes long beside a small image
-            try:
-                found = self._build(build, tree)
-            except InputError:
-                metadata.wait()  # it must not write into what is removed now
-                raise
-            metadata.result()
-            tree.flush()
-            write_root(store.objects, attributes(self.image, self.settings, store, found), store.zarr_format)
-            refuse_wrong(tree.place)
-            how = "finished"
-        except BaseException as error:
-            how = type(error).__name__
-            if isinstance(error, OutOfTimeError):
-                raise OutOfTimeError(
-                    f"out of time at {build.percent} %", source=self.image.source, hint="run it again to go on from there"
-                ) from None
-            raise
-        finally:
-            self._leave(tree, how)
-        return self._summary(build, time.monotonic() - began)
+        return self._summary(build, seconds, memory.peak or None)
 
     def _refuse_changed(self) -> None:
         """Raise InputError where an input is not any more what was opened."""
         if what := changed(self.image.states):
             raise InputError(f"{what}: nothing is published; run it again when it is complete")
-
-    def _leave(self, tree: Tree, how: str) -> None:
-        """Note the orderly end, as far as the disk lets us within the time that a stopping container has."""
-        try:
-            tree.end(how, None if how == "finished" else 1.0)
-        except OutputError as error:
-            if how == "finished":
-                raise
-            logger.debug(f"the record cannot be ended: {error}")
-        finally:
-            tree.close()
 
     def _build(self, build: Build, tree: Tree) -> tuple[Window, ...]:
         """Make all levels, then find the display windows.
@@ -150,6 +121,9 @@ class Conversion:
                     raise
                 smaller += 1
                 logger.warning(f"{self.image.source}: {lost}; going on with a smaller plan")
+            except OutOfTimeError:
+                hint = "run it again to go on from there"
+                raise OutOfTimeError(f"out of time at {build.percent} %", source=self.image.source, hint=hint) from None
 
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
@@ -162,7 +136,7 @@ class Conversion:
         if self.image.ome_xml and self.settings.ome_xml == "keep":
             write_ome_xml(store.objects, self.image.ome_xml)
 
-    def _summary(self, build: Build, seconds: float) -> Summary:
+    def _summary(self, build: Build, seconds: float, peak_bytes: int | None) -> Summary:
         image, pyramid = self.image, build.pyramid
         pixels = image.size_t * image.size_c * image.size_z * image.height * image.width * (100 - build.taken_over) // 100
         shape = pyramid.stored(pyramid.levels[0].shape)
@@ -174,11 +148,33 @@ class Conversion:
             stored_bytes=build.tally.bytes,
             seconds=seconds,
             pixels=pixels,
+            peak_bytes=peak_bytes,
         )
 
 
+@contextmanager
+def _noted(tree: Tree) -> Iterator[None]:
+    """Within, the tree is made; however that ends is noted, and nothing more after it."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            tree.end(type(error).__name__, 1.0)  # a stopping container has no more time
+        except OutputError as unsaid:
+            logger.debug(f"the record cannot be ended: {unsaid}")
+        raise
+    else:
+        tree.end("finished")
+    finally:
+        tree.close()
+
+
 class _Background(threading.Thread):
-    """Work beside the passes. A daemon: storage that is stuck must not keep the process from ending."""
+    """Work beside what is done within; at the end it is waited for, and what went wrong with it is raised.
+
+    After an error it is waited for only where what it writes is removed next, which an InputError means. A daemon: storage that is stuck
+    must not keep the process from ending.
+    """
 
     def __init__(self, work: Callable[[], None]) -> None:
         super().__init__(name="metadata", daemon=True)
@@ -196,13 +192,13 @@ class _Background(threading.Thread):
         except BaseException as error:
             self._error = error
 
-    def wait(self) -> None:
-        """Wait until it is done, one way or the other."""
+    def __enter__(self) -> None:
+        """It works already."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None and not isinstance(error, InputError):
+            return
         if self.ident is not None:  # was started
             self.join()
-
-    def result(self) -> None:
-        """Wait, and raise what went wrong."""
-        self.wait()
-        if self._error:
+        if error is None and self._error is not None:
             raise self._error

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -101,25 +102,24 @@ class Build:
     def run(self, plan: Plan) -> None:
         """Finish all levels. Raises ProcError; what is finished by then is in the record, or soon will be."""
         for pass_ in plan.passes:
-            self._run_pass(plan, pass_)
+            name = f"levels {pass_.first} to {pass_.last}"
+            source = "the TIFF" if pass_.source is None else f"level {pass_.source}"
+            logger.bind(phase=name).debug(f"{self.image.source}: {name} from {source}")
+            for before, todo in self._unfinished(plan, pass_):
+                self.engine.work(before, lambda task, reply: None)
+                self._open.clear()
+                self.engine.make(pass_, todo, partial(self._encoded, pass_), partial(self._stored, pass_))
 
-    def _run_pass(self, plan: Plan, pass_: Pass) -> None:
-        name = f"levels {pass_.first} to {pass_.last}"
-        source = "the TIFF" if pass_.source is None else f"level {pass_.source}"
-        logger.bind(phase=name).debug(f"{self.image.source}: {name} from {source}")
+    def _unfinished(self, plan: Plan, pass_: Pass) -> Iterator[tuple[Sequence[Spool], Iterator[Region]]]:
+        """The bands of a pass that are still to be made, each time after the tasks that must be done for them."""
         # never a list: there can be millions
         todo = (band for band in bands(pass_, self.pyramid) if not self._finished.covers_band(pass_, band))
         if pass_.source is not None or "spool" not in plan.access:
-            self._make(pass_, todo)
+            yield (), todo
             return
         height, width = self.pyramid.levels[pass_.first].shape[Y:]
         for ground, on_it in groupby(todo, lambda band: band.along(Y, 0, height).along(X, 0, width)):
-            self.engine.work([Spool(ground)], lambda task, reply: None)
-            self._make(pass_, on_it)
-
-    def _make(self, pass_: Pass, todo: Iterator[Region]) -> None:
-        self._open.clear()
-        self.engine.make(pass_, todo, lambda band, written: self._encoded(pass_, band, written), lambda done: self._stored(pass_, done))
+            yield (Spool(ground),), on_it
 
     def _encoded(self, pass_: Pass, band: Region, written: Sequence[Written]) -> None:
         self._open.setdefault(band, []).extend(written)

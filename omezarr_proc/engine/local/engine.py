@@ -1,17 +1,17 @@
 """The local engine: the bands of a pass through slots in shared memory, shared between the workers of this machine."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from omezarr_proc.engine.base import OnEncoded, OnStored
 from omezarr_proc.engine.local.nursery import Nursery
-from omezarr_proc.engine.local.pipeline import run_pass, run_tasks
+from omezarr_proc.engine.local.pipeline import run
 from omezarr_proc.engine.local.pool import Pool
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
-from omezarr_proc.work.tasks import Job, Loose, Make, Reply, Write, Written
+from omezarr_proc.work.tasks import Job, Load, Loose, Made, Make, Reply, Stored, Task, Write, Written
 
 # Source pixels (of all channels) per load task, and stored bytes per write task: long beside a message, short beside a band.
 _LOAD_PIXELS = 4 << 20
@@ -47,6 +47,35 @@ class Local:
 
     def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
         """See `Engine`."""
+        schedule = self._schedule(pass_, bands)
+
+        def note(task: Task, reply: Reply) -> None:
+            assert isinstance(task, Load | Write | Make)  # what a schedule hands out
+            if isinstance(reply, Stored):
+                if complete := schedule.stored(reply.task):
+                    on_stored(complete)
+                return
+            if not isinstance(task, Load):
+                assert isinstance(reply, Written | Made)  # what a worker says of a task that writes
+                made = reply.bands if isinstance(reply, Made) else ((reply,),)
+                for band, of_band in zip(task.bands, made, strict=True):
+                    on_encoded(band, of_band)
+            schedule.done(task)
+
+        run(self._pool, schedule.next, note, lambda: schedule.finished)
+
+    def work(self, tasks: Iterable[Loose], on_reply: Callable[[Loose, Reply], None]) -> None:
+        """See `Engine`."""
+        waiting = iter(tasks)
+
+        def note(task: Task, reply: Reply) -> None:
+            assert isinstance(task, Loose)  # what was handed out
+            on_reply(task, reply)
+
+        run(self._pool, lambda _: next(waiting, None), note, lambda: True)  # nobody works, so nobody was given a task: there is none
+
+    def _schedule(self, pass_: Pass, bands: Iterator[Region]) -> Schedule:
+        """The tasks of a pass, of sizes that suit the plan."""
         assert self._job and self._plan  # begun
         job, plan, pyramid = self._job, self._plan, self._job.store.pyramid
         lines = cut_lines(job.image, pyramid, pass_, plan.access[0])
@@ -56,11 +85,7 @@ class Local:
         def parts(band: Region) -> list[Region]:
             return load_parts(pass_, band, *lines, _LOAD_PIXELS // pyramid.channels)
 
-        def encoded(task: Write | Make, written: Sequence[Sequence[Written]]) -> None:
-            for band, of_band in zip(task.bands, written, strict=True):
-                on_encoded(band, of_band)
-
-        schedule = Schedule(
+        return Schedule(
             pyramid=pyramid,
             pass_=pass_,
             bands=bands,
@@ -70,11 +95,6 @@ class Local:
             together=together if plan.undivided else 0,
             sticky=pass_.source is None and "stream" in plan.access,
         )
-        run_pass(self._pool, schedule, encoded, on_stored)
-
-    def work(self, tasks: Iterable[Loose], on_reply: Callable[[Loose, Reply], None]) -> None:
-        """See `Engine`."""
-        run_tasks(self._pool, tasks, on_reply)
 
     def processes(self) -> list[int]:
         """The nursery and the workers."""
