@@ -32,9 +32,9 @@ RUN PYTHONHASHSEED=0 python -m compileall -q -f -j 0 --invalidation-mode uncheck
         "$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")"
 COPY --from=build /opt/venv /opt/venv
 COPY --chmod=755 entrypoint.sh /entrypoint.sh
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 HOME=/tmp
+# No USER: entrypoint.sh becomes the owner of OUTPUT_DIR. PYTHONSAFEPATH: nothing is imported from the folder that it starts in, where all may write.
+ENV PATH=/opt/venv/bin:$PATH PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 HOME=/tmp
 WORKDIR /tmp
-USER 1000:1000
 ARG VERSION REVISION SOURCE
 LABEL org.opencontainers.image.title=omezarr-proc org.opencontainers.image.licenses=Apache-2.0 \
     org.opencontainers.image.version=$VERSION org.opencontainers.image.revision=$REVISION org.opencontainers.image.source=$SOURCE

@@ -130,7 +130,7 @@ docker-build:
 		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE_DATE_EPOCH=$(COMMIT_TIME) .
 
 docker-run: docker-build
-	HOST_USER=$$(id -u):$$(id -g) docker compose run --rm omezarr-proc $(ARGS)
+	docker compose run --rm omezarr-proc $(ARGS)
 
 clean:
 	rm -rf .venv* build dist sbom.cdx.json *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,7 +1,28 @@
 #!/bin/sh
 # One image, two ways to run: Lambda sets AWS_LAMBDA_RUNTIME_API; everything else is the command line.
-# `exec` makes python process 1, so that SIGTERM reaches it.
+# Each way ends in `exec`, which makes python process 1, so that SIGTERM reaches it.
 if [ -n "${AWS_LAMBDA_RUNTIME_API:-}" ]; then
     exec python -m awslambdaric omezarr_proc.handler.handler
 fi
-exec python -m omezarr_proc "$@"
+set -- python -m omezarr_proc "$@"
+[ "$(id -u)" = 0 ] || exec "$@" # somebody was chosen with --user
+
+# Root becomes the owner of OUTPUT_DIR. One that is not there yet is made in the nearest folder that is, whose owner may do so.
+folder=${OUTPUT_DIR:-} previous=
+for word; do
+    [ "$previous" != --output-dir ] || folder=$word
+    case $word in --output-dir=*) folder=${word#*=} ;; --) break ;; esac
+    previous=$word
+done
+[ -n "$folder" ] || exec "$@"
+while ! [ -e "$folder" ]; do folder=$(dirname -- "$folder"); done
+owner=$(stat -L -c %u:%g -- "$folder") || exec "$@" # which says what is wrong with it
+user=${owner%:*} group=${owner#*:}
+[ "$user" != 0 ] || exec "$@"
+[ "$group" != 0 ] || group=$user # root's group goes too
+become="setpriv --reuid $user --regid $group --clear-groups --no-new-privs"
+if ! $become true; then
+    echo "omezarr-proc: root cannot become $user:$group, who owns $folder: start with --user $user:$group, or with the capabilities SETUID and SETGID" >&2
+    exit 2
+fi
+exec $become "$@"
