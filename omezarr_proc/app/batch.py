@@ -20,6 +20,7 @@ from omezarr_proc.model.text import shown
 from omezarr_proc.publish import by_rename as publish
 from omezarr_proc.publish.existing import dataset_key as key_of
 from omezarr_proc.publish.existing import refuse_foreign
+from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.store.opening import first_link
 
@@ -166,7 +167,7 @@ class _Images:
         _check_time(self.deadline)
         with Lock(target) as lock:
             if reason := self._left_alone(target, key):
-                publish.discard(target, self.deadline)
+                discard(target, self.deadline)
                 return self._skipped(entry, image, target, reason)
             for note in image.notes:
                 logger.info(f"{image.source}: {note}")

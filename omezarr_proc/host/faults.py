@@ -1,8 +1,10 @@
 """What storage errors mean to the person who must act, and which are worth another try."""
 
 import errno
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -25,6 +27,20 @@ def retry(work: Callable[[], T], tries: int = 4, pause: float = 0.2) -> T:
                 raise
         time.sleep(pause * 2**attempt)
     return work()
+
+
+def rename(source: Path, to: Path) -> None:
+    """Rename, and try again where it fails with a passing error. Raises OSError."""
+    tried = False
+
+    def once() -> None:
+        nonlocal tried
+        if tried and os.path.lexists(to) and not os.path.lexists(source):
+            return  # done by the try that answered with an error
+        tried = True
+        os.rename(source, to)
+
+    retry(once)
 
 
 def describe(error: OSError) -> str:

@@ -21,16 +21,15 @@ import contextlib
 import ctypes
 import errno
 import os
-import time
 from pathlib import Path
 
 from loguru import logger
 
-from omezarr_proc.host.faults import describe, retry
+from omezarr_proc.host.faults import describe, rename
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.existing import dataset_key, look, refuse_foreign
 from omezarr_proc.publish.hidden import (
-    MAGIC,
+    INSIDE,
     aside_path,
     emptied_path,
     free_old_path,
@@ -41,6 +40,7 @@ from omezarr_proc.publish.hidden import (
     staging_path,
 )
 from omezarr_proc.publish.history import recorded_key
+from omezarr_proc.publish.leftovers import clear, discard, forget_unbegun
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.readback import ROOTS, read_back, root_of
 from omezarr_proc.store.opening import open_file, read_file
@@ -70,29 +70,16 @@ def publish(target: Path, deadline: float | None = None, disk: Disk | None = Non
         if not force:
             refuse_foreign(target)
         if not (old := look(target)):
-            _rename(staging, target)
+            rename(staging, target)
         elif not _exchange(staging, target):
             _replace(staging, target)
         sync_folder(target.parent)
         read_back(target / name, root)
         if old:
             logger.info(f"{target}: has replaced {old.what}")
-        return _clear(target, deadline)
+        return clear(target, deadline)
     except OSError as error:
         raise OutputError(f"cannot publish: {describe(error)}", source=target) from error
-
-
-def discard(target: Path, deadline: float | None = None) -> bool:
-    """Remove all that is hidden of a dataset that needs no more work; returns whether nothing is left. The caller holds the lock."""
-    try:
-        if is_ours(target) and os.path.lexists(staging := staging_path(target)):
-            with open(open_file(record_path(target), os.O_RDWR), "r+b") as file:
-                file.truncate(len(MAGIC))
-                os.fsync(file.fileno())  # half of the staging folder must not be taken for the whole
-            remove_tree(staging, deadline)
-    except OSError:
-        return False
-    return _clear(target, deadline)
 
 
 def recover(folder: Path) -> set[Path]:
@@ -104,7 +91,8 @@ def recover(folder: Path) -> set[Path]:
     try:
         found: dict[Path, set[str]] = {}
         for name, role, _ in hidden_files(folder):
-            found.setdefault(folder / name, set()).add(role)
+            if name != INSIDE:  # these are of the folder itself
+                found.setdefault(folder / name, set()).add(role)
         left = set()
         for target, roles in found.items():
             if "partial" in roles and roles <= {"record", "partial"}:
@@ -132,40 +120,20 @@ def clean(target: Path) -> bool:
         raise OutputError(f"cannot remove what is left of it: {describe(error)}", source=target) from error
 
 
-def _clear(target: Path, deadline: float | None) -> bool:
-    """Remove replaced datasets, and the record when nothing else is hidden; returns whether nothing is."""
-    try:
-        if not is_ours(target):
-            return not old_paths(target)
-        left = [path for path in old_paths(target) if not remove_tree(path, deadline)]
-        for path in left:
-            late = deadline is not None and time.monotonic() > deadline
-            reason = "since time is up" if late else "since its files may not be removed, or are open elsewhere"
-            logger.warning(f"{path}: this replaced dataset is not removed, {reason}: the next run tries again, or remove it yourself")
-        if left or any(os.path.lexists(path(target)) for path in (staging_path, aside_path, emptied_path)):
-            return False
-        record_path(target).unlink()
-    except OSError:
-        return False  # the dataset is published; the next run tries again
-    return True
-
-
 def _settle(target: Path) -> bool:
     """Finish one dataset's interrupted replacement; returns whether something is still hidden."""
     staging, aside, record = staging_path(target), aside_path(target), record_path(target)
     if not is_ours(target):
-        with contextlib.suppress(OSError):
-            if MAGIC.startswith(read_file(record)) and not os.path.lexists(staging):
-                record.unlink()  # its maker was killed before it began
+        forget_unbegun(target)
         return False
     if os.path.lexists(aside):
         if os.path.lexists(target):
-            _rename(aside, free_old_path(target))
+            rename(aside, free_old_path(target))
         elif _is_complete(staging):
-            _rename(staging, target)
-            _rename(aside, free_old_path(target))
+            rename(staging, target)
+            rename(aside, free_old_path(target))
         else:
-            _rename(aside, target)
+            rename(aside, target)
         sync_folder(target.parent)
     if os.path.lexists(emptied_path(target)) and not _take_emptied(staging, target):
         return True
@@ -174,7 +142,7 @@ def _settle(target: Path) -> bool:
         key = recorded_key(read_file(record))
         for old in olds:
             if key is not None and dataset_key(old) == key != dataset_key(target):  # finished, and killed just before the exchange
-                _rename(old, staging)
+                rename(old, staging)
                 olds.remove(old)
                 break
     if olds or os.path.lexists(staging):
@@ -193,11 +161,11 @@ def _exchange(staging: Path, target: Path) -> bool:
     if not hasattr(_libc, "renameat2"):
         return False
     old = free_old_path(target)
-    _rename(staging, old)
+    rename(staging, old)
     if not _libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE):
         return True
     code = ctypes.get_errno()
-    _rename(old, staging)
+    rename(old, staging)
     if code not in _NO_EXCHANGE:
         raise OSError(code, os.strerror(code), str(target))
     return False
@@ -207,7 +175,7 @@ def _replace(staging: Path, target: Path) -> None:
     """Replace `target` in two steps; where it cannot be renamed, by removing it first."""
     aside = aside_path(target)
     try:
-        _rename(target, aside)
+        rename(target, aside)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -220,11 +188,11 @@ def _replace(staging: Path, target: Path) -> None:
             raise OSError(errno.EBUSY, "what is there can neither be renamed nor removed: remove it, then run again") from None
         return
     try:
-        _rename(staging, target)
+        rename(staging, target)
     except OSError:
-        _rename(aside, target)
+        rename(aside, target)
         raise
-    _rename(aside, free_old_path(target))
+    rename(aside, free_old_path(target))
 
 
 def _take_emptied(staging: Path, target: Path) -> bool:
@@ -237,20 +205,7 @@ def _take_emptied(staging: Path, target: Path) -> bool:
         if not remove_tree(target):
             return False
         if _is_complete(staging):
-            _rename(staging, target)
+            rename(staging, target)
             sync_folder(target.parent)
     emptied_path(target).unlink()
     return True
-
-
-def _rename(source: Path, to: Path) -> None:
-    tried = False
-
-    def rename() -> None:
-        nonlocal tried
-        if tried and os.path.lexists(to) and not os.path.lexists(source):
-            return  # done by the try that answered with an error
-        tried = True
-        os.rename(source, to)
-
-    retry(rename)

@@ -7,7 +7,9 @@
     .NAME.aside     the old dataset between the two renames of a replacement, where the file system cannot exchange
     .NAME.old-N     a replaced dataset, to be removed
     .NAME.emptied   empty: the old dataset, which cannot be renamed, is removed where it lies; without root metadata it is a remainder
+    .NAME.whole     the new dataset while it is moved in place, where the dataset's folder cannot be renamed (see `by_root_last`)
 
+A dataset whose folder cannot be renamed has them inside: for these NAME is INSIDE, which no dataset in a folder can have.
 Only the run that has the lock touches them.
 """
 
@@ -22,7 +24,19 @@ from omezarr_proc.store.opening import open_file
 
 MAGIC = b"omezarr_proc: a conversion in progress. The hidden files of this dataset go when it is run again.\n"
 
-_HIDDEN = re.compile(r"\.(.+\.ome\.zarr)\.(lock|owner|record|partial|aside|emptied|old-[0-9]+)", re.DOTALL)
+INSIDE = "ome.zarr"
+
+_HIDDEN = re.compile(r"\.((?:.+\.)?ome\.zarr)\.(lock|owner|record|partial|aside|emptied|whole|old-[0-9]+)", re.DOTALL)
+
+
+def inside(folder: Path) -> Path:
+    """The target that stands for the dataset `folder` where its hidden files are within it."""
+    return folder / INSIDE
+
+
+def dataset_of(target: Path) -> Path:
+    """The dataset that a target stands for: itself, or its folder (see `inside`)."""
+    return target.parent if target.name == INSIDE else target
 
 
 def lock_path(target: Path) -> Path:
@@ -53,6 +67,11 @@ def aside_path(target: Path) -> Path:
 def emptied_path(target: Path) -> Path:
     """The mark that what is left of `target` is ours to remove."""
     return _beside(target, "emptied")
+
+
+def whole_path(target: Path) -> Path:
+    """The dataset `target` while its parts are moved in place."""
+    return _beside(target, "whole")
 
 
 def free_old_path(target: Path) -> Path:

@@ -18,7 +18,7 @@ from types import TracebackType
 
 from omezarr_proc.host.faults import describe
 from omezarr_proc.model.errors import OutputError
-from omezarr_proc.publish.hidden import lock_path, owner_path
+from omezarr_proc.publish.hidden import dataset_of, lock_path, owner_path
 from omezarr_proc.publish.holder import Holder, check_ours, is_dead, moment, myself, read
 from omezarr_proc.store.opening import open_file
 
@@ -54,7 +54,7 @@ class Lock:
                     raise LockedError(_refusal(self._target, holder))
                 time.sleep(_SHORT)
         except OSError as error:
-            raise OutputError(f"cannot lock the dataset: {describe(error)}", source=self._target) from error
+            raise OutputError(f"cannot lock the dataset: {describe(error)}", source=dataset_of(self._target)) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -72,7 +72,8 @@ class Lock:
         """Raise OutputError when the lock was lost, since another run took this one for dead. To be called before publishing."""
         if self._heart is not None and not self._heart.mine():
             raise OutputError(
-                f"another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s", source=self._target
+                f"another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s",
+                source=dataset_of(self._target),
             )
 
     def _try(self) -> Holder | None:
@@ -196,4 +197,4 @@ def _refusal(target: Path, holder: Holder) -> str:
         who += f" (process {holder.pid} on {holder.host} since {moment(holder.since)})"
     owner = owner_path(target)
     hint = f"; if there is no such run, remove {owner}" if os.path.lexists(owner) else ""
-    return f"{target}: {who} works on this dataset: wait until it is done or stop it, then run again{hint}"
+    return f"{dataset_of(target)}: {who} works on this dataset: wait until it is done or stop it, then run again{hint}"

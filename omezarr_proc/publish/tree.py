@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from omezarr_proc.publish.by_rename import discard, publish
+from omezarr_proc.publish.by_rename import publish
 from omezarr_proc.publish.history import Unit
+from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.record import Record
 from omezarr_proc.store.folder import Folder

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from omezarr_proc.publish.by_rename import dataset_key, discard, publish, recover
+from omezarr_proc.publish.by_rename import dataset_key, publish, recover
 from omezarr_proc.publish.history import Unit
+from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.record import Record
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc.host.faults import PASSING, describe, retry
-from omezarr_proc.publish import by_rename as publish
+from omezarr_proc.host.faults import PASSING, describe, rename, retry
 
 
 @pytest.mark.parametrize("code", sorted(PASSING))
@@ -47,18 +46,18 @@ def test_other_errors_are_raised_at_once() -> None:
 
 def test_rename_that_was_done_though_it_timed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    rename = os.rename
+    done = os.rename
 
     def timed_out(source: Path, to: Path) -> None:
-        rename(source, to)
+        done(source, to)
         raise OSError(errno.ETIMEDOUT, "timed out")
 
     monkeypatch.setattr(os, "rename", timed_out)
     (tmp_path / "a").mkdir()
-    publish._rename(tmp_path / "a", tmp_path / "b")
+    rename(tmp_path / "a", tmp_path / "b")
     assert os.listdir(tmp_path) == ["b"]
     with pytest.raises(FileNotFoundError):
-        publish._rename(tmp_path / "absent", tmp_path / "b")
+        rename(tmp_path / "absent", tmp_path / "b")
 
 
 def test_describe_says_what_to_do() -> None:

@@ -18,8 +18,9 @@ from trees import NEW, OLD, Tree, dataset, next_run, stage, tree, write
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish import by_rename as module
 from omezarr_proc.publish import readback
-from omezarr_proc.publish.by_rename import dataset_key, discard, publish, recover
+from omezarr_proc.publish.by_rename import dataset_key, publish, recover
 from omezarr_proc.publish.hidden import MAGIC, aside_path, emptied_path, lock_path, record_path, staging_path
+from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.record import Record
 from omezarr_proc.store.remove import remove_tree
@@ -407,6 +408,7 @@ import sys
 from pathlib import Path
 from omezarr_proc.publish import by_rename as publish
 from omezarr_proc.store import remove
+from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
 target = Path(sys.argv[1])
 if sys.argv[2] != "exchange":

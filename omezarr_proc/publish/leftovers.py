@@ -1,0 +1,60 @@
+"""What is hidden of a dataset and of no more use is removed, whichever way it is published."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from loguru import logger
+
+from omezarr_proc.publish.hidden import (
+    MAGIC,
+    aside_path,
+    emptied_path,
+    is_ours,
+    old_paths,
+    record_path,
+    staging_path,
+    whole_path,
+)
+from omezarr_proc.store.opening import open_file, read_file
+from omezarr_proc.store.remove import remove_tree
+
+
+def discard(target: Path, deadline: float | None = None) -> bool:
+    """Remove all that is hidden of a dataset that needs no more work; returns whether nothing is left. The caller holds the lock."""
+    try:
+        if is_ours(target) and os.path.lexists(staging := staging_path(target)):
+            with open(open_file(record_path(target), os.O_RDWR), "r+b") as file:
+                file.truncate(len(MAGIC))
+                os.fsync(file.fileno())  # half of the staging folder must not be taken for the whole
+            remove_tree(staging, deadline)
+    except OSError:
+        return False
+    return clear(target, deadline)
+
+
+def clear(target: Path, deadline: float | None) -> bool:
+    """Remove replaced datasets, and the record when nothing else is hidden; returns whether nothing is. The caller holds the lock."""
+    try:
+        if not is_ours(target):
+            return not old_paths(target)
+        left = [path for path in old_paths(target) if not remove_tree(path, deadline)]
+        for path in left:
+            late = deadline is not None and time.monotonic() > deadline
+            reason = "since time is up" if late else "since its files may not be removed, or are open elsewhere"
+            logger.warning(f"{path}: this replaced dataset is not removed, {reason}: the next run tries again, or remove it yourself")
+        if left or any(os.path.lexists(path(target)) for path in (staging_path, aside_path, emptied_path, whole_path)):
+            return False
+        record_path(target).unlink()
+    except OSError:
+        return False  # the dataset is published; the next run tries again
+    return True
+
+
+def forget_unbegun(target: Path) -> None:
+    """Remove a record whose maker was killed before it had begun."""
+    record = record_path(target)
+    with contextlib.suppress(OSError):
+        if MAGIC.startswith(read_file(record)) and not os.path.lexists(staging_path(target)):
+            record.unlink()
