@@ -69,7 +69,7 @@ class Conversion:
         with PeakMemory(self.engine.processes) as memory:
             try:
                 with _noted(tree):
-                    build = Build(self.image, store, self.engine, tree, self.report)
+                    build = Build(image=self.image, store=store, engine=self.engine, tree=tree, progress=self.report)
                     with _Background(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                         found = self._build(build, tree)
                     tree.flush()
