@@ -8,7 +8,7 @@ averages the pixels that exist.
 up from the top and then from the left, whatever blocks and bands the pixels come in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,8 @@ def box_nearest(block: NDArray[Any], y: int, x: int, d: int, emit: Emit) -> None
 class PartialBoxes:
     """Boxes that straddle blocks: sums per box row are carried from one row of blocks to the next and rounded when complete.
 
-    Blocks come in rows from the top; a box row is emitted when a block below it arrives, or at `finish`.
+    Blocks come in rows from the top; a box row is emitted when a block below it arrives, or at `finish`. Boxes of which no pixel has come
+    are somebody else's: blocks beside those that straddle boxes can be whole.
     """
 
     def __init__(self, d: int, area: Rect, samples: int, dtype: np.dtype[Any], emit: Emit) -> None:
@@ -78,6 +79,7 @@ class PartialBoxes:
         self._row = area.y0 // d
         self._sums = np.zeros((0, area.width, samples), _sum_dtype(dtype, d))
         self._counts = np.zeros(self._sums.shape, np.int64) if dtype.kind == "f" else None
+        self._here = np.zeros((0, -(-area.width // d)), bool)
 
     def add(self, y: int, x: int, block: NDArray[Any]) -> None:
         """Take `block[h, w, samples]` at (`y`, `x`) of the source plane."""
@@ -86,6 +88,7 @@ class PartialBoxes:
             self._close(y // d)
         self._reserve(-(-(y + height) // d) - self._row)
         columns = slice(x - self._area.x0, x - self._area.x0 + block.shape[1])
+        self._here[y // d - self._row : -(-(y + height) // d) - self._row, columns.start // d : -(-columns.stop // d)] = True
         for line, pixels in enumerate(block, y):
             into = line // d - self._row
             if self._counts is not None:
@@ -104,6 +107,7 @@ class PartialBoxes:
             more = ((0, rows - len(self._sums)), (0, 0), (0, 0))
             # -0.0 + x is x, whatever its sign.
             self._sums = np.pad(self._sums, more, constant_values=0 if self._counts is None else -0.0)
+            self._here = np.pad(self._here, more[:2])
             if self._counts is not None:
                 self._counts = np.pad(self._counts, more)
 
@@ -117,11 +121,22 @@ class PartialBoxes:
                 counts = _column_sums(self._counts[:n], self._d)
             means = np.empty(sums.shape, np.float64 if self._counts is not None else _mean_dtype(self._sums.dtype))
             _round(sums, counts, means)
-            self._emit(self._row, self._area.x0 // self._d, means)
-            self._sums = self._sums[n:]
+            for y, x0, x1 in _runs(self._here[:n]):
+                self._emit(self._row + y.start, self._area.x0 // self._d + x0, means[:, y, x0:x1])
+            self._sums, self._here = self._sums[n:], self._here[n:]
             if self._counts is not None:
                 self._counts = self._counts[n:]
         self._row = until
+
+
+def _runs(here: NDArray[np.bool_]) -> Iterator[tuple[slice, int, int]]:
+    """(rows, first column, end) of rectangles that cover what is true."""
+    if here.all():
+        yield slice(0, here.shape[0]), 0, here.shape[1]
+        return
+    for y, row in enumerate(here):
+        edges = np.flatnonzero(np.diff(row, prepend=False, append=False)).tolist()
+        yield from ((slice(y, y + 1), x0, x1) for x0, x1 in zip(edges[::2], edges[1::2], strict=True))
 
 
 def _mean_dtype(sums: np.dtype[Any]) -> type[np.generic]:
