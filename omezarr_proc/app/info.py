@@ -5,9 +5,9 @@
     path, kind ("tiff" or "dataset"), error (text or null)
     tiff     images: index, name, converted (by IMAGES=auto), sizes (t, c, z, y, x), dtype, stored_dtype, rgb, pixel_size (axis: value,
              unit), channels (name, color, emission_nm), layout (tiled, segment, compression), levels (y, x of each), files, notes
-    dataset  name, zarr_format, ngff, axes (name, type, unit), levels (path, shape, chunks, dtype, compression, scale, bytes), chunks,
-             stored_bytes (null where counting would take long), channels (label, color, active, window), notes, and how it was made:
-             method, made_by, description
+    dataset  name, zarr_format, ngff, axes (name, type, unit), levels (path, shape, chunks, dtype, compression, scale, factor, bytes),
+             chunks, stored_bytes (null where counting would take long), channels (label, color, active, window), notes, and how it was
+             made: method, made_by, description
 """
 
 import argparse
@@ -84,6 +84,7 @@ def describe_dataset(dataset: Dataset) -> Json:
             "dtype": array.dtype,
             "compression": array.compression,
             "scale": _scale(transformations.get(array.path)),
+            "factor": _factor(transformations.get(array.path)),
             "bytes": _bytes(array.shape, array.dtype),
         }
         for array in dataset.arrays
@@ -192,7 +193,8 @@ def _dataset_lines(name: str, told: Json) -> Iterator[str]:
     for level in told["levels"]:
         shape, chunks = (" x ".join(map(str, level[key])) for key in ("shape", "chunks"))
         scale = "" if level["scale"] is None else f", scale {' x '.join(f'{value:g}' for value in level['scale'])}"
-        yield f"  level {level['path']}: {shape} {level['dtype']}, chunks {chunks}{scale}, {byte_size(level['bytes'])}"
+        factor = "" if level["factor"] is None else f", factor {' x '.join(f'{value:g}' for value in level['factor'])}"
+        yield f"  level {level['path']}: {shape} {level['dtype']}, chunks {chunks}{scale}{factor}, {byte_size(level['bytes'])}"
     yield f"  units: {units or 'not stated'}"
     if told["levels"]:
         stored = "" if told["stored_bytes"] is None else f", {byte_size(told['stored_bytes'])} stored"
@@ -227,6 +229,16 @@ def _scale(transformations: Any) -> list[float] | None:
     match transformations:
         case [{"type": "scale", "scale": [*values]}, *_] if all(isinstance(value, int | float) for value in values):
             return [float(value) for value in values]
+    return None
+
+
+def _factor(transformations: Any) -> list[float] | None:
+    """Full-resolution pixels that a pixel of the level spans along each axis, as scale and translation have it; None without them."""
+    match transformations:
+        case [{"type": "scale", "scale": [*scale]}, {"type": "translation", "translation": [*shift]}] if len(scale) == len(shift):
+            if all(isinstance(value, int | float) for value in (*scale, *shift)):
+                sizes = [(a, a - 2 * b) for a, b in zip(scale, shift, strict=True)]  # of a pixel of the level, and of the image
+                return [round(a / full, 6) for a, full in sizes] if all(full > 0 for _, full in sizes) else None
     return None
 
 

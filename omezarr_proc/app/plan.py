@@ -1,6 +1,6 @@
 """`--dry-run`: the plan for each image, as lines for a person, before anything is written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from omezarr_proc.app.batch import open_inputs
 from omezarr_proc.app.inputs import Input, dataset_path
@@ -30,16 +30,32 @@ def dry_run(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[str, 
             try:
                 with about(entry.path):
                     pyramid = pyramid_of(image, settings)
-                    yield from ((f"  {line}", False) for line in _levels(pyramid))
+                    yield from ((f"  {line}", False) for line in _levels(image, pyramid))
                     yield f"  {_plan(image, pyramid, limits)}", False
             except LimitError as error:
                 yield str(error), True
 
 
-def _levels(pyramid: Pyramid) -> Iterator[str]:
+def _levels(image: Image, pyramid: Pyramid) -> Iterator[str]:
+    axes = "zyx" if image.size_z > 1 else "yx"
     for level in pyramid.levels:
         size, chunks = byte_size(level.region.size * pyramid.itemsize), level.grid.size
-        yield f"level {level.index}: {level.height} x {level.width}, {chunks} chunks, {size} before compression"
+        sides = level.shape[-len(axes) :]
+        factors = dict(zip(axes, level.factor[-len(axes) :], strict=True))
+        spacing = ", ".join(_spacing(image, axis, factor) for axis, factor in factors.items())
+        yield (
+            f"level {level.index}: {_by(sides)}, {chunks} chunks, {size} before compression"
+            f"; factor {_by(factors.values())} ({', '.join(axes)}), spacing {spacing}"
+        )
+
+
+def _by(values: Iterable[int]) -> str:
+    return " x ".join(map(str, values))
+
+
+def _spacing(image: Image, axis: str, factor: int) -> str:
+    size = image.sizes.get(axis)
+    return f"{axis} {size.value * factor:g} {size.unit}" if size else f"{axis} not stated"
 
 
 def _plan(image: Image, pyramid: Pyramid, limits: Limits) -> str:

@@ -158,6 +158,7 @@ def _transformations(found: Any, ndim: int, where: str) -> Iterator[Finding]:
 def _levels(placed: Sequence[tuple[Array, list[float], list[float]]], axes: Sequence[Any], where: str) -> Iterator[Finding]:
     """How the levels lie on one another; `placed`: each with its scale and its translation."""
     first, scale0, shift0 = placed[0]
+    before = [1] * len(axes)
     for index, (array, scale, shift) in enumerate(placed):
         if index and any(a > b for a, b in zip(array.shape, placed[index - 1][0].shape, strict=True)):
             yield Finding("spec", array.path, f"is larger than level {index - 1}", "datasets go from the largest level to the smallest")
@@ -165,20 +166,29 @@ def _levels(placed: Sequence[tuple[Array, list[float], list[float]]], axes: Sequ
             yield Finding("viewers", array.path, f"is {array.dtype}, level 0 {first.dtype}", "all levels have one type")
         for axis, name in enumerate(axes):
             factor = 1 << index if name in ("y", "x") else 1
+            if name == "z":
+                factor = _z_factor(before[axis], array.shape[axis], first.shape[axis], scale[axis] / scale0[axis])
+            before[axis] = factor
             if array.shape[axis] != -(-first.shape[axis] // factor):
                 yield Finding("viewers", array.path, f"{name} is {array.shape[axis]} of {first.shape[axis]}", "sizes halve, rounded up")
             if scale[axis] != scale0[axis] * factor:
                 problem = f"scale of {name} is {scale[axis]!r}, that of level 0 {scale0[axis]!r}"
                 yield Finding("viewers", f"{where}.datasets[{index}]", problem, "scales are powers of two apart, exactly")
-            elif not _is_centred(scale[axis], shift[axis], name in ("y", "x"), scale0[axis], shift0[axis]):
+            elif not _is_centred(scale[axis], shift[axis], name in ("z", "y", "x"), scale0[axis], shift0[axis]):
                 problem = f"translation of {name} is {shift[axis]!r} at scale {scale[axis]!r}"
                 rule = "the middle of the full-resolution pixels that the first pixel stands for"
                 yield Finding("viewers", f"{where}.datasets[{index}]", problem, rule)
 
 
-def _is_centred(scale: float, shift: float, is_plane: bool, scale0: float, shift0: float) -> bool:
+def _z_factor(before: int, size: int, full: int, scale: float) -> int:
+    """How many planes of level 0, of `full`, one of a level of `size` spans: as many as `before`, or twice that. `scale` settles ties."""
+    fitting = [factor for factor in (before, 2 * before) if size == -(-full // factor)] or [before]
+    return fitting[-1] if scale == fitting[-1] else fitting[0]
+
+
+def _is_centred(scale: float, shift: float, is_space: bool, scale0: float, shift0: float) -> bool:
     """Whether translation = pixel * (factor - 1) / 2, for a factor that is a power of two and the same for level 0."""
-    if not is_plane:
+    if not is_space:
         return shift == 0
     pixel0, pixel = scale0 - 2 * shift0, scale - 2 * shift
     if pixel <= 0 or not math.isclose(pixel0, pixel, rel_tol=1e-9):
@@ -208,8 +218,8 @@ def _chunks(array: Array, axes: Sequence[str]) -> Iterator[Finding]:
     tile = size.get("y", 1)
     if size.get("x") != tile or tile.bit_count() != 1:
         yield Finding("viewers", array.path, f"chunks of {size.get('y')} x {size.get('x')}", "tiles are square, a power of two")
-    if size.get("t", 1) != 1 or size.get("z", 1) != 1 or size.get("c", 1) not in (1, array.shape[axes.index("c")] if "c" in axes else 1):
-        yield Finding("viewers", array.path, f"chunks of {size}", "a chunk holds one plane of one channel, or of all")
+    if size.get("t", 1) != 1 or size.get("c", 1) not in (1, array.shape[axes.index("c")] if "c" in axes else 1):
+        yield Finding("viewers", array.path, f"chunks of {size}", "a chunk is of one time point, and of one channel or of all")
     for codec in array.codecs:
         typesize = codec["configuration"].get("typesize")
         if codec["name"] == "blosc" and array.dtype in VIEWABLE and typesize != np.dtype(array.dtype).itemsize:

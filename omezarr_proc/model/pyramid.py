@@ -7,12 +7,14 @@ Sizes halve with ceil, so that an edge box averages the pixels that exist, and f
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.region import AXES, Index, Region, ceil_div
+from omezarr_proc.model.volume import ZChunk, ZDownsample, chunk_depth, z_factors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,33 +163,43 @@ def make_pyramid(
     max_levels: int,
     min_dimension: int,
     names: tuple[str, ...],
+    z_downsample: ZDownsample = "none",
+    z_chunk: ZChunk = 1,
 ) -> Pyramid:
-    """The pyramid of an image whose base level is `downsample` times smaller than full resolution.
+    """The pyramid of an image whose base level is `downsample` times smaller than full resolution in y and x.
 
-    tile     side of a chunk in y and x
-    bundled  whether a chunk holds all channels
-    names    the axes that are stored
+    downsample    a power of two
+    tile          side of a chunk in y and x
+    bundled       whether a chunk holds all channels
+    names         the axes that are stored
+    z_downsample  which levels halve z (see `volume.z_factors`)
+    z_chunk       planes of a chunk (see `volume.chunk_depth`)
 
     Ends with the first level that has both sides at or below `min_dimension`, or with `max_levels` levels where that is not 0.
     """
-    c_chunk = image.size_c if bundled else 1
+    c_chunk, depth = image.size_c if bundled else 1, 0
     levels: list[Level] = []
-    for factor in _factors(image.height, image.width, downsample, max_levels, min_dimension):
-        t, z = _axis(image.size_t, 1, 1), _axis(image.size_z, 1, 1)
+    for z_factor, factor in _factors(image, downsample, z_downsample, max_levels, min_dimension):
+        depth = depth or chunk_depth(image, z_chunk, ceil_div(image.size_z, z_factor))
+        t, z = _axis(image.size_t, 1, 1), _axis(image.size_z, z_factor, depth)
         y, x = (_axis(side, factor, tile) for side in (image.height, image.width))
         levels.append(Level(len(levels), (t, _axis(image.size_c, 1, c_chunk), z, y, x)))
     return Pyramid(tuple(levels), names, image.stored_dtype, image.size_c if bundled else image.layouts[0].samples)
 
 
-def _factors(height: int, width: int, downsample: int, max_levels: int, min_dimension: int) -> Iterator[int]:
-    """The factor of each level in y and x."""
-    factor, count = downsample, 0
-    while True:
-        yield factor
-        count += 1
-        if ceil_div(max(height, width), factor) <= min_dimension or count == max_levels:
+def base_z_factor(image: Image, downsample: int, z_downsample: ZDownsample) -> int:
+    """The factor of z of a base level that is `downsample` times smaller in y and x."""
+    return next(islice(z_factors(image, z_downsample), downsample.bit_length() - 1, None))
+
+
+def _factors(image: Image, downsample: int, z_downsample: ZDownsample, max_levels: int, min_dimension: int) -> Iterator[tuple[int, int]]:
+    """The factor of each level in z, and in y and x."""
+    halvings = downsample.bit_length() - 1
+    for count, z_factor in enumerate(islice(z_factors(image, z_downsample), halvings, None), 1):
+        factor = downsample << (count - 1)
+        yield z_factor, factor
+        if ceil_div(max(image.height, image.width), factor) <= min_dimension or count == max_levels:
             return
-        factor *= 2
 
 
 def _axis(full: int, factor: int, chunk: int) -> Axis:

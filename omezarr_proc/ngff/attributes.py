@@ -7,12 +7,13 @@ Everything is a function of the image, the settings and the finished pixels.
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import groupby
 from typing import Any, Literal
 
 from omezarr_proc import __version__
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.model.region import Y
+from omezarr_proc.model.region import Z
 from omezarr_proc.ngff.colors import RGB, channel_colors, is_rgb_picture
 from omezarr_proc.ngff.windows import Window
 
@@ -32,7 +33,7 @@ def multiscales(image: Image, pyramid: Pyramid, method: Literal["mean", "nearest
         "name": image.name,
         "type": method,
         "metadata": {
-            "description": _description(image, pyramid.levels[0].factor[Y], method),
+            "description": _description(image, pyramid, method),
             "method": "omezarr_proc",
             "version": __version__,
         },
@@ -99,10 +100,19 @@ def fixed_windows(image: Image) -> tuple[Window, ...] | None:
     return (Window(0.0, 255.0, 0.0, 255.0),) * image.size_c if image.rgb and image.stored_dtype == "uint8" else None
 
 
-def _description(image: Image, downsample: int, method: str) -> str:
-    base = f"base level {downsample}x{downsample} {method} of full resolution, then " if downsample > 1 else ""
+def _description(image: Image, pyramid: Pyramid, method: str) -> str:
+    levels = pyramid.levels
+    _, _, *base = levels[0].factor
+    first = f"base level {_box(base)} {method} of full resolution, then " if max(base) > 1 else ""
+    boxes = [_box(pyramid.ratio(level.index - 1, level.index)[Z:]) for level in levels[1:]] or ["2x2"]
+    then = ", then ".join(box for box, _ in groupby(boxes))
     converted = f"; {image.dtype} stored as {image.stored_dtype}" if image.dtype != image.stored_dtype else ""
-    return f"{base}2x2 {method}{converted}"
+    return f"{first}{then} {method}{converted}"
+
+
+def _box(sides: Sequence[int]) -> str:
+    """Pixels along z, y and x, or y and x where it is one plane."""
+    return "x".join(map(str, sides[sides[0] == 1 :]))
 
 
 def _axis(image: Image, name: str) -> Json:

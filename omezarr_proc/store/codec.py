@@ -26,6 +26,7 @@ SHUFFLES: dict[Shuffle, int] = {
 }
 _HEADER = struct.Struct("<4B3I")  # version, codec version, flags, typesize, nbytes, blocksize, cbytes (c-blosc README_CHUNK_FORMAT)
 HEADER_BYTES = _HEADER.size
+MAX_CHUNK_BYTES: int = numcodecs.blosc.MAX_BUFFERSIZE
 
 
 def stated_bytes(head: bytes) -> int:

@@ -141,8 +141,6 @@ BOTH: list[tuple[str, Callable[[Path], None], str, str]] = [
     ("no shape", array(lambda a: a.pop("shape")), "1", "every path of multiscales is an array"),
     ("odd tiles", array(lambda a: a["chunk_grid"]["configuration"].update(chunk_shape=[1, 1, 48, 64]),
                         lambda a: a.update(chunks=[1, 1, 48, 64])), "1", "a power of two"),
-    ("several planes in a chunk", array(lambda a: a["chunk_grid"]["configuration"].update(chunk_shape=[1, 3, 64, 64]),
-                                        lambda a: a.update(chunks=[1, 3, 64, 64])), "1", "one plane of one channel"),
     ("dots", array(lambda a: a["chunk_key_encoding"]["configuration"].update(separator="."),
                    lambda a: a.update(dimension_separator=".")), "1", "nested"),
     ("big endian", array(lambda a: a["codecs"][0].update(configuration={"endian": "big"}), lambda a: a.update(dtype=">u2")),
