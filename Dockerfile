@@ -22,6 +22,9 @@ RUN pip wheel --no-build-isolation --no-deps --wheel-dir dist . \
 RUN find /opt/venv -path '*/tests/*' ! -path '*/numpy/_core/tests/_natype.py' -type f -delete \
     && find /opt/venv -depth -type d -empty -delete \
     && find /opt/venv -depth \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name '*.c' -o -name '*.a' \) -type f -delete
+# Codecs of imagecodecs that no TIFF can ask for.
+COPY slim.py ./
+RUN /opt/venv/bin/python -B slim.py
 # Bytecode ahead of time, never checked against the source: a cold start on a read-only file system compiles nothing.
 # It names the hash of its source, not the time of a file that each build makes anew.
 RUN python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
