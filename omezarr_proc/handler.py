@@ -8,6 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# Whatever an event needs is imported while Lambda starts the function: that time has whole CPUs, and is none of an event's.
+import omezarr_proc.app.batch
+import omezarr_proc.app.log
+import omezarr_proc.build.image
+import omezarr_proc.build.preview
+import omezarr_proc.engine.local.engine
+import omezarr_proc.engine.local.worker
+import omezarr_proc.tiff.describe.images  # noqa: F401
 from omezarr_proc.config.secret import Mask, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.model.errors import ProcError, SettingsError

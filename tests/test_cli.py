@@ -316,9 +316,7 @@ def test_sigterm_ends_it_as_process_1_too(folders, tmp_path: Path):
     assert '"sigkill_needed": false' in report.read_text()
 
 
-@pytest.mark.parametrize(
-    "command", [["-m", "omezarr_proc", "--help"], ["-m", "omezarr_proc", "--version"], ["-c", "import omezarr_proc.handler"]]
-)
+@pytest.mark.parametrize("command", [["-m", "omezarr_proc", "--help"], ["-m", "omezarr_proc", "--version"]])
 def test_light_commands_import_nothing_heavy_and_are_quick(command: list[str]):
     run = subprocess.run([sys.executable, "-X", "importtime", *command], capture_output=True, text=True, cwd=ROOT, check=True)
     imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}

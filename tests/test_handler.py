@@ -2,14 +2,18 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import tifffile
 from loguru import logger
+from runs import ROOT
 
 from omezarr_proc import app
 from omezarr_proc import handler as module
@@ -193,3 +197,17 @@ def test_overrides_by_both_spellings():
         {"INPUT_DIR": "a", "TILE_SIZE": "64", "IMAGES": "0,2"},
         1,
     )
+
+
+def test_an_event_imports_nothing_that_the_start_of_the_function_could_have(tmp_path: Path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((80, 80), np.uint8))
+    code = """
+import os, sys
+import omezarr_proc.handler
+before = set(sys.modules)
+omezarr_proc.handler.handler({"inputDir": sys.argv[1], "outputDir": sys.argv[1] + "/out"})
+print(sorted(name for name in set(sys.modules) - before if name.startswith(("omezarr_proc.", "numpy.", "tifffile"))))
+"""
+    environ = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, env=environ, check=True)
+    assert run.stdout == "[]\n"

@@ -409,6 +409,19 @@ sys.exit(main(sys.argv[1:]))
             assert program.left() == {}
 
 
+def test_what_only_workers_need_is_not_imported_by_the_main_process(tmp_path: Path) -> None:
+    code = """
+import gc, sys
+from omezarr_proc.cli import main
+status = main(sys.argv[1:])
+print(status, gc.isenabled(), sorted({"omezarr_proc.work.bench", "omezarr_proc.tiff.read.reader", "isal"} & set(sys.modules)))
+"""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((600, 600), np.uint8))
+    command = [sys.executable, "-c", code, tmp_path / "a.tif", "--output-dir", tmp_path / "out", "--quiet"]
+    environ = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # so that it can be forked
+    assert subprocess.run(command, capture_output=True, text=True, env=environ, check=True).stdout == "0 True []\n"
+
+
 LIMITED = """
 import os, resource, sys
 allowed = int(sys.argv[1])

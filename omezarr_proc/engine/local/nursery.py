@@ -124,11 +124,17 @@ class Nursery:
 
 
 def _can_fork() -> bool:
-    """Whether this process has one thread, counting those that Python does not know, also with all imported that workers need."""
+    """Whether this process has one thread, counting those that Python does not know, also with all imported that it shares with workers."""
     if not _single_threaded():
         return False
-    import omezarr_proc.engine.local.worker  # noqa: F401  what every worker needs, once for all
+    collects = gc.isenabled()
+    gc.disable()  # what is imported stays, so looking through it for garbage again and again is time for nothing
+    # What this process needs as well as each worker, once for all. The rest of a worker's is imported by the nursery, beside this process.
+    import omezarr_proc.tiff.describe.images
+    import omezarr_proc.work.tasks  # noqa: F401
 
+    if collects:
+        gc.enable()
     return _single_threaded()  # numpy's BLAS may have started some
 
 
