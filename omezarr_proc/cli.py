@@ -1,7 +1,6 @@
 """The command line: flags -> settings -> inputs -> run -> exit status.
 
-0 all converted, 1 some input failed, 2 wrong settings or nothing to convert, 130 Ctrl-C, 143 SIGTERM. numpy and the engine are
-imported after the settings have been found right.
+What the exit status says is `Exit` in model/errors.py. numpy and the engine are imported after the settings have been found right.
 """
 
 import argparse
@@ -22,15 +21,14 @@ from omezarr_proc.app.standard import say
 from omezarr_proc.config.rules import FLAG
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
-from omezarr_proc.model.errors import OutputError, ProcError, SettingsError
+from omezarr_proc.model.errors import Exit, OutputError, ProcError, leading
 
 if TYPE_CHECKING:
     from omezarr_proc.app.inputs import Input
 
 PROGRAM = "omezarr-proc"
-OK, SOME_FAILED, WRONG_SETTINGS, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 STOP_SECONDS = 2.5  # for the orderly way out after a signal
-_STOPPED = {INTERRUPTED: "interrupted", TERMINATED: "stopped by SIGTERM"}
+_STOPPED = {Exit.INTERRUPTED: "interrupted", Exit.TERMINATED: "stopped by SIGTERM"}
 PLATFORM = "given by the platform"
 
 
@@ -60,14 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with signals_raise():
             return convert(sys.argv[1:] if argv is None else argv)
-    except SettingsError as error:
-        return _say(error, WRONG_SETTINGS)
     except ProcError as error:
-        return _say(error, SOME_FAILED)
+        return _say(error, error.exit)
     except KeyboardInterrupt:
-        return _say(_STOPPED[INTERRUPTED], INTERRUPTED)
+        return _say(_STOPPED[Exit.INTERRUPTED], Exit.INTERRUPTED)
     except Terminated:
-        return _say(_STOPPED[TERMINATED], TERMINATED)
+        return _say(_STOPPED[Exit.TERMINATED], Exit.TERMINATED)
     except SystemExit as done:  # argparse: --help, --version, a wrong flag
         return int(done.code or 0)
 
@@ -106,7 +102,8 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
         report.end()
     if settings.log_format == "text" and not arguments.quiet:
         report.write(Mask(settings.secrets())("".join(f"{line}\n" for line in report.table())))
-    return SOME_FAILED if any(result.error for result in results) else OK
+    failed = [result.error for result in results if result.error]
+    return leading(failed).exit if failed else Exit.OK
 
 
 def print_plan(settings: Settings, found: "Sequence[Input]") -> int:
@@ -121,7 +118,7 @@ def print_plan(settings: Settings, found: "Sequence[Input]") -> int:
     for line, is_error in dry_run(settings, found):
         print(one_line(mask(line)))
         failed |= is_error
-    return SOME_FAILED if failed else OK
+    return Exit.INPUT_FAILED if failed else Exit.OK
 
 
 def printing(work: Callable[[], int]) -> int:
@@ -134,7 +131,7 @@ def printing(work: Callable[[], int]) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        return Exit.OK
     except OSError as error:
         if error.filename is not None:  # not stdout's
             raise
@@ -174,7 +171,8 @@ def make_parser() -> argparse.ArgumentParser:
         usage=f"{PROGRAM} [flag ...] [FILE ...]\n       {PROGRAM} {{{','.join(VERBS)}}} ...",
         description="Convert OME-TIFF and TIFF images to multi-resolution OME-Zarr.",
         epilog=f"Verbs, each with its own --help: {verbs}. Every setting is an environment variable too (in capitals, - as _); flags win. "
-        "Exit status: 0 all converted, 1 some input failed, 2 wrong settings or nothing to convert.",
+        "Exit status: 0 all converted, 1 an input failed, 2 wrong settings or nothing to convert, 71 more memory is needed, 73 the output "
+        "cannot be written, 75 run it again.",
         allow_abbrev=False,
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="files to convert, instead of all TIFFs below --input-dir")
@@ -196,7 +194,7 @@ def make_parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"explicit argument .*", "its value: this flag takes none", message)
-        self.exit(WRONG_SETTINGS, f"{PROGRAM}: {message}; see --help\n")
+        self.exit(Exit.WRONG_SETTINGS, f"{PROGRAM}: {message}; see --help\n")
 
 
 @contextmanager
@@ -211,7 +209,7 @@ def signals_raise() -> Iterator[None]:
     def raise_once(signum: int, frame: FrameType | None) -> None:
         if forced:
             return  # a second one must not break the orderly way out
-        status = TERMINATED if signum == signal.SIGTERM else INTERRUPTED
+        status = Exit.TERMINATED if signum == signal.SIGTERM else Exit.INTERRUPTED
         forced.append(threading.Timer(STOP_SECONDS, _exit_now, [status]))
         forced[0].daemon = True
         with suppress(RuntimeError):  # no thread is allowed
@@ -232,7 +230,7 @@ def signals_raise() -> Iterator[None]:
             timer.cancel()
 
 
-def _exit_now(status: int) -> None:
+def _exit_now(status: Exit) -> None:
     with suppress(OSError):
         os.write(2, f"{PROGRAM}: {_STOPPED[status]}; storage does not answer, so the end is not on record\n".encode())
     os._exit(status)

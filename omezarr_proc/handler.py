@@ -18,7 +18,7 @@ import omezarr_proc.engine.local.worker
 import omezarr_proc.tiff.describe.images  # noqa: F401
 from omezarr_proc.config.secret import Mask, leave_no_core
 from omezarr_proc.config.settings import Settings, table
-from omezarr_proc.model.errors import ProcError, SettingsError
+from omezarr_proc.model.errors import ProcError, SettingsError, leading
 
 PAYLOAD = {
     "inputDir": "INPUT_DIR",
@@ -28,18 +28,16 @@ PAYLOAD = {
     "refreshToken": "REFRESH_TOKEN",
 }
 NAMED_FAILURES = 20  # in the error message
+NAMED_LENGTH = 1000  # characters of each
 NO_MASK = Mask(())
 RETURNED_IMAGES = 5000  # in the result: Lambda ends a runtime that answers more than 6 MB
-
-
-class ConversionError(ProcError):
-    """Some inputs failed; the message names them."""
 
 
 def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
     """Convert what the event names and return status, workflowInstanceId and one entry per image.
 
-    Raises SettingsError for wrong settings and ConversionError when an input failed, so that the platform sees it.
+    Raises SettingsError for wrong settings, and the error that says what to do when inputs failed, so that the platform sees it: each code
+    of docs/runbook.md is an error type of its own.
     """
     overrides, ignored = overrides_of(event)
     settings = Settings.load(os.environ, overrides)
@@ -50,7 +48,7 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
 
 
 def convert(settings: Settings, ignored: int, deadline: float | None) -> dict[str, Any]:
-    """Convert and return what there is to say of it. Raises ConversionError when an input failed."""
+    """Convert and return what there is to say of it. Raises ProcError when an input failed."""
     from loguru import logger
 
     from omezarr_proc.app import inputs, log, progress
@@ -70,7 +68,7 @@ def convert(settings: Settings, ignored: int, deadline: float | None) -> dict[st
         log.close()
     failed = [result.error for result in results if result.error]
     if failed:
-        raise ConversionError(failure_text(failed, len(results)))
+        raise failure(failed, len(results))
     return result_of(settings, report, Mask(settings.secrets()))
 
 
@@ -93,11 +91,12 @@ def deadline_of(context: object) -> float | None:
     return time.monotonic() + remaining() / 1000 if remaining else None
 
 
-def failure_text(failed: Sequence[ProcError], total: int) -> str:
-    """Name the failed inputs, the first NAMED_FAILURES with their errors."""
-    named = map(str, failed[:NAMED_FAILURES])
+def failure(failed: Sequence[ProcError], total: int) -> ProcError:
+    """One error for all that failed: of the kind that leads them, naming the first NAMED_FAILURES."""
+    named = (str(error)[:NAMED_LENGTH] for error in failed[:NAMED_FAILURES])
     more = f"; and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else ""
-    return f"{len(failed)} of {total} inputs failed: {'; '.join(named)}{more}"
+    kind = leading(failed).kind
+    return kind(f"{len(failed)} of {total} inputs failed: {'; '.join(named)}{more}")
 
 
 def result_of(settings: Settings, report: Any, mask: Mask = NO_MASK) -> dict[str, Any]:

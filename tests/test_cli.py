@@ -242,7 +242,7 @@ def raiser(error: BaseException) -> Callable[[], None]:
     ("error", "status", "text"),
     [
         (KeyboardInterrupt(), 130, "omezarr-proc: interrupted\n"),
-        (LimitError("not enough"), 1, "omezarr-proc: not enough\n"),
+        (LimitError("not enough"), 71, "omezarr-proc: not enough\n"),
         (SettingsError("not good"), 2, "omezarr-proc: not good\n"),
     ],
 )

@@ -18,7 +18,7 @@ from runs import ROOT
 from omezarr_proc import app
 from omezarr_proc import handler as module
 from omezarr_proc.config.settings import table
-from omezarr_proc.handler import ConversionError, handler, overrides_of
+from omezarr_proc.handler import handler, overrides_of
 from omezarr_proc.model.errors import InputError, SettingsError
 from omezarr_proc.model.events import Summary
 
@@ -114,7 +114,7 @@ def test_result_of_many_images_stays_below_what_lambda_takes(event, monkeypatch:
 
 def test_failure_raises_and_names_the_files_without_tokens(event, engine):
     engine.errors = {"a.tif": f"is broken near {TOKEN}-2", "c.tif": "is empty"}
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(InputError) as caught:
         handler(event, None)
     assert "2 of 3 inputs failed" in str(caught.value)
     assert "a.tif: is broken near ***" in str(caught.value)
@@ -123,7 +123,7 @@ def test_failure_raises_and_names_the_files_without_tokens(event, engine):
 
 
 def test_many_failures_are_counted():
-    text = module.failure_text([InputError("bad", source=f"{number}.tif") for number in range(100)], 200)
+    text = str(module.failure([InputError("bad", source=f"{number}.tif") for number in range(100)], 200))
     assert text.startswith("100 of 200 inputs failed: 0.tif: bad; ")
     assert text.endswith("; and 80 more")
 
@@ -176,7 +176,7 @@ def test_json_logs_are_json(event, capsys: pytest.CaptureFixture[str]):
 def test_nothing_of_an_invocation_is_left_for_the_next(event, engine, capsys: pytest.CaptureFixture[str]):
     handler(event, None)
     engine.errors = {"a.tif": "bad"}
-    with pytest.raises(ConversionError):
+    with pytest.raises(InputError):
         handler({key: event[key] for key in ("inputDir", "outputDir")}, None)
     assert not engine.settings.session_token
     assert engine.settings.workflow_instance_id == ""

@@ -14,7 +14,7 @@ from omezarr_proc.app.inputs import Input, check_file, dataset_path
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
-from omezarr_proc.model.errors import LimitError, OutOfTimeError, OutputError, ProcError, about, without_frames
+from omezarr_proc.model.errors import InTheWayError, LimitError, OutOfTimeError, ProcError, ProcessLimitError, about, without_frames
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.model.text import shown
 from omezarr_proc.publish import by_rename as publish
@@ -110,7 +110,7 @@ def _typed(source: Path) -> Iterator[None]:
             raise LimitError("out of memory: give it more, or set MEMORY_LIMIT_MB to what there really is") from error
         except Exception as error:  # a library's surprise at a broken file, or a mistake of ours: neither may stop the batch
             if str(error) == "can't start new thread":
-                raise ProcError("cannot start a thread: allow this user more processes, or set MAX_WORKERS lower") from error
+                raise ProcessLimitError("cannot start a thread: allow this user more processes, or set MAX_WORKERS lower") from error
             if isinstance(error, OSError) and error.filename is not None:
                 raise ProcError(f"{error.filename}: {error.strerror}") from error
             logger.opt(exception=error).debug(f"{shown(source)}: unexpected error")
@@ -161,7 +161,7 @@ class _Images:
 
         key = dataset_key(image, self.settings)
         if link := first_link(self.settings.output_dir, target.parent):
-            raise OutputError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
+            raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
         if target not in self.left and (reason := self._left_alone(target, key)):
             return self._skipped(entry, image, target, reason)
         _check_time(self.deadline)
@@ -207,7 +207,7 @@ class _Images:
         if existing == "skip":
             return "is there already (EXISTING=skip)"
         if existing == "fail":
-            raise OutputError(
+            raise InTheWayError(
                 "is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip",
                 source=target,
             )

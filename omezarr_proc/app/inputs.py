@@ -17,7 +17,7 @@ from pathlib import Path
 from loguru import logger
 
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.model.errors import InputError, SettingsError
+from omezarr_proc.model.errors import InputError, MissingFolderError, NothingToConvertError, SettingsError, UnreadableInputError
 from omezarr_proc.model.text import shown
 
 # BigTIFF's endings (as Bio-Formats writes them) and those of slide scanners that write TIFF; the longer first.
@@ -82,12 +82,12 @@ def collect(settings: Settings, files: Sequence[str] = (), *, create_output: boo
 def find(input_dir: Path, output_dir: Path) -> Search:
     """All TIFFs below `input_dir`. Raises SettingsError when it cannot be searched or holds none, saying what is there."""
     if not input_dir.is_dir():
-        raise SettingsError(f"INPUT_DIR {shown(input_dir)} {'is not a folder' if input_dir.exists() else 'does not exist'}")
+        raise MissingFolderError(f"INPUT_DIR {shown(input_dir)} {'is not a folder' if input_dir.exists() else 'does not exist'}")
     search = _search(input_dir, output_dir)
     if not search.inputs:
         if search.unreadable and search.unreadable[0].startswith(shown(input_dir) + ":"):
-            raise SettingsError(f"INPUT_DIR {search.unreadable[0]}")
-        raise SettingsError(f"no TIFF ({' '.join(PLAIN_ENDINGS)}) below INPUT_DIR {shown(input_dir)}: {_what_is_there(search)}")
+            raise MissingFolderError(f"INPUT_DIR {search.unreadable[0]}")
+        raise NothingToConvertError(f"no TIFF ({' '.join(PLAIN_ENDINGS)}) below INPUT_DIR {shown(input_dir)}: {_what_is_there(search)}")
     search.inputs.sort(key=lambda entry: natural_key(entry.relative))
     check_names(search.inputs)
     return search
@@ -106,15 +106,15 @@ def check_file(path: Path) -> None:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise InputError("is a folder: name files, or give it as INPUT_DIR", source=path)
+            raise UnreadableInputError("is a folder: name files, or give it as INPUT_DIR", source=path)
         if not stat.S_ISREG(status.st_mode):
-            raise InputError("is not a file", source=path)
+            raise UnreadableInputError("is not a file", source=path)
         if not status.st_size:
             raise InputError("is empty", source=path, hint="copy it again from where it was made")
         with path.open("rb"):
             pass
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", source=path) from None
+        raise UnreadableInputError(f"cannot be read: {error.strerror}", source=path) from None
 
 
 def check_names(inputs: Iterable[Input]) -> None:
@@ -146,9 +146,9 @@ def check_output(output_dir: Path, *, create: bool) -> None:
         if not os.access(existing, os.W_OK | os.X_OK):
             raise PermissionError(13, f"{shown(existing)} is not writable")
     except FileExistsError:
-        raise SettingsError(f"OUTPUT_DIR {shown(output_dir)} is not a folder") from None
+        raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} is not a folder") from None
     except OSError as error:
-        raise SettingsError(f"OUTPUT_DIR {shown(output_dir)} cannot be written to: {error.strerror}") from None
+        raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} cannot be written to: {error.strerror}") from None
 
 
 def _search(input_dir: Path, output_dir: Path) -> Search:

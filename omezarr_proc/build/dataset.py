@@ -7,7 +7,7 @@ from typing import Any
 
 from omezarr_proc import __version__
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.model.errors import LimitError
+from omezarr_proc.model.errors import CeilingError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid, axis_names, make_pyramid
 from omezarr_proc.ngff import attributes as ngff
@@ -22,7 +22,7 @@ def pyramid_of(image: Image, settings: Settings) -> Pyramid:
     """The pyramid that the settings ask for. Raises LimitError where image or dataset are larger than the settings allow."""
     planes = image.size_t * image.size_c * image.size_z
     if planes * image.height * image.width > settings.max_pixels:
-        raise LimitError(
+        raise CeilingError(
             f"image {image.series} states {planes} planes of {image.width} x {image.height} pixels,"
             f" more than MAX_PIXELS={settings.max_pixels}",
             source=image.source,
@@ -39,7 +39,7 @@ def pyramid_of(image: Image, settings: Settings) -> Pyramid:
         names=axis_names(image, settings.axes),
     )
     if pyramid.chunk_count > settings.max_chunks:
-        raise LimitError(
+        raise CeilingError(
             f"the dataset of image {image.series} would have {pyramid.chunk_count} chunks, more than MAX_CHUNKS={settings.max_chunks}",
             source=image.source,
             hint="set a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or raise MAX_CHUNKS",

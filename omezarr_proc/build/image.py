@@ -18,7 +18,7 @@ from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine, WorkerLostError
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
-from omezarr_proc.model.errors import InputError, LimitError, OutOfTimeError, OutputError
+from omezarr_proc.model.errors import ChangedInputError, InputError, LimitError, OutOfTimeError, OutputError
 from omezarr_proc.model.events import Progress, Summary
 from omezarr_proc.model.image import Image
 from omezarr_proc.ngff.windows import Window
@@ -87,7 +87,7 @@ class Conversion:
     def _refuse_changed(self) -> None:
         """Raise InputError where an input is not any more what was opened."""
         if what := changed(self.image.states):
-            raise InputError(f"{what}: nothing is published; run it again when it is complete")
+            raise ChangedInputError(f"{what}: nothing is published; run it again when it is complete")
 
     def _build(self, build: Build, tree: Tree) -> tuple[Window, ...]:
         """Make all levels, then find the display windows.

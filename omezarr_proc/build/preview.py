@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from omezarr_proc.check.decoding import chunk_decoder
 from omezarr_proc.check.spec import check
-from omezarr_proc.host.faults import describe
-from omezarr_proc.model.errors import InputError, OutputError
+from omezarr_proc.host.faults import output_error
+from omezarr_proc.model.errors import InputError
 from omezarr_proc.store.read import Array, Dataset, open_dataset
 
 LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
@@ -52,7 +52,7 @@ def write_preview(dataset: Path) -> Path:
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OutputError(f"cannot write the preview: {describe(error)}", source=target) from error
+        raise output_error("cannot write the preview", error, target) from error
     return target
 
 

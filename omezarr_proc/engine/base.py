@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from omezarr_proc.model.errors import ProcError
+from omezarr_proc.model.errors import Exit, ProcError
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass
@@ -17,6 +17,9 @@ OnStored = Callable[[Sequence[Region]], None]
 
 class WorkerLostError(ProcError):
     """A worker process cannot go on with what it was given; another one can."""
+
+    code = "worker-lost"
+    exit = Exit.NEEDS_MORE  # most of them are killed for their memory
 
 
 class Engine(Protocol):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from omezarr_proc.model.errors import NoSpaceError, OutputError
+
 T = TypeVar("T")
 
 # What a network file system answers for a moment and then no more.
@@ -53,3 +55,9 @@ def describe(error: OSError) -> str:
         errno.EACCES: " (OUTPUT_DIR must be writable for the user this runs as)",
     }.get(error.errno or 0, "")
     return f"{error.strerror or error}{hint}"
+
+
+def output_error(what: str, error: OSError, source: str | os.PathLike[str]) -> OutputError:
+    """The error about `source` when what failed to be done there failed with `error`."""
+    kind = NoSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else OutputError
+    return kind(f"{what}: {describe(error)}", source=source)

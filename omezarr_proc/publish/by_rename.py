@@ -25,7 +25,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from omezarr_proc.host.faults import describe, rename
+from omezarr_proc.host.faults import output_error, rename
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.existing import dataset_key, look, refuse_foreign
 from omezarr_proc.publish.hidden import (
@@ -79,7 +79,7 @@ def publish(target: Path, deadline: float | None = None, disk: Disk | None = Non
             logger.info(f"{target}: has replaced {old.what}")
         return clear(target, deadline)
     except OSError as error:
-        raise OutputError(f"cannot publish: {describe(error)}", source=target) from error
+        raise output_error("cannot publish", error, target) from error
 
 
 def recover(folder: Path) -> set[Path]:
@@ -104,7 +104,7 @@ def recover(folder: Path) -> set[Path]:
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise OutputError(f"cannot put in order what an earlier run has left: {describe(error)}", source=folder) from error
+        raise output_error("cannot put in order what an earlier run has left", error, folder) from error
     return left
 
 
@@ -117,7 +117,7 @@ def clean(target: Path) -> bool:
         _settle(target)
         return discard(target)
     except OSError as error:
-        raise OutputError(f"cannot remove what is left of it: {describe(error)}", source=target) from error
+        raise output_error("cannot remove what is left of it", error, target) from error
 
 
 def _settle(target: Path) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.store.opening import read_file
 
 # One of these is in the root attributes of every OME-Zarr dataset: an image, a plate, a collection (https://ngff.openmicroscopy.org).
@@ -41,7 +41,7 @@ def look(path: Path) -> Existing | None:
 def refuse_foreign(path: Path) -> None:
     """Raise OutputError where something is at `path` that is no OME-Zarr dataset."""
     if (found := look(path)) and not found.is_dataset:
-        raise OutputError(
+        raise InTheWayError(
             f"is {found.what} and is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it", source=path
         )
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.errors import InTheWayError
 
 _BEGIN = b'{"pid": '  # how all our lock files begin
 _MOST_BYTES = 4096  # that are read of one
@@ -36,7 +36,7 @@ def check_ours(fd: int, path: Path) -> None:
     """Raise OutputError for a file that was not written by this program."""
     data = os.pread(fd, _MOST_BYTES, 0)
     if data.strip(b"\0") and not data.startswith(_BEGIN) and not _BEGIN.startswith(data):
-        raise OutputError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
+        raise InTheWayError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
 
 
 def myself() -> bytes:

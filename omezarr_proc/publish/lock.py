@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from omezarr_proc.host.faults import describe
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.host.faults import output_error
+from omezarr_proc.model.errors import Exit, OutputError
 from omezarr_proc.publish.hidden import dataset_of, lock_path, owner_path
 from omezarr_proc.publish.holder import Holder, check_ours, is_dead, moment, myself, read
 from omezarr_proc.store.opening import open_file
@@ -31,6 +31,9 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOS
 
 class LockedError(OutputError):
     """Another run works on the dataset."""
+
+    code = "dataset-in-use"
+    exit = Exit.TRY_AGAIN
 
 
 class Lock:
@@ -54,7 +57,7 @@ class Lock:
                     raise LockedError(_refusal(self._target, holder))
                 time.sleep(_SHORT)
         except OSError as error:
-            raise OutputError(f"cannot lock the dataset: {describe(error)}", source=dataset_of(self._target)) from error
+            raise output_error("cannot lock the dataset", error, dataset_of(self._target)) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -69,9 +72,9 @@ class Lock:
             self._fd = None
 
     def check(self) -> None:
-        """Raise OutputError when the lock was lost, since another run took this one for dead. To be called before publishing."""
+        """Raise LockedError when the lock was lost, since another run took this one for dead. To be called before publishing."""
         if self._heart is not None and not self._heart.mine():
-            raise OutputError(
+            raise LockedError(
                 f"another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s",
                 source=dataset_of(self._target),
             )

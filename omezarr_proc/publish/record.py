@@ -18,8 +18,8 @@ from typing import Any
 
 from loguru import logger
 
-from omezarr_proc.host.faults import describe
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.host.faults import output_error
+from omezarr_proc.model.errors import InTheWayError, OutputError, ProcessLimitError
 from omezarr_proc.model.text import duration
 from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.publish.history import History, Unit, header, line, read, unit_line
@@ -54,7 +54,7 @@ class Record:
         try:
             self._thread.start()
         except RuntimeError as error:
-            raise OutputError("cannot start a thread: allow this user more processes", source=self.path) from error
+            raise ProcessLimitError("cannot start a thread: allow this user more processes", source=self.path) from error
 
     @classmethod
     def open(cls, target: Path, key: str, interval: float = INTERVAL) -> "Record":
@@ -72,7 +72,7 @@ class Record:
                 os.close(fd)
                 raise
         except OSError as error:
-            raise OutputError(f"cannot make the output: {describe(error)}", source=error.filename or staging) from error
+            raise output_error("cannot make the output", error, error.filename or staging) from error
 
     @property
     def resumed(self) -> bool:
@@ -139,7 +139,7 @@ class Record:
 
     def _check(self) -> None:
         if self._error is not None:
-            raise OutputError(f"cannot note what is finished: {describe(self._error)}", source=self.path) from self._error
+            raise output_error("cannot note what is finished", self._error, self.path) from self._error
 
     def _write_by_time(self) -> None:
         pause = self._interval / 8  # soon for the first time: a container that is killed within seconds gets on nevertheless
@@ -177,13 +177,13 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
     if MAGIC.startswith(data) and data != MAGIC:  # new, or its maker was killed
         if os.path.lexists(staging):
             path.unlink()
-            raise OutputError("is in the way and not known to be of omezarr_proc: remove it, then run again", source=staging)
+            raise InTheWayError("is in the way and not known to be of omezarr_proc: remove it, then run again", source=staging)
         os.ftruncate(fd, 0)
         _write_all(fd, MAGIC)
         os.fsync(fd)
         sync_folder(path.parent)
     elif not data.startswith(MAGIC):
-        raise OutputError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
+        raise InTheWayError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
     history = read(data, key)
     if history is not None and is_folder(staging) and not any(strangers(staging)):
         os.ftruncate(fd, history.end)

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-from omezarr_proc.host.faults import describe
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.host.faults import output_error
+from omezarr_proc.model.errors import NoSpaceError
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.documents import array_documents, group_documents
 from omezarr_proc.store.objects import Objects
@@ -45,11 +45,11 @@ def spool_file(target: Path, size: int) -> int:
     try:
         free = shutil.disk_usage(target.parent).free
         if free < size:
-            raise OutputError(
+            raise NoSpaceError(
                 f"{size >> 20} MB of free space are needed while {target.name} is made, there are {free >> 20} MB", source=target.parent
             )
         with tempfile.TemporaryFile(dir=target.parent, prefix=f".{target.name}.") as file:
             os.truncate(file.fileno(), size)
             return os.dup(file.fileno())
     except OSError as error:
-        raise OutputError(f"cannot make a file for decoded planes: {describe(error)}", source=target.parent) from error
+        raise output_error("cannot make a file for decoded planes", error, target.parent) from error

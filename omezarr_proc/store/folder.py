@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from omezarr_proc.host.faults import describe, retry
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.host.faults import output_error, retry
 from omezarr_proc.store.opening import PLAIN, open_file
 
 
@@ -30,7 +29,7 @@ class Folder:
             else:
                 retry(lambda: self._write(path, data))
         except OSError as error:
-            raise OutputError(f"cannot write: {describe(error)}", source=path) from error
+            raise output_error("cannot write", error, path) from error
 
     def get(self, key: str) -> bytes:
         """See `Objects`."""

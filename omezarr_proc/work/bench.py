@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.model.errors import ProcError
+from omezarr_proc.model.errors import LimitError, ProcError
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region
 from omezarr_proc.pixels import histogram
@@ -88,7 +88,7 @@ class Bench:
         """What to answer where a task, or the writing of its files, raised `error`."""
         source, trace = self.job.image.source, "".join(traceback.format_exception(error))
         if isinstance(error, MemoryError):
-            error = ProcError("a worker ran out of memory: give it more, or set MAX_WORKERS lower", source=source)
+            error = LimitError("a worker ran out of memory: give it more, or set MAX_WORKERS lower", source=source)
         if not isinstance(error, ProcError):
             error = ProcError(f"{type(error).__name__}: {error}".replace("\n", " "), source=source)
         return Failed(error, trace)

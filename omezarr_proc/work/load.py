@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import UnsupportedInputError
 from omezarr_proc.model.image import Image, Plane, Rect
 from omezarr_proc.model.region import Region, X, Y, Z, ceil_div
 from omezarr_proc.pixels.average import PartialBoxes, box_mean, box_nearest
@@ -183,7 +183,7 @@ def _narrowed(blocks: Blocks, narrow: np.dtype[Any], image: Image, band: Region,
         outside = (block < info.min) | (block > info.max)
         if outside.any():
             row, column, sample = np.argwhere(outside)[0]
-            raise InputError(
+            raise UnsupportedInputError(
                 f"image {image.series}, plane t={band.start[0]} c={band.start[1] + index * block.shape[2] + sample} z={z}:"
                 f" the value {block[row, column, sample]}"
                 f" at y={y + row}, x={x + column} does not fit into {narrow}, as which {image.dtype} is stored"

@@ -100,7 +100,7 @@ def test_a_result_that_cannot_be_written_is_an_error_in_one_line(scans: Path, tm
         with open("/dev/full", "w") as full:
             command = [sys.executable, "-m", "omezarr_proc", *words]
             done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-        assert (done.returncode, done.stderr) == (1, "omezarr-proc: the result cannot be written to stdout: No space left on device\n")
+        assert (done.returncode, done.stderr) == (73, "omezarr-proc: the result cannot be written to stdout: No space left on device\n")
 
 
 class Broken(io.StringIO):

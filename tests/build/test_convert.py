@@ -137,7 +137,7 @@ def test_a_dataset_with_the_same_key_is_left_alone(tmp_path: Path) -> None:
     assert convert(source, tmp_path) == 0 and dataset.stat().st_ino == inode
     assert convert(source, tmp_path, "--existing", "force") == 0 and dataset.stat().st_ino != inode
     inode = dataset.stat().st_ino
-    assert convert(source, tmp_path, "--tile-size", "64", "--existing", "fail") == 1 and dataset.stat().st_ino == inode
+    assert convert(source, tmp_path, "--tile-size", "64", "--existing", "fail") == 73 and dataset.stat().st_ino == inode
     assert convert(source, tmp_path, "--tile-size", "64", "--existing", "skip") == 0 and dataset.stat().st_ino == inode
     assert convert(source, tmp_path, "--tile-size", "64") == 0 and dataset.stat().st_ino != inode
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.tif"]
@@ -151,7 +151,7 @@ def test_what_is_no_dataset_is_replaced_by_force_only(tmp_path: Path, what: str,
     place = tmp_path / "a.ome.zarr"
     {"file": place.touch, "folder": lambda: (tmp_path / "b").rename(place), "link": lambda: place.symlink_to("b")}[what]()
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
-    assert convert(tmp_path / "a.tif", tmp_path) == 1
+    assert convert(tmp_path / "a.tif", tmp_path) == 73
     assert "is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it" in capsys.readouterr().err
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     assert cli.main([str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--existing", "force"]) == 0
@@ -187,7 +187,7 @@ def test_a_linked_folder_of_the_output_is_not_followed(tmp_path: Path, capsys: p
     (tmp_path / "out/sub").symlink_to(tmp_path / "elsewhere")
     for name in ("a.tif", "sub/er/b.tif", "sub/c.tif"):
         tifffile.imwrite(tmp_path / "in" / name, random_pixels((100, 100), "uint8"))
-    assert cli.main(["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "out"), "--quiet"]) == 1
+    assert cli.main(["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "out"), "--quiet"]) == 73
     assert capsys.readouterr().err.count("out/sub: is a link, and below OUTPUT_DIR links are not followed") == 2
     assert (tmp_path / "out/a.ome.zarr/zarr.json").exists()
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".x.ome.zarr.lock"]

@@ -145,7 +145,7 @@ def test_a_preview_that_cannot_be_written_fails_its_image(tmp_path: Path, capsys
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 100), "uint8"))
     (tmp_path / "a.ome.zarr.png").mkdir()
     os.utime(tmp_path / "a.ome.zarr.png", (0, 0))
-    assert cli.main([str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet", "--preview"]) == 1
+    assert cli.main([str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--quiet", "--preview"]) == 73
     assert "a.ome.zarr.png: cannot write the preview" in capsys.readouterr().err
     assert (tmp_path / "a.ome.zarr").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -85,7 +85,7 @@ def test_the_format_is_part_of_the_key_and_a_finished_dataset_is_left_alone(tmp_
     inode = dataset.stat().st_ino
     assert cli.main([*run, "--zarr-format", "2", "--existing", "fail"]) == 0
     assert dataset.stat().st_ino == inode
-    assert cli.main([*run, "--existing", "fail"]) == 1
+    assert cli.main([*run, "--existing", "fail"]) == 73
     assert cli.main(run) == 0
     assert (dataset / "zarr.json").exists()
     assert not (dataset / ".zattrs").exists()

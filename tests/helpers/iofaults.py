@@ -57,7 +57,7 @@ def runner(folder: Path) -> Iterator[Runner]:
     shim = folder / "faultshim.so"
     compiler = (sysconfig.get_config_var("CC") or "cc").split()
     subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-o", shim, SHIM, "-ldl"], check=True)
-    environ = os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": str(SHIM.parents[1])}
+    environ = os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": str(SHIM.parents[2])}
     command = [sys.executable, __file__, shim]
     with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Runner(process)

@@ -1,5 +1,6 @@
 """Errors: what they are about, the one line that they are, and that they travel between processes whole."""
 
+import errno
 import pickle
 from pathlib import Path
 
@@ -7,9 +8,23 @@ import pytest
 
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.secret import Mask
+from omezarr_proc.engine.base import WorkerLostError
 from omezarr_proc.engine.local.pool import WorkerDiedError
+from omezarr_proc.host.faults import output_error
 from omezarr_proc.model import errors
-from omezarr_proc.model.errors import InputError, OutputError, ProcError, about, without_frames
+from omezarr_proc.model.errors import (
+    CeilingError,
+    Exit,
+    InputError,
+    LimitError,
+    NoSpaceError,
+    OutOfTimeError,
+    OutputError,
+    ProcError,
+    about,
+    leading,
+    without_frames,
+)
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ProcError)]
 
@@ -93,3 +108,25 @@ def test_a_report_shows_the_line_of_the_error():
     report = Report()
     report.fail("a.tif", raised(InputError("bad", source="/in/ba.tif"), "a.tif"))
     assert report.table() == ["FAILED   a.tif: /in/ba.tif: bad"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "kind", "status"),
+    [
+        ([InputError("x")], InputError, 1),
+        ([CeilingError("x")], CeilingError, 1),
+        ([InputError("x"), NoSpaceError("x")], NoSpaceError, 73),
+        ([InputError("x"), NoSpaceError("x"), LimitError("x")], LimitError, 71),
+        ([InputError("x"), LimitError("x"), OutOfTimeError("x"), NoSpaceError("x")], OutOfTimeError, 75),
+        ([WorkerDiedError(7, -9), InputError("x")], WorkerLostError, 71),
+    ],
+)
+def test_the_error_that_the_least_has_to_be_done_about_leads(errors: list[ProcError], kind: type[ProcError], status: int):
+    assert (leading(errors).kind, leading(errors).exit) == (kind, Exit(status))
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, NoSpaceError), (errno.EDQUOT, NoSpaceError), (errno.EROFS, OutputError)])
+def test_a_full_disk_is_an_error_of_its_own(number: int, kind: type[ProcError]):
+    error = output_error("cannot write", OSError(number, "why"), "out/a")
+    assert type(error) is kind
+    assert str(error).startswith("out/a: cannot write: why (")

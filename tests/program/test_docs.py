@@ -1,5 +1,7 @@
 """The pages beside the code: links lead somewhere, decisions are listed and dated, the changelog has this version."""
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 from runs import ROOT
 
 import omezarr_proc
+from omezarr_proc.model.errors import Exit, ProcError
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("data/*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = sorted(set(ROOT.glob("docs/decisions/*.md")) - {ROOT / "docs/decisions/README.md"})
@@ -31,3 +34,28 @@ def test_the_changelog_has_this_version_and_what_comes() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert "## [Unreleased]" in text
     assert re.search(rf"^## \[{re.escape(omezarr_proc.__version__)}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE)
+
+
+def every_error() -> set[type[ProcError]]:
+    """All kinds of errors of the package that have a code of their own."""
+    for module in pkgutil.walk_packages(omezarr_proc.__path__, "omezarr_proc."):
+        if not module.name.endswith(("__main__", "memplot")):  # the latter wants matplotlib
+            importlib.import_module(module.name)
+    left, found = [ProcError], set()
+    while left:
+        found.add(kind := left.pop())
+        left += kind.__subclasses__()
+    return {kind for kind in found if kind.__module__.startswith("omezarr_proc.") and "code" in vars(kind)}
+
+
+def test_the_runbook_has_each_code_with_its_status_and_its_error_in_lambda() -> None:
+    kinds = every_error()
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| `(\w+)` \| .+ \| .+ \|$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted((kind.code, str(int(kind.exit)), kind.__name__) for kind in kinds)
+    assert len({kind.code for kind in kinds}) == len(kinds)
+
+
+def test_readme_and_runbook_have_each_exit_status() -> None:
+    for page in ("README.md", "docs/runbook.md"):
+        text = (ROOT / page).read_text()
+        assert all(re.search(rf"^\| .*\b{int(status)}\b", text, re.MULTILINE) for status in Exit), page

@@ -74,7 +74,7 @@ def test_workers_killed_one_after_another_end_in_a_clear_error(slide_run: Refere
         status, text = program.finish()
         assert program.left() == {}
     last = text.splitlines()[-1]
-    assert status == 1
+    assert status == 71
     assert "slide.ome.tif: worker process" in last
     assert "was killed by SIGKILL (memory ran out, or somebody else killed it: give it more memory" in last
     assert "Traceback" not in text

@@ -16,7 +16,8 @@ from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, 
 
 from omezarr_proc.app import batch as process
 from omezarr_proc.build.image import Conversion
-from omezarr_proc.handler import ConversionError, handler
+from omezarr_proc.handler import handler
+from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.events import Summary
 
 __all__ = ["slide_run"]  # fixtures
@@ -49,7 +50,7 @@ def test_ten_images_are_done_after_four_calls_that_have_time_for_three_each(tmp_
     monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late[0]))
     for done in (3, 6, 9):
         late[0] = 0
-        with pytest.raises(ConversionError, match="not begun, since time is up; run it again to go on"):
+        with pytest.raises(OutOfTimeError, match="not begun, since time is up; run it again to go on"):
             handler(event, context(900))
         assert len(converted) == done and len(list(out.glob("*.ome.zarr"))) == done
     late[0] = 0

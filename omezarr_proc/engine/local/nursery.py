@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from omezarr_proc.config import secret
-from omezarr_proc.model.errors import ProcError
+from omezarr_proc.model.errors import ProcessLimitError
 
 _RECORD = struct.Struct("<ci")  # request or answer, process id or exit status
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from omezarr_proc.engine.local.nursery import serve; serve(int(sys.argv[1]))"
@@ -34,7 +34,7 @@ ANSWER_SECONDS = 60.0
 CANNOT_START = 71  # a worker's exit status where the system denies it what it needs (EX_OSERR of sysexits.h)
 
 
-class NurseryError(ProcError):
+class NurseryError(ProcessLimitError):
     """The nursery is gone or cannot fork: no process or memory left for it."""
 
 

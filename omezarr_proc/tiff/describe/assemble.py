@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import UnsupportedInputError
 from omezarr_proc.model.image import Channel, Image, Plane
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.file import tags
@@ -14,7 +14,7 @@ _STORED = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 def check_number(path: str, number: int, most: int | None) -> None:
     """Raise InputError for a file of more than `most` images."""
     if most is not None and number > most:
-        raise InputError(
+        raise UnsupportedInputError(
             f"it has {number} images, more than the {most} that are converted unasked;"
             " set IMAGES=all for all of them, or IMAGES=0,2 for some",
             source=path,
@@ -41,7 +41,7 @@ def assembled(
         other = layout if plane is None else pages.layouts[plane.layout]
         if (other.height, other.width, other.samples, other.dtype) != (layout.height, layout.width, layout.samples, layout.dtype):
             kinds = " and ".join(f"{one.width} x {one.height} {one.dtype}" for one in (layout, other))
-            raise InputError(
+            raise UnsupportedInputError(
                 f"image {number} has pages of different size or type ({kinds})",
                 source=path,
                 hint="write each kind into an image of its own",

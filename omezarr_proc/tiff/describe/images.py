@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from omezarr_proc.host.quiet import quiet_libraries
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import InputError, UnreadableInputError, UnsupportedInputError
 from omezarr_proc.model.image import Image
 from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
 from omezarr_proc.tiff.describe import members as sets
@@ -66,7 +66,9 @@ def open_images(
             f"its OME-XML contradicts itself or the pages: {error}", source=path, hint="repair its ImageDescription or write the file anew"
         ) from error
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", source=path, hint="check the file and its folder") from error
+        raise UnreadableInputError(
+            f"cannot be read ({error.strerror or error})", source=path, hint="check the file and its folder"
+        ) from error
     finally:
         files.close()
 
@@ -94,7 +96,7 @@ def _files(budget: Budget, opener: Opener) -> Files:
         try:
             return opener(path)
         except OSError as error:
-            raise InputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
+            raise UnreadableInputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
 
     return Files(OPEN_FILES, budget, opened)
 
@@ -124,5 +126,5 @@ def _chosen(path: str, found: list[Image], images: Chosen) -> list[Image]:
     if images == "auto":
         return [image for image in found if not _ASIDE.search(image.name)] or found[:1]
     if absent := [number for number in images if number >= len(found)]:
-        raise InputError(f"IMAGES asks for image {absent}, but the file has {len(found)}, counted from 0", source=path)
+        raise UnsupportedInputError(f"IMAGES asks for image {absent}, but the file has {len(found)}, counted from 0", source=path)
     return [found[number] for number in images]

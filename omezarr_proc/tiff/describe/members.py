@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import InputError, UnreadableInputError
 from omezarr_proc.tiff.describe import omexml
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.budget import Budget
@@ -29,7 +29,9 @@ def description(path: str, files: Files, budget: Budget, most: int | None = None
         ifds = files.ifds(path)
         return ifds.text(ifds.ifd(ifds.first), tags.IMAGE_DESCRIPTION, most)
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", source=path, hint="check that it is a file and readable") from error
+        raise UnreadableInputError(
+            f"cannot be read ({error.strerror})", source=path, hint="check that it is a file and readable"
+        ) from error
 
 
 def _text(source: Bytes, budget: Budget, most: int | None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.image import FileState, Layout, Plane
 from omezarr_proc.tiff.describe import ndpi
 from omezarr_proc.tiff.file import tags
@@ -125,7 +125,7 @@ class Pages:
                 shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
                 layout = decode.layout(page, shown)
         except decode.UnsupportedError as error:
-            raise InputError(f"page {self._page(number, ifd)} cannot be read: {error}", source=path) from error
+            raise UnsupportedInputError(f"page {self._page(number, ifd)} cannot be read: {error}", source=path) from error
         except MemoryError:
             raise
         except Exception as error:

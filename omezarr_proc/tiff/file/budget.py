@@ -6,7 +6,7 @@ The constants are measured (Python 3.12): what one value takes in the main proce
 import time
 from dataclasses import dataclass
 
-from omezarr_proc.model.errors import LimitError, OutOfTimeError
+from omezarr_proc.model.errors import CeilingError, LimitError, OutOfTimeError
 
 MB = 1 << 20
 PAGE_BYTES = 800  # a directory beside its entries, its kind and number
@@ -54,7 +54,7 @@ class Budget:
     def check_segments(self, number: int) -> None:
         """Raise LimitError for more segments than a page may have."""
         if number > self.segments:
-            raise LimitError(
+            raise CeilingError(
                 f"a page has {number} segments (tiles or strips), more than MAX_SEGMENTS={self.segments};"
                 " write it with larger tiles, or raise MAX_SEGMENTS",
                 source=self.source,
