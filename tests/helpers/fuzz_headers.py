@@ -52,10 +52,11 @@ class Coverage:
 
     def __enter__(self) -> None:
         self.new = False
+        self._outer = sys.gettrace()  # that of `make coverage`, which would count nothing more without it
         sys.settrace(self._call)
 
     def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self._outer)
 
     def _call(self, frame: FrameType, event: str, argument: object):
         if not frame.f_code.co_filename.startswith(TARGET):

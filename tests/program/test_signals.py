@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,8 @@ from runs import (
     sandboxed,
     stack_run,
 )
+
+from omezarr_proc.engine.local.watch import thread_states
 
 __all__ = ["stack_run"]  # fixtures
 
@@ -147,6 +149,12 @@ def test_sigterm_as_process_1(stack_run: Reference, tmp_path: Path, seconds: flo
 @pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="needs FUSE")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_storage_that_hangs_delays_the_exit_by_no_more_than_that(stack_run: Reference, tmp_path: Path, number: signal.Signals) -> None:
+    """The storage stops while none of the program's calls is in its hands.
+
+    A call that it has taken on ends with its answer alone: Linux lets nobody give that up, not even by SIGKILL. One that waits to be
+    taken on, as all have to from then on, can be given up. Its end is that of its first thread: the last one closes its files, and FUSE is
+    asked about each.
+    """
     out = tmp_path / "out"
     slow = [TOOLS / "slow_fs.sh", "--dir", out, "--ms", "20", "--"]
     command = [*slow, sys.executable, "-m", "omezarr_proc"]
@@ -155,20 +163,19 @@ def test_storage_that_hangs_delays_the_exit_by_no_more_than_that(stack_run: Refe
         def named(text: str) -> list[int]:
             return [pid for pid, words in processes(program.mark).items() if text in words and "slow_fs" not in words]
 
-        assert program.wait_for(lambda: len(named("-m omezarr_proc")) > 3)  # the nursery and two workers are forks
-        time.sleep(0.3)
-        main = min(named("-m omezarr_proc"))
-        daemons = named("slowfs_fuse")
+        assert program.wait_for(lambda: files_in(out) > 8)
+        converters, daemons = named("-m omezarr_proc"), named("slowfs_fuse")
+        main = min(converters)
         assert daemons, processes(program.mark)
-        for pid in daemons:
-            os.kill(pid, signal.SIGSTOP)
+        stop(converters)  # each call is answered before its process stops
+        stop(daemons)
         try:
-            time.sleep(0.5)
+            for pid in converters:
+                os.kill(pid, signal.SIGCONT)
+            assert program.wait_for(lambda: any(map(waits_for_fuse, converters)))
             at = time.monotonic()
             os.kill(main, number)
-            while Path(f"/proc/{main}/stat").exists() and Path(f"/proc/{main}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                assert time.monotonic() - at < 10
-                time.sleep(0.01)
+            assert program.wait_for(lambda: Path(f"/proc/{main}/stat").read_text().rpartition(")")[2].split()[0] == "Z", 10)
             seconds = time.monotonic() - at
         finally:
             for pid in daemons:
@@ -177,3 +184,18 @@ def test_storage_that_hangs_delays_the_exit_by_no_more_than_that(stack_run: Refe
     assert seconds < LIMIT
     assert status == STATUS[number], text
     stack_run.complete(out)
+
+
+def waits_for_fuse(pid: int) -> bool:
+    """Whether a thread of the process waits for an answer of a FUSE daemon."""
+    return any("request_wait_answer" in path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/wchan"))
+
+
+def stop(pids: Sequence[int]) -> None:
+    """Stop processes, and wait until all of their threads have stopped."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 10
+    while set("".join(map(thread_states, pids))) - {"T"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
