@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError, LimitError, ProcError
 from omezarr_proc.model.image import Image, Plane
+from omezarr_proc.plan.memory import CACHED_PAGES, OPEN_FILES
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.bytes import Opener, ended, open_bytes
 from omezarr_proc.tiff.file.files import Files
@@ -25,8 +26,6 @@ from omezarr_proc.tiff.file.ifd import Ifds
 from omezarr_proc.tiff.read import claims, damage, decode, lzw
 from omezarr_proc.tiff.read.damage import DamagedError
 
-OPEN_FILES = 8
-CACHED_PAGES = 16
 READ_TOGETHER = 512 << 10  # bytes of encoded segments that wait to be decoded
 _SPECIAL = {"ojpeg", "ccittrle", "ccittfax3", "ccittfax4", "ccitt_t4", "ccitt_t6"}  # tifffile mends their offsets
 
