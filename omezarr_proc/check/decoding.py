@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.check.spec import VIEWABLE
-from omezarr_proc.store.codec import Codec
+from omezarr_proc.store.codec import Codec, without_threads
 from omezarr_proc.store.read import Array
 
 
@@ -24,7 +24,9 @@ def chunk_decoder(root: Path, array: Array) -> Callable[[tuple[int, ...]], NDArr
 
         def decode_blosc(index: tuple[int, ...]) -> NDArray[Any]:
             pixels = np.empty(array.chunks, dtype)
-            codec.decode((root / array.path / array.chunk_name(index)).read_bytes(), pixels)
+            encoded = (root / array.path / array.chunk_name(index)).read_bytes()
+            with without_threads():
+                codec.decode(encoded, pixels)
             return pixels[tuple(slice(end - i * size) for i, size, end in zip(index, array.chunks, array.shape, strict=True))]
 
         return decode_blosc

@@ -12,6 +12,7 @@ from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass
+from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import AtOnce, Ticket
 from omezarr_proc.work.tasks import Job, Loose, Reply
@@ -71,7 +72,7 @@ class Serial:
             raise OutOfTimeError("out of time")
         assert self._bench is not None  # whoever has something to do has begun
         try:
-            with quiet_libraries():
+            with quiet_libraries(), without_threads():
                 yield self._bench
         except Exception as error:
             raise self._bench.failure(error).error from error

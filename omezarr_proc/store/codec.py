@@ -6,6 +6,8 @@ back, the fields are those of the Zarr v3 blosc codec (https://zarr-specs.readth
 """
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,9 +16,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Shuffle = Literal["noshuffle", "shuffle", "bitshuffle"]
-
-# Blosc's own thread pool takes a global lock and does not survive a fork; without it, calls release the GIL and run side by side.
-numcodecs.blosc.use_threads = False
 
 # As Zarr v2 metadata has them too.
 SHUFFLES: dict[Shuffle, int] = {
@@ -78,6 +77,21 @@ class Codec:
         if cbytes != len(encoded) or nbytes != out.nbytes:
             raise ValueError(f"a stored chunk has {len(encoded)} bytes for {nbytes} of pixels, expected {cbytes} for {out.nbytes}")
         numcodecs.blosc.decompress(encoded, out)
+
+
+@contextmanager
+def without_threads() -> Iterator[None]:
+    """Within, Blosc works in the thread that calls it.
+
+    Its own thread pool takes a global lock and does not survive a fork; without it, calls release the GIL and run side by side. The switch
+    is one of the whole process, which may be a caller's, so it is put back.
+    """
+    before = numcodecs.blosc.use_threads
+    numcodecs.blosc.use_threads = False
+    try:
+        yield
+    finally:
+        numcodecs.blosc.use_threads = before
 
 
 def codec_for(dtype: DTypeLike, cname: str, clevel: int) -> Codec:

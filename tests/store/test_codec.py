@@ -1,5 +1,6 @@
 """Codec: what it encodes is what zarr-python reads and writes."""
 
+import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from typing import Any
 import numcodecs.blosc
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from zarr.codecs import BloscCodec
 
@@ -76,7 +78,21 @@ def test_decode_refuses_a_chunk_that_is_not_whole() -> None:
         codec.decode(encoded, np.zeros((2, 64, 128), "uint16")[:, :, ::2])
 
 
-def test_blosc_starts_no_threads() -> None:
-    # In a process of its own, since zarr's import sets the same switch.
-    code = "import numcodecs.blosc, omezarr_proc.store.codec, sys; sys.exit(numcodecs.blosc.use_threads is not False)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_blosc_works_without_threads_and_leaves_the_switch_to_others(tmp_path: Path) -> None:
+    # In a process of its own, since zarr's import sets the same switch. It forks the workers, which so have this encoder too.
+    code = """
+import sys, numcodecs.blosc as blosc
+from omezarr_proc.cli import main
+from omezarr_proc.store.codec import Codec
+encode = Codec.encode
+def watched(codec, chunk):
+    assert blosc.use_threads is False
+    return encode(codec, chunk)
+Codec.encode = watched
+status = main(["--quiet", "--preview", "--output-dir", sys.argv[2], sys.argv[1]])
+print(status, blosc.use_threads)
+"""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((80, 80), np.uint8))
+    command = [sys.executable, "-c", code, tmp_path / "a.tif", tmp_path / "out"]
+    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}, check=True)
+    assert run.stdout == "0 None\n"

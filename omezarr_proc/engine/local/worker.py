@@ -12,6 +12,7 @@ from multiprocessing.reduction import recv_handle
 
 from omezarr_proc.engine.local.arena import ArenaMap
 from omezarr_proc.host.quiet import quiet_libraries
+from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import Filing, Ticket
 from omezarr_proc.work.tasks import Job, Make, Noted, Reply, Stored, Task, Write
@@ -30,7 +31,7 @@ def serve(connection: Connection, memory_fd: int) -> None:
         with sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.send(reply)
 
-    with quiet_libraries():
+    with quiet_libraries(), without_threads():
         while True:
             try:
                 message = connection.recv()
