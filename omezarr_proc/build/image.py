@@ -128,8 +128,8 @@ class Conversion:
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
         text = self.image.ome_xml and ""  # workers only ask whether there is one
-        nearest, lenient = self.settings.downsample_method == "nearest", self.settings.on_corrupt == "warn"
-        self.engine.begin(Job(replace(self.image, ome_xml=text), build.store, nearest, plan.access, lenient), plan, spool)
+        method, lenient = self.settings.downsample_method, self.settings.on_corrupt == "warn"
+        self.engine.begin(Job(replace(self.image, ome_xml=text), build.store, method, plan.access, lenient), plan, spool)
 
     def _write_metadata(self, store: ChunkStore) -> None:
         write_arrays(store)

@@ -13,7 +13,7 @@ from omezarr_proc.check.finding import Finding
 from omezarr_proc.check.spec import VIEWABLE
 from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
 from omezarr_proc.host.limits import read_limits
-from omezarr_proc.pixels.average import box_mean
+from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.store.read import Array, Dataset, first_multiscale
 
 SAMPLED_CHUNKS = 24  # of each level; all where there are no more
@@ -40,8 +40,8 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
                 yield Finding("data", array.path, problem, "every chunk can be decoded")
             yield from check_windows(dataset, seen, every_chunk=measured == array.chunk_count)
     method = first_multiscale(dataset.ome).get("type")
-    if method not in ("mean", "nearest"):
-        rule = "levels are compared where multiscales.type is mean or nearest"
+    if method not in REDUCTIONS:
+        rule = f"levels are compared where multiscales.type is {' or '.join(REDUCTIONS)}"
         yield Finding("viewers", "multiscales[0].type", f"{method!r}: levels are not compared", rule, "look at them in a viewer")
         return
     axes = dataset.axes
@@ -101,13 +101,10 @@ def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iter
 
 def halved(pixels: NDArray[Any], method: str) -> NDArray[Any]:
     """`pixels[..., h, w]` by half in y and x, as `DOWNSAMPLE_METHOD` has it."""
-    if method == "nearest":
-        return pixels[..., ::2, ::2]
-    planes = np.ascontiguousarray(pixels.reshape(-1, *pixels.shape[-2:]))
-    out = np.empty((len(planes), -(-planes.shape[1] // 2), -(-planes.shape[2] // 2)), pixels.dtype)
-    for plane, into in zip(planes, out, strict=True):
-        box_mean(plane[:, :, np.newaxis], 2, into[np.newaxis])
-    return out.reshape(*pixels.shape[:-2], *out.shape[1:])
+    planes = np.ascontiguousarray(pixels.reshape(1, -1, *pixels.shape[-2:]))
+    out = np.empty((1, planes.shape[1], -(-planes.shape[2] // 2), -(-planes.shape[3] // 2)), pixels.dtype)
+    REDUCTIONS[method].fold(planes, 1, 2, out)
+    return out.reshape(*pixels.shape[:-2], *out.shape[2:])
 
 
 def _one_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ Sizes halve with ceil, so that an edge box averages the pixels that exist, and f
 `size of level k = ceil(full size / factor of level k)`. z is an axis like the others; its factor is 1 where z is not halved.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from omezarr_proc.model.image import Image
-from omezarr_proc.model.region import AXES, Index, Region, ceil_div
+from omezarr_proc.model.region import AXES, Index, Region, Z, ceil_div
 from omezarr_proc.model.volume import ZChunk, ZDownsample, chunk_depth, z_factors
 
 
@@ -118,6 +119,11 @@ class Pyramid:
         """Pixels of level `fine` that make one of level `coarse`, along each axis."""
         t, c, z, y, x = (b // a for a, b in zip(self.levels[fine].factor, self.levels[coarse].factor, strict=True))
         return t, c, z, y, x
+
+    def deep(self, fine: int, coarse: int) -> int:
+        """Chunks of level `fine` along z that hold whole boxes of level `coarse`: more than one where boxes straddle them."""
+        planes = self.ratio(fine, coarse)[Z]
+        return planes // math.gcd(planes, self.levels[fine].chunk[Z])
 
     def stored(self, values: Index) -> tuple[int, ...]:
         """Of one value for each of AXES those of the stored axes."""

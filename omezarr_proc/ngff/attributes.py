@@ -23,7 +23,7 @@ Json = dict[str, Any]
 MAX_ACTIVE = 6
 
 
-def multiscales(image: Image, pyramid: Pyramid, method: Literal["mean", "nearest"]) -> Json:
+def multiscales(image: Image, pyramid: Pyramid, method: str) -> Json:
     """The one entry of `multiscales`, without its version.
 
     Each level has first a scale, then the translation to the middle of the box of full-resolution pixels that its first pixel stands for.

@@ -44,23 +44,26 @@ class ChunkStore:
             raise OutputError(f"cannot read back {key}, which was written: {error}", source=str(self.objects)) from error
 
 
-def read_planes(store: ChunkStore, level: int, region: Region) -> Iterator[tuple[int, int, int, NDArray[Any]]]:
-    """Yield (channel within the region, y, x, pixels[h, w, 1]) of one time point and depth of a finished level.
+def read_chunks(store: ChunkStore, level: int, region: Region, deep: int = 1) -> Iterator[tuple[Region, NDArray[Any]]]:
+    """Yield a region of a finished level chunk by chunk: (part, pixels[channels, depth, h, w]). Each chunk is decoded once.
 
-    region  in pixels; it begins on a chunk edge in y and x. The arrays are reused.
+    region  in pixels, as the parts are
+    deep    chunks along z that are yielded as one, counted from the first of the level
 
-    Raises OutputError where a chunk is missing or damaged.
+    The arrays are reused. Raises OutputError where a chunk is missing or damaged.
     """
-    pyramid = store.pyramid
-    _, per_chunk, depth, tile, _ = chunk = pyramid.levels[level].chunk
-    t, c, z, y0, x0 = region.start
-    *_, y1, x1 = region.stop
-    pixels = np.empty(chunk[1:], pyramid.dtype)
-    for y in range(y0, y1, tile):
-        for part in range(c // per_chunk, -(-region.stop[1] // per_chunk)):
-            row = store.row(level, (t, part, z // depth, y // tile, 0))
-            for x in range(x0, x1, tile):
-                store.read(f"{row}/{x // tile}", pixels)
-                for channel in range(max(c, part * per_chunk), min(region.stop[1], (part + 1) * per_chunk)):
-                    plane = pixels[channel - part * per_chunk, z % depth]
-                    yield channel - c, y, x, plane[: y1 - y, : x1 - x, np.newaxis]
+    chunk = store.pyramid.levels[level].chunk
+    t, c, z, y, x = chunk
+    buffer = np.empty((deep, *chunk[1:]), store.pyramid.dtype)
+    for part in region.cut((t, c, deep * z, y, x), (0, 2, 3, 1, 4)):
+        cells = part.divided(chunk)
+        for place, pixels in zip(cells.indices(), buffer, strict=False):
+            store.read(f"{store.row(level, place)}/{place[4]}", pixels)
+        here = part.within(cells.scaled(chunk))
+        ranges = tuple(map(slice, here.start[1:], here.stop[1:]))
+        yield part, stacked(buffer[: cells.size])[ranges]
+
+
+def stacked(chunks: NDArray[Any]) -> NDArray[Any]:
+    """`chunks[n, channels, depth, h, w]`, one behind another, as [channels, n * depth, h, w]; no copy for one, nor for single planes."""
+    return np.moveaxis(chunks, 0, 1).reshape(chunks.shape[1], -1, *chunks.shape[3:])

@@ -19,7 +19,7 @@ from omezarr_proc.pixels import histogram
 from omezarr_proc.plan.passes import Pass, SlotLevel, at, slot_levels
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.checksums import changed
-from omezarr_proc.store.chunks import read_planes
+from omezarr_proc.store.chunks import read_chunks
 from omezarr_proc.work.encode import Writer
 from omezarr_proc.work.filing import Files, Ticket
 from omezarr_proc.work.load import Loader
@@ -119,7 +119,7 @@ class Bench:
         total = np.zeros(histogram.BINS if task.places is None else (len(task.places), histogram.BINS), np.int64)
         for t, z in task.planes:
             plane = whole.along(0, t, t + 1).along(1, task.channel, task.channel + 1).along(2, z, z + 1)
-            for _, _, _, pixels in read_planes(self.job.store, task.level, plane):
+            for _, pixels in read_chunks(self.job.store, task.level, plane):
                 if task.places is None:
                     histogram.count(pixels, total)
                 else:

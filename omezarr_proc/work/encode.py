@@ -3,15 +3,17 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.model.region import Region, X, Y, Z, ceil_div
+from omezarr_proc.model.pyramid import Level
+from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.pixels import histogram
-from omezarr_proc.pixels.average import box_mean
+from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.plan.passes import at
 from omezarr_proc.store.checksums import checksum
+from omezarr_proc.store.chunks import stacked
 from omezarr_proc.work.filing import Files, Ticket
+from omezarr_proc.work.fold import fold
 from omezarr_proc.work.tasks import Job, Write, Written
 
 # Constant chunks remembered by a worker: some values of empty background, each a few hundred bytes.
@@ -26,18 +28,20 @@ class Writer:
         self._files = files
         self._constants: dict[bytes, bytes] = {}
         self._store = job.store
-        self._nearest = job.nearest
+        self._reduction = REDUCTIONS[job.method]
 
     def write(self, task: Write, slot: NDArray[Any], above: NDArray[Any] | None, ticket: Ticket) -> Written:
-        """Store `task.chunks` of `slot[z, y, x, channels, depth, tile, tile]`, and fold each into its part of a chunk of `above`.
+        """Store `task.chunks` of `slot[z, y, x, channels, depth, tile, tile]`, and fold them into their part of `above`.
 
-        What lies outside the level in an edge chunk is set to zero. `ticket` counts the files.
+        Chunks whose boxes straddle them along z are folded together, when the last one is stored. What lies outside the level in an edge
+        chunk is set to zero. `ticket` counts the files.
         """
         store, pyramid = self._store, self._store.pyramid
         index = task.pass_.first + task.step
         level = pyramid.levels[index]
         band = at(pyramid, task.pass_, task.band, task.step)
         origin = band.divided(level.chunk)
+        deep = 1 if above is None else pyramid.deep(index, index + 1)
         found: list[histogram.Extremes | None] = [None] * pyramid.channels if index == 0 else []
         checksums = bytearray()
         t, c, *_ = task.chunks.start
@@ -53,8 +57,8 @@ class Writer:
                     checksums += checksum(encoded)
                 if index == 0:
                     found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]
-                if above is not None:
-                    self._fold(valid, above, place)
+                if above is not None and ((z + 1) % deep == 0 or z + 1 == level.grid.shape[Z]):
+                    self._fold(level, place, z % deep, valid, slot, above)
         return Written(task.step, task.chunks, bytes(checksums), tuple(found))
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
@@ -70,19 +74,16 @@ class Writer:
             self._constants[key] = encoded = self._store.codec.encode(chunk)
         return encoded
 
-    def _fold(self, pixels: NDArray[Any], above: NDArray[Any], place: tuple[int, int, int]) -> None:
-        """Halve `pixels[channels, depth, h, w]` in y and x into the chunk of `above` that has the ground of the chunk at `place`."""
-        z, y, x = place
-        tile = above.shape[-1]
-        into = above[z, y // 2, x // 2]
-        top, left = y % 2 * tile // 2, x % 2 * tile // 2
-        out = into[:, : pixels.shape[1], top : top + ceil_div(pixels.shape[2], 2), left : left + ceil_div(pixels.shape[3], 2)]
-        if self._nearest:
-            out[...] = pixels[:, :, ::2, ::2]
-            return
-        for planes, means in zip(pixels, out, strict=True):
-            for plane, mean in zip(planes, means, strict=True):
-                box_mean(plane[:, :, np.newaxis], 2, mean[np.newaxis])
+    def _fold(
+        self, level: Level, place: tuple[int, int, int], before: int, valid: NDArray[Any], slot: NDArray[Any], above: NDArray[Any]
+    ) -> None:
+        """Fold what the level has of the chunk at `place` of the slot, `valid[channels, depth, h, w]`, with `before` chunks in front."""
+        pyramid, (z, y, x), (_, _, deep, high, wide) = self._store.pyramid, place, level.chunk
+        if before:
+            planes, (height, width) = before * deep + valid.shape[1], valid.shape[2:]
+            valid = stacked(slot[z - before : z + 1, y, x])[:, :planes, :height, :width]
+        begin = (z - before) * deep, y * high, x * wide
+        fold(valid, begin, pyramid.ratio(level.index, level.index + 1), above, self._reduction)
 
 
 def _rows(chunks: Region) -> list[tuple[int, int]]:

@@ -15,14 +15,14 @@ from omezarr_proc.store.chunks import ChunkStore
 class Job:
     """What all tasks of one image have in common.
 
-    nearest  take the first pixel of each box instead of the mean (label images)
+    method   the reduction that makes levels (see `pixels.reduction`)
     access   for each layout of the image how its pixels are read: "rows", "segment", "stream" or "spool" (see `reader`)
     lenient  take damaged segments as their decoder makes them, and tell of each
     """
 
     image: Image
     store: ChunkStore
-    nearest: bool
+    method: str
     access: tuple[str, ...]
     lenient: bool = False
 
@@ -41,7 +41,8 @@ class Load:
 class Write:
     """Encode and store the chunks `chunks` of level `pass_.first + step`; fold them into the next level of the slot.
 
-    chunks  in chunks of that level; all channels of the band
+    chunks  in chunks of that level; all channels of the band. Along z it owns whole boxes of the next level: it begins on a multiple of
+            `Pyramid.deep` chunks of the level, and ends on one or with the level
     """
 
     pass_: Pass

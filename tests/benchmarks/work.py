@@ -56,7 +56,7 @@ def read(path: Path, k: int, n: int, clock: Clock) -> None:
                 shape = block.shape[2], -(-block.shape[0] // 2), -(-block.shape[1] // 2)
                 out = means.setdefault(shape, np.zeros(shape, block.dtype))
                 with clock.of("average"):
-                    box_mean(block, 2, out)
+                    box_mean(block[np.newaxis], 2, out)
 
 
 def _decoded(tiff: tifffile.TiffFile, page: Any, index: int, clock: Clock) -> Iterator[NDArray[Any]]:
@@ -103,7 +103,7 @@ def store(dataset: Path, output: Path, k: int, n: int, clock: Clock) -> None:
                 out = np.empty((1, *(size // 2 for size in planes.shape[1:])), chunk.dtype)
                 with clock.of("average"):
                     for plane in planes:
-                        box_mean(plane[:, :, np.newaxis], 2, out)
+                        box_mean(plane[np.newaxis, :, :, np.newaxis], 2, out)
                 folder = output / level.name / "/".join(map(str, place[:-1]))
                 path = f"{folder}/{place[-1]}"
                 with clock.of("write"):

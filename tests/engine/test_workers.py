@@ -58,7 +58,7 @@ def job(tmp_path: Path) -> tuple[Job, Pass, Region]:
     image = open_images(str(tmp_path / "a.tif"))[0]
     store = ChunkStore(Folder(str(tmp_path / "staging")), pyramid(image, least=64, names="cyx"), codec_for(image.stored_dtype, "zstd", 1))
     pass_ = Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 64 * 8, 64 * 8))
-    return Job(image, store, False, ("segment",)), pass_, Region((0, 0, 0, 0, 0), (1, 1, 1, 200, 300))
+    return Job(image, store, "mean", ("segment",)), pass_, Region((0, 0, 0, 0, 0), (1, 1, 1, 200, 300))
 
 
 def begin(pool: Pool, job: tuple[Job, Pass, Region], workers: int = 1) -> Make:

@@ -1,7 +1,7 @@
 """Box means against tensorstore's, and floats against numpy's float64 mean: by the compiled kernels and by numpy alone, the same bits."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omezarr_proc.model.image import Rect
-from omezarr_proc.pixels.average import PartialBoxes, box_mean, box_nearest, numpy_box_mean
+from omezarr_proc.pixels.average import box_mean, mean_of, numpy_box_mean
+from omezarr_proc.pixels.gather import PartialBoxes, gather_nearest
 
 try:
     from omezarr_proc.pixels import _kernels
@@ -21,7 +22,7 @@ Average = Callable[[np.ndarray, int, np.ndarray], object]
 
 
 def compiled(block: np.ndarray, d: int, out: np.ndarray) -> None:
-    assert _kernels.box_mean(block, d, out)
+    assert _kernels.box_mean(block[0], d, out)
 
 
 needs_kernels = pytest.mark.skipif(_kernels is None, reason="installed without a compiler")
@@ -45,7 +46,7 @@ def pixels(dtype: str, height: int, width: int, samples: int, seed: int) -> np.n
 
 def mean(block: np.ndarray, d: int, average: Average = box_mean) -> np.ndarray:
     out = np.empty((block.shape[2], -(-block.shape[0] // d), -(-block.shape[1] // d)), block.dtype)
-    average(block, d, out)
+    average(block[np.newaxis], d, out)
     return np.moveaxis(out, 0, 2)
 
 
@@ -54,8 +55,8 @@ def in_pieces(block: np.ndarray, d: int, rng: np.random.Generator) -> np.ndarray
     height, width, samples = block.shape
     out = np.zeros((-(-height // d), -(-width // d), samples), block.dtype)
 
-    def emit(y: int, x: int, means: np.ndarray) -> None:
-        out[y : y + means.shape[1], x : x + means.shape[2]] = np.moveaxis(means, 0, 2)
+    def emit(y: int, x: int, sums: np.ndarray, counts: np.ndarray) -> None:
+        mean_of(sums, counts, np.moveaxis(out, 2, 0)[:, y : y + sums.shape[1], x : x + sums.shape[2]])
 
     boxes = PartialBoxes(d, Rect(0, height, 0, width), samples, block.dtype, emit)
     y = 0
@@ -112,22 +113,23 @@ def test_infinities_propagate_and_nan_is_skipped(average: Average) -> None:
 @both
 def test_float64_rounds_once_and_overflows_to_infinity(average: Average) -> None:
     out = np.empty((1, 1, 2), np.float32)
-    average(np.array([[1.0, 1.0 + 2**-30, 1e300, 1e300]] * 2)[:, :, None], 2, out)
+    average(np.array([[[1.0, 1.0 + 2**-30, 1e300, 1e300]] * 2])[..., None], 2, out)
     np.testing.assert_array_equal(out[0, 0], np.array([1.0 + 2**-31, np.inf]).astype(np.float32))
 
 
 @given(sizes, sizes, factors, st.integers(0, 30), st.integers(0, 30))
 def test_nearest_takes_the_first_pixel_of_each_box(height: int, width: int, d: int, y: int, x: int) -> None:
     plane = pixels("uint16", y + height, x + width, 2, 3)
-    got: list[tuple[int, int, np.ndarray]] = []
-    box_nearest(plane[y:, x:], y, x, d, lambda *found: got.append(found))
     expected = plane[::d, ::d][-(-y // d) :, -(-x // d) :]
-    if expected.size:
-        [(row, column, values)] = got
-        assert (row, column) == (-(-y // d), -(-x // d))
-        np.testing.assert_array_equal(np.moveaxis(values, 0, 2), expected)
-    else:
-        assert not got
+    found = np.zeros_like(expected)
+
+    class Target:
+        def views(self, row: int, column: int, height: int, width: int) -> Iterator[tuple[slice, slice, np.ndarray]]:
+            assert (row, column, height, width) == (-(-y // d), -(-x // d), *expected.shape[:2])
+            yield slice(0, height), slice(0, width), np.moveaxis(found, 2, 0)
+
+    gather_nearest([[(y, x, plane[y:, x:])]], d, Rect(0, y + height, 0, x + width), Target())
+    np.testing.assert_array_equal(found, expected)
 
 
 def floats_of_all_kinds(dtype: str, height: int, width: int, samples: int, seed: int, specials: bool) -> np.ndarray:
@@ -169,7 +171,7 @@ def test_blocks_of_any_strides_and_byte_order_are_averaged() -> None:
         native = np.ascontiguousarray(view, "uint16")
         np.testing.assert_array_equal(mean(view, 2).astype("uint16"), mean(native, 2, numpy_box_mean))
     into = np.zeros((4, 32, 64), "uint16")
-    box_mean(plane, 2, into[:, :, ::2])
+    box_mean(plane[np.newaxis], 2, into[:, :, ::2])
     np.testing.assert_array_equal(np.moveaxis(into[:, :, ::2], 0, 2), mean(plane, 2))
 
 

@@ -11,7 +11,7 @@ from omezarr_proc.build.dataset import pyramid_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.plan.passes import bands, first_passes
-from omezarr_proc.store.chunks import ChunkStore, read_planes
+from omezarr_proc.store.chunks import ChunkStore, read_chunks
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.folder import Folder
 from omezarr_proc.store.objects import InMemory, Objects
@@ -82,7 +82,7 @@ def test_bands_are_made_into_memory_by_whoever_asks(tmp_path: Path) -> None:
     store = ChunkStore(InMemory(), pyramid, codec_for("uint16", "zstd", 1))
     access = ("segment",)
     slot = bytearray(1 << 24)
-    bench = Bench(Job(image, store, False, access), lambda end: slot, AtOnce(), None, print)
+    bench = Bench(Job(image, store, "mean", access), lambda end: slot, AtOnce(), None, print)
     (pass_, *_) = [first.pass_ for first in first_passes(image, pyramid, access)]
     assert pass_.last == len(pyramid.levels) - 1
     for band in reversed(list(bands(pass_, pyramid))):
@@ -92,6 +92,6 @@ def test_bands_are_made_into_memory_by_whoever_asks(tmp_path: Path) -> None:
     for z, plane in enumerate(pixels):
         whole = pyramid.levels[0].region.along(2, z, z + 1)
         stored = np.zeros_like(plane)
-        for _, y, x, part in read_planes(store, 0, whole):
-            stored[y : y + part.shape[0], x : x + part.shape[1]] = part[..., 0]
+        for part, chunk in read_chunks(store, 0, whole):
+            stored[part.start[3] : part.stop[3], part.start[4] : part.stop[4]] = chunk[0, 0]
         np.testing.assert_array_equal(stored, plane)

@@ -1,0 +1,204 @@
+"""Boxes whose pixels come in blocks, plane by plane: what a reader yields into pixels of the level made.
+
+Blocks are (y, x, pixels[h, w, samples]) in pixels of the source plane; they are disjoint and come in rows from the top.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omezarr_proc.model.image import Rect
+from omezarr_proc.model.region import ceil_div
+from omezarr_proc.pixels.average import box_mean, box_sums, column_sums, extents, mean_of, store, sum_dtype
+
+Blocks = Iterable[tuple[int, int, NDArray[Any]]]
+# Receives (y, x, sums[samples, h, w], counts) in pixels of the level made; counts[samples, h, w] or [h, w].
+EmitSums = Callable[[int, int, NDArray[Any], NDArray[Any]], None]
+
+
+class Target(Protocol):
+    """Where the pixels of a level go."""
+
+    def views(self, y: int, x: int, height: int, width: int) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+        """A rectangle of the level in pieces: the rows and columns of each, from (`y`, `x`) on, and its memory [samples, h, w]."""
+
+
+def gather_nearest(planes: Sequence[Blocks], d: int, area: Rect, target: Target) -> None:
+    """Take the first pixel of each box (for label images). Only the first of `planes` is read; see `gather_means`."""
+    for y, x, block in planes[0]:
+        top, left = -y % d, -x % d
+        pixels = np.moveaxis(block[top::d, left::d], 2, 0)
+        for rows, columns, view in target.views((y + top) // d, (x + left) // d, *pixels.shape[1:]):
+            store(pixels[:, rows, columns], view)
+
+
+def gather_means(planes: Sequence[Blocks], d: int, area: Rect, target: Target) -> None:
+    """Average boxes of all `planes` and d x d pixels into `target`.
+
+    planes  the blocks of each plane of the boxes, from the front; each is gone through once, in turn
+    area    what the blocks of a plane cover, in its pixels; begins on a box and ends on one, or with the plane
+    """
+    if len(planes) == 1:
+        _gather_plane(planes[0], d, area, _Means(d, target))
+        return
+    sums = _Sums(len(planes), d, area)
+    for blocks in planes:
+        _gather_plane(blocks, d, area, sums)
+    sums.finish(target)
+
+
+class _Boxes(Protocol):
+    """Takes the boxes of a plane: as the pixels of whole ones, or as sums."""
+
+    def whole(self, y: int, x: int, block: NDArray[Any]) -> None: ...
+
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any]) -> None: ...
+
+
+class _Means:
+    """Boxes of one plane, averaged where they are to lie."""
+
+    def __init__(self, d: int, target: Target) -> None:
+        self._d, self._target = d, target
+
+    def whole(self, y: int, x: int, block: NDArray[Any]) -> None:
+        d = self._d
+        for rows, columns, view in self._target.views(y, x, ceil_div(block.shape[0], d), ceil_div(block.shape[1], d)):
+            part = block[np.newaxis, rows.start * d : rows.stop * d, columns.start * d : columns.stop * d]
+            box_mean(part, d, view)
+
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any]) -> None:
+        for rows, columns, view in self._target.views(y, x, *sums.shape[1:]):
+            mean_of(sums[:, rows, columns], counts[..., rows, columns], view)
+
+
+class _Sums:
+    """Boxes of several planes: sums of all that lie in an area, rounded when the last plane is there."""
+
+    def __init__(self, planes: int, d: int, area: Rect) -> None:
+        self._planes, self._d, self._area = planes, d, area
+        self._y, self._x = area.y0 // d, area.x0 // d
+        self._sums: NDArray[Any] | None = None
+        self._counts: NDArray[Any] | None = None
+
+    def whole(self, y: int, x: int, block: NDArray[Any]) -> None:
+        dtype = sum_dtype(block.dtype, self._planes * self._d**2)
+        self.sums(y, x, *box_sums(block, self._d, dtype))
+
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: int | NDArray[Any]) -> None:
+        if self._sums is None:
+            shape = len(sums), ceil_div(self._area.height, self._d), ceil_div(self._area.width, self._d)
+            # -0.0 + x is x, whatever its sign.
+            self._sums = np.full(shape, -0.0 if sums.dtype.kind == "f" else 0, sum_dtype(sums.dtype, 1))
+            self._counts = np.zeros(shape, np.int32) if sums.dtype.kind == "f" else None
+        y, x = y - self._y, x - self._x
+        here = (slice(None), slice(y, y + sums.shape[1]), slice(x, x + sums.shape[2]))
+        with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
+            self._sums[here] += sums
+        if self._counts is not None:
+            self._counts[here] += counts
+
+    def finish(self, target: Target) -> None:
+        """Round the sums into `target`."""
+        if self._sums is None:
+            return
+        counts = self._counts
+        if counts is None:
+            counts = self._planes * np.multiply.outer(extents(self._area.height, self._d), extents(self._area.width, self._d))
+        for rows, columns, view in target.views(self._y, self._x, *self._sums.shape[1:]):
+            mean_of(self._sums[:, rows, columns], counts[..., rows, columns], view)
+
+
+def _gather_plane(blocks: Blocks, d: int, area: Rect, boxes: _Boxes) -> None:
+    """Hand over the boxes of a plane. Rows that do not complete a box are carried as partial sums."""
+    partial: PartialBoxes | None = None
+    for y, x, block in blocks:
+        bottom, right = y + block.shape[0], x + block.shape[1]
+        top = min(ceil_div(y, d) * d, bottom)
+        end = bottom if bottom == area.y1 else max(bottom - bottom % d, top)
+        if x % d or (right % d and right != area.x1):
+            top = end = bottom
+        if top > y or end < bottom:
+            partial = partial or PartialBoxes(d, area, block.shape[2], block.dtype, boxes.sums)
+            if top > y:
+                partial.add(y, x, block[: top - y])
+            if end < bottom:
+                partial.add(end, x, block[end - y :])
+        if end > top:
+            boxes.whole(top // d, x // d, block[top - y : end - y])
+    if partial:
+        partial.finish()
+
+
+class PartialBoxes:
+    """Boxes that straddle blocks: sums per box row are carried from one row of blocks to the next until they are complete.
+
+    Blocks come in rows from the top; a box row is emitted when a block below it arrives, or at `finish`. Boxes of which no pixel has come
+    are somebody else's: blocks beside those that straddle boxes can be whole.
+    """
+
+    def __init__(self, d: int, area: Rect, samples: int, dtype: np.dtype[Any], emit: EmitSums) -> None:
+        """`area`: source pixels that will come, beginning on a box; `dtype`: of the blocks; `emit` gets rows of width `area / d`."""
+        self._d, self._area, self._emit = d, area, emit
+        self._row = area.y0 // d
+        self._sums = np.zeros((0, area.width, samples), sum_dtype(dtype, d * d))
+        self._counts = np.zeros(self._sums.shape, np.int64) if dtype.kind == "f" else None
+        self._here = np.zeros((0, ceil_div(area.width, d)), bool)
+
+    def add(self, y: int, x: int, block: NDArray[Any]) -> None:
+        """Take `block[h, w, samples]` at (`y`, `x`) of the source plane."""
+        d, height = self._d, block.shape[0]
+        if y // d > self._row:
+            self._close(y // d)
+        end = ceil_div(y + height, d) - self._row
+        self._reserve(end)
+        columns = slice(x - self._area.x0, x - self._area.x0 + block.shape[1])
+        self._here[y // d - self._row : end, columns.start // d : ceil_div(columns.stop, d)] = True
+        for line, pixels in enumerate(block, y):
+            into = line // d - self._row
+            if self._counts is not None:
+                missing = np.isnan(pixels)
+                self._counts[into, columns] += ~missing
+                pixels = np.where(missing, 0, pixels)
+            with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
+                self._sums[into, columns] += pixels
+
+    def finish(self) -> None:
+        """Emit what is left."""
+        self._close(self._row + len(self._sums))
+
+    def _reserve(self, rows: int) -> None:
+        if rows > len(self._sums):
+            more = ((0, rows - len(self._sums)), (0, 0), (0, 0))
+            # -0.0 + x is x, whatever its sign.
+            self._sums = np.pad(self._sums, more, constant_values=0 if self._counts is None else -0.0)
+            self._here = np.pad(self._here, more[:2])
+            if self._counts is not None:
+                self._counts = np.pad(self._counts, more)
+
+    def _close(self, until: int) -> None:
+        n = min(until - self._row, len(self._sums))
+        if n > 0:
+            sums = column_sums(self._sums[:n], self._d)
+            if self._counts is None:
+                counts = np.multiply.outer(extents(self._area.y1 - self._row * self._d, self._d)[:n], extents(self._area.width, self._d))
+            else:
+                counts = column_sums(self._counts[:n], self._d)
+            for y, x0, x1 in _runs(self._here[:n]):
+                self._emit(self._row + y.start, self._area.x0 // self._d + x0, sums[:, y, x0:x1], counts[..., y, x0:x1])
+            self._sums, self._here = self._sums[n:], self._here[n:]
+            if self._counts is not None:
+                self._counts = self._counts[n:]
+        self._row = until
+
+
+def _runs(here: NDArray[np.bool_]) -> Iterator[tuple[slice, int, int]]:
+    """(rows, first column, end) of rectangles that cover what is true."""
+    if here.all():
+        yield slice(0, here.shape[0]), 0, here.shape[1]
+        return
+    for y, row in enumerate(here):
+        edges = np.flatnonzero(np.diff(row, prepend=False, append=False)).tolist()
+        yield from ((slice(y, y + 1), x0, x1) for x0, x1 in zip(edges[::2], edges[1::2], strict=True))
