@@ -21,10 +21,11 @@ from omezarr_proc.app.standard import say
 from omezarr_proc.config.rules import FLAG
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
-from omezarr_proc.model.errors import Exit, OutputError, ProcError, leading
+from omezarr_proc.model.errors import Exit, OutputError, ProcError, SettingsError, leading
 
 if TYPE_CHECKING:
     from omezarr_proc.app.inputs import Input
+    from omezarr_proc.app.progress import Report
 
 PROGRAM = "omezarr-proc"
 STOP_SECONDS = 2.5  # for the orderly way out after a signal
@@ -49,6 +50,14 @@ class Verb(Protocol):
         """Do it with the words after the verb; returns the exit status."""
 
 
+class _Said(Exception):  # noqa: N818  nothing is wrong with it
+    """The run has ended as `status` says, and the log has it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+
 class Terminated(SystemExit):
     """SIGTERM, raised in the main thread so that every `finally` and `with` on the way out does its work."""
 
@@ -58,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with signals_raise():
             return convert(sys.argv[1:] if argv is None else argv)
+    except _Said as said:
+        return said.status
     except ProcError as error:
         return _say(error, error.exit)
     except KeyboardInterrupt:
@@ -75,35 +86,70 @@ def convert(argv: Sequence[str]) -> int:
     if argv and argv[0] in VERBS:
         module: Verb = importlib.import_module(VERBS[argv[0]][0])
         return printing(lambda: module.main(list(argv[1:])))
-    arguments = parse(argv)
+    try:
+        arguments, wrong_flag = parse(argv), None
+    except SettingsError as error:
+        arguments, wrong_flag = argparse.Namespace(files=[], dry_run=False, quiet=False), error
     overrides = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name, None)) is not None}
-    settings = Settings.load(environ, overrides, files_named=bool(arguments.files))
+    settings, wrong_value = Settings.read(environ, overrides, files_named=bool(arguments.files))
+    wrong = wrong_flag or wrong_value
     if settings.secrets():
         leave_no_core()
     with Mask(settings.secrets()).errors():
-        return work(settings, arguments)
+        if wrong and settings.log_format == "text" and not settings.report:
+            raise wrong
+        return work(settings, arguments, wrong)
 
 
-def work(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Convert or plan the inputs; returns the exit status."""
-    from omezarr_proc.app import inputs, log, progress
+def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None) -> int:
+    """Convert or plan the inputs, unless something is `wrong` with the settings; returns the exit status."""
+    from omezarr_proc.app import log, progress
+    from omezarr_proc.app.account import Account, accounted
 
-    report = progress.make_report(quiet=arguments.quiet, lines=settings.log_format == "json")
-    log.configure(settings, report.write, quiet=arguments.quiet)
-    found = inputs.collect(settings, arguments.files, create_output=not arguments.dry_run)
+    json = settings.log_format == "json"
+    report = progress.make_report(quiet=arguments.quiet, lines=json)
+    log.configure(settings, report.write, quiet=arguments.quiet, ids=settings.ids())
+    if arguments.dry_run and not wrong:
+        return plan(settings, arguments)
+    try:
+        with accounted(Account(settings, report, settings.ids())):
+            if wrong:
+                raise wrong
+            convert_inputs(settings, arguments.files, report)
+    except (ProcError, KeyboardInterrupt, Terminated) as error:
+        if json:
+            raise _Said(_status(error)) from None
+        raise
+    if not json and not arguments.quiet:
+        report.write(Mask(settings.secrets())("".join(f"{line}\n" for line in report.table())))
+    return leading(report.failures).exit if report.failures else Exit.OK
 
-    if arguments.dry_run:
-        return printing(lambda: print_plan(settings, found))
+
+def convert_inputs(settings: Settings, files: Sequence[str], report: "Report") -> None:
+    """Find the inputs and convert them."""
+    from omezarr_proc.app import inputs
+
+    found = inputs.collect(settings, files, create_output=True)
     from omezarr_proc.app import batch as process
 
     try:
-        results = process.run(settings, found, report)
+        process.run(settings, found, report)
     finally:
         report.end()
-    if settings.log_format == "text" and not arguments.quiet:
-        report.write(Mask(settings.secrets())("".join(f"{line}\n" for line in report.table())))
-    failed = [result.error for result in results if result.error]
-    return leading(failed).exit if failed else Exit.OK
+
+
+def plan(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Find the inputs and print what would be done."""
+    from omezarr_proc.app import inputs
+
+    found = inputs.collect(settings, arguments.files, create_output=False)
+    return printing(lambda: print_plan(settings, found))
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, ProcError):
+        return error.exit
+    return Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.TERMINATED
 
 
 def print_plan(settings: Settings, found: "Sequence[Input]") -> int:
@@ -194,7 +240,7 @@ def make_parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"explicit argument .*", "its value: this flag takes none", message)
-        self.exit(Exit.WRONG_SETTINGS, f"{PROGRAM}: {message}; see --help\n")
+        raise SettingsError(f"{message}; see --help")
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 The event never reaches the log or the process environment, and nothing of it outlives the invocation.
 """
 
+import json
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Whatever an event needs is imported while Lambda starts the function: that time has whole CPUs, and is none of an event's.
 import omezarr_proc.app.batch
@@ -20,17 +22,23 @@ from omezarr_proc.config.secret import Mask, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.model.errors import ProcError, SettingsError, leading
 
+if TYPE_CHECKING:
+    from omezarr_proc.app.results import Result
+
 PAYLOAD = {
     "inputDir": "INPUT_DIR",
     "outputDir": "OUTPUT_DIR",
     "workflowInstanceId": "WORKFLOW_INSTANCE_ID",
+    "executionRunId": "EXECUTION_RUN_ID",
+    "computeNodeId": "COMPUTE_NODE_ID",
+    "integrationId": "INTEGRATION_ID",
     "sessionToken": "SESSION_TOKEN",
     "refreshToken": "REFRESH_TOKEN",
 }
 NAMED_FAILURES = 20  # in the error message
 NAMED_LENGTH = 1000  # characters of each
 NO_MASK = Mask(())
-RETURNED_IMAGES = 5000  # in the result: Lambda ends a runtime that answers more than 6 MB
+ANSWER_BYTES = 200 << 10  # AWS Step Functions takes 256 KiB between two states
 
 
 def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
@@ -39,37 +47,50 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
     Raises SettingsError for wrong settings, and the error that says what to do when inputs failed, so that the platform sees it: each code
     of docs/runbook.md is an error type of its own.
     """
-    overrides, ignored = overrides_of(event)
-    settings = Settings.load(os.environ, overrides)
-    if settings.secrets():
-        leave_no_core()
-    with Mask(settings.secrets()).errors():
-        return convert(settings, ignored, deadline_of(context))
+    vars(sys).pop("tracebacklimit", None)
+    debug = False
+    try:
+        overrides, ignored = overrides_of(event)
+        settings, wrong = Settings.read(os.environ, overrides)
+        debug = settings.log_level == "DEBUG"
+        if settings.secrets():
+            leave_no_core()
+        with Mask(settings.secrets()).errors():
+            return convert(settings, ignored, context, wrong)
+    except ProcError:
+        if not debug and os.environ.get("AWS_LAMBDA_RUNTIME_API"):
+            sys.tracebacklimit = 0  # else the runtime logs our frames behind the error, which says it all
+        raise
 
 
-def convert(settings: Settings, ignored: int, deadline: float | None) -> dict[str, Any]:
-    """Convert and return what there is to say of it. Raises ProcError when an input failed."""
+def convert(settings: Settings, ignored: int, context: object, wrong: SettingsError | None) -> dict[str, Any]:
+    """Convert, unless the settings are `wrong`, and return what there is to say of it. Raises ProcError when an input failed."""
     from loguru import logger
 
     from omezarr_proc.app import inputs, log, progress
+    from omezarr_proc.app.account import Account, accounted
 
+    request = getattr(context, "aws_request_id", None)
+    ids = settings.ids() | ({"requestId": request} if request else {})
     report = progress.make_report(lines=True)
-    log.configure(settings, report.write)
+    log.configure(settings, report.write, ids=ids)
     try:
-        if ignored:
-            logger.debug(f"{ignored} keys of the event are no settings and are ignored")
-        found = inputs.collect(settings, create_output=True)
+        with accounted(Account(settings, report, ids)):
+            if wrong:
+                raise wrong
+            if ignored:
+                logger.debug(f"{ignored} keys of the event are no settings and are ignored")
+            found = inputs.collect(settings, create_output=True)
 
-        from omezarr_proc.app import batch as process
+            from omezarr_proc.app import batch as process
 
-        results = process.run(settings, found, report, deadline=deadline)
+            process.run(settings, found, report, deadline=deadline_of(context))
     finally:
         report.end()
         log.close()
-    failed = [result.error for result in results if result.error]
-    if failed:
-        raise failure(failed, len(results))
-    return result_of(settings, report, Mask(settings.secrets()))
+    if report.failures:
+        raise failure(report.failures, len(report.results.done))
+    return result_of(settings, report.results.done, Mask(settings.secrets()))
 
 
 def overrides_of(event: Mapping[str, Any]) -> tuple[dict[str, str], int]:
@@ -99,20 +120,20 @@ def failure(failed: Sequence[ProcError], total: int) -> ProcError:
     return kind(f"{len(failed)} of {total} inputs failed: {'; '.join(named)}{more}")
 
 
-def result_of(settings: Settings, report: Any, mask: Mask = NO_MASK) -> dict[str, Any]:
-    """Say what came out, one entry per image up to RETURNED_IMAGES."""
-    images = [
-        {
-            "dataset": mask(done.name),
-            "status": "converted",
-            "shape": list(done.shape),
-            "levels": done.levels,
-            "chunks": done.chunks,
-            "bytes": done.stored_bytes,
-            "seconds": round(done.seconds, 3),
-        }
-        for done in report.summaries
-    ]
-    images += [{"dataset": mask(name), "status": mask(reason)} for name, reason in report.skipped]
-    result: dict[str, Any] = {"status": "ok", "workflowInstanceId": settings.workflow_instance_id, "images": images[:RETURNED_IMAGES]}
-    return result | ({"moreImages": len(images) - RETURNED_IMAGES} if len(images) > RETURNED_IMAGES else {})
+def result_of(settings: Settings, results: "Sequence[Result]", mask: Mask = NO_MASK) -> dict[str, Any]:
+    """Say what came out: the totals, then an entry for each image as long as all stays below ANSWER_BYTES; the report has the rest."""
+    from omezarr_proc.app.results import totals
+
+    answer: dict[str, Any] = {"status": "success", **mask.values(settings.ids()), "totals": totals(results)}
+    if settings.report:
+        answer["report"] = mask(str(settings.report))
+    images: list[dict[str, Any]] = []
+    room = ANSWER_BYTES - len(json.dumps(answer)) - 100
+    for result in results:
+        image = mask.values({name: value for name, value in result.row().items() if value is not None})
+        room -= len(json.dumps(image)) + 2
+        if room < 0:
+            break
+        images.append(image)
+    left = len(results) - len(images)
+    return answer | {"images": images} | ({"moreImages": left} if left else {})

@@ -111,7 +111,7 @@ def test_nothing_to_convert_is_an_error(tmp_path: Path):
 def test_a_call_takes_every_setting_that_is_about_the_work():
     from omezarr_proc.api import Options
 
-    aside = {"input_dir", "output_dir", "log_level", "log_format"}
+    aside = {"input_dir", "output_dir", "log_level", "log_format", "report", "metrics"}
     given = {entry.name for entry in table() if entry.help.startswith("given by the platform")}
     assert set(Options.__annotations__) == {entry.name for entry in table()} - aside - given
 

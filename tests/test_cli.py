@@ -228,7 +228,10 @@ def test_json_logs_are_json_to_the_last_line(folders, capsys: pytest.CaptureFixt
 
     assert cli.main(arguments(folders, "--log-format", "json")) == 0
     entries = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert {entry.get("image") for entry in entries} == {"a.ome.zarr", "b.ome.ome.zarr"}
+    assert [entry["event"] for entry in entries] == ["start", "image-done", "image-done", "end"]
+    assert {entry["image"] for entry in entries[1:3]} == {"a.ome.zarr", "b.ome.ome.zarr"}
+    assert (entries[0]["version"], entries[0]["settings"]["TILE_SIZE"]) == (__version__, "256")
+    assert {"status": 0, "converted": 2, "failed": 0, "bytes": 128}.items() <= entries[-1].items()
 
 
 def raiser(error: BaseException) -> Callable[[], None]:

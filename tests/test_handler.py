@@ -17,7 +17,8 @@ from runs import ROOT
 
 from omezarr_proc import app
 from omezarr_proc import handler as module
-from omezarr_proc.config.settings import table
+from omezarr_proc.app.results import Result
+from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.handler import handler, overrides_of
 from omezarr_proc.model.errors import InputError, SettingsError
 from omezarr_proc.model.events import Summary
@@ -37,7 +38,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         for entry in inputs:
             if entry.path.name in fake.skip:
                 report.skip(str(entry.path), "is there already")
-            elif entry.path.name not in fake.errors:
+            elif text := fake.errors.get(entry.path.name):
+                report.fail(str(entry.path), InputError(text, source=entry.path.name))
+            else:
                 report.finish(
                     Summary(
                         name=f"{entry.path.stem}.ome.zarr",
@@ -49,8 +52,6 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
                         pixels=64,
                     )
                 )
-        errors = {name: InputError(text, source=name) for name, text in fake.errors.items()}
-        return [SimpleNamespace(source=str(entry.path), error=errors.get(entry.path.name)) for entry in inputs]
 
     fake.run = run
     monkeypatch.setitem(sys.modules, "omezarr_proc.app.batch", fake)
@@ -88,28 +89,18 @@ def test_result_is_small_and_json(event, engine):
     engine.skip = {"b.tif"}
     result = handler(event, None)
     assert json.loads(json.dumps(result)) == result
-    assert (result["status"], result["workflowInstanceId"], len(result["images"])) == ("ok", "w-17", 3)
-    assert result["images"][0] == {
-        "dataset": "a.ome.zarr",
-        "status": "converted",
-        "shape": [1, 8, 8],
-        "levels": 1,
-        "chunks": 4,
-        "bytes": 64,
-        "seconds": 0.123,
-    }
-    assert result["images"][2]["status"] == "is there already"
+    assert (result["status"], result["workflowInstanceId"], len(result["images"])) == ("success", "w-17", 3)
+    assert {"dataset": "a.ome.zarr", "outcome": "converted", "bytes": 64}.items() <= result["images"][0].items()
+    assert (result["images"][1]["outcome"], result["images"][1]["message"]) == ("skipped", "is there already")
+    assert (result["totals"]["converted"], result["totals"]["skipped"]) == (2, 1)
     assert TOKEN not in json.dumps(result)
 
 
 def test_result_of_many_images_stays_below_what_lambda_takes(event, monkeypatch: pytest.MonkeyPatch):
-    report = SimpleNamespace(
-        summaries=[Summary(name="n" * 200, shape=(1,) * 5, levels=9, chunks=10**6, stored_bytes=10**12, seconds=1.0, pixels=1)] * 9000,
-        skipped=[],
-    )
-    result = module.result_of(SimpleNamespace(workflow_instance_id="w"), report)
-    assert result["moreImages"] == 4000
-    assert len(json.dumps(result)) < 6_000_000 / 2
+    results = [Result(source="é" * 200, outcome="skipped", reason="is there already")] * 9000
+    result = module.result_of(Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "REPORT": "r.json"}, {}), results)
+    assert (len(result["images"]) + result["moreImages"], result["totals"]["skipped"], result["report"]) == (9000, 9000, "r.json")
+    assert 150_000 < len(json.dumps(result)) < 200 << 10
 
 
 def test_failure_raises_and_names_the_files_without_tokens(event, engine):

@@ -15,6 +15,7 @@ from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.errors import InTheWayError, LimitError, OutOfTimeError, ProcError, ProcessLimitError, about, without_frames
+from omezarr_proc.model.events import Begun
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.model.text import shown
 from omezarr_proc.publish import by_rename as publish
@@ -56,6 +57,7 @@ def run(
         left = {target for folder in folders if not first_link(settings.output_dir, folder) for target in publish.recover(folder)}
         images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline)
         outcomes: list[Outcome] = []
+        report.phase("open")
         for entry, found in open_inputs(settings, inputs, limits, deadline):
             outcomes += images.convert(entry, found)
             del found  # its metadata are gone before the next one's are read
@@ -144,7 +146,7 @@ class _Images:
             yield outcome
 
     def _failed(self, entry: Input, target: Path | None, error: ProcError) -> Outcome:
-        self.report.fail(str(entry.path), error)
+        self.report.fail(str(entry.path), error, None if target is None else str(target))
         return Outcome(source=str(entry.path), status="failed", target=target, error=error)
 
     def _picture(self, target: Path) -> None:
@@ -169,8 +171,7 @@ class _Images:
             if reason := self._left_alone(target, key):
                 discard(target, self.deadline)
                 return self._skipped(entry, image, target, reason)
-            for note in image.notes:
-                logger.info(f"{image.source}: {note}")
+            self._begin(image, target)
             summary = Conversion(
                 image=image,
                 target=target,
@@ -193,8 +194,27 @@ class _Images:
             seconds=summary.seconds,
         )
 
+    def _begin(self, image: "Image", target: Path) -> None:
+        from omezarr_proc.build.advice import advice
+        from omezarr_proc.build.dataset import object_count, pyramid_of
+
+        pyramid = pyramid_of(image, self.settings)
+        begun = Begun(
+            source=image.source,
+            series=image.series,
+            target=str(target),
+            shape=pyramid.stored(pyramid.levels[0].shape),
+            levels=len(pyramid.levels),
+            objects=object_count(image, pyramid, self.settings),
+        )
+        self.report.begin(begun)
+        for note in image.notes:
+            logger.info(f"{image.source}: {note}")
+        for line in advice(image, pyramid, self.settings):
+            self.report.advise(image.source, line)
+
     def _skipped(self, entry: Input, image: "Image", target: Path, reason: str) -> Outcome:
-        self.report.skip(image.source, f"{target} {reason}")
+        self.report.skip(image.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)
 
     def _left_alone(self, target: Path, key: str) -> str:

@@ -5,6 +5,7 @@ loguru runs without its queue, since that needs a thread and semaphores, which A
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 Write = Callable[[str], None]
 
 
-def configure(settings: Settings, write: Write | None = None, *, quiet: bool = False) -> None:
-    """Send all messages to `write` (stderr by default), from now until `close`; `quiet` leaves out what is less than a warning."""
+def configure(settings: Settings, write: Write | None = None, *, quiet: bool = False, ids: Mapping[str, str] | None = None) -> None:
+    """Send all messages to `write` (stderr by default), from now until `close`; `quiet` leaves out what is less than a warning.
+
+    ids  what every JSON line says of the run
+    """
     mask = Mask(settings.secrets())
-    form = json_line if settings.log_format == "json" else text_line
+    form = partial(json_line, ids=mask.values(ids or {})) if settings.log_format == "json" else text_line
     out = write or say
     quiet = quiet and settings.log_level in ("DEBUG", "INFO")
     logger.enable("omezarr_proc")
@@ -51,11 +55,15 @@ def text_line(message: "Message", mask: Mask) -> str:
     return f"{record['time']:HH:mm:ss} {level}{one_line(mask(record['message']))}\n{_traceback(message, mask)}"
 
 
-def json_line(message: "Message", mask: Mask) -> str:
-    """One object: time (ISO 8601), level, message, what the caller bound, and the traceback where there is one."""
+def json_line(message: "Message", mask: Mask, ids: Mapping[str, str]) -> str:
+    """One object: time (ISO 8601), level, event, message, ids, what the caller bound, and the traceback where there is one.
+
+    An event has a name that never changes (docs/runbook.md lists them); what has none is a "note".
+    """
     record = message.record
-    entry: dict[str, Any] = {"time": record["time"].isoformat(), "level": record["level"].name, "message": mask(record["message"])}
-    entry |= {name: _masked(value, mask) for name, value in record["extra"].items() if name not in entry}
+    entry: dict[str, Any] = {"time": record["time"].isoformat(), "level": record["level"].name}
+    entry |= {"event": record["extra"].get("event", "note"), "message": mask(record["message"]), **ids}
+    entry |= {name: mask.values(value) for name, value in record["extra"].items() if name not in entry}
     traceback = _traceback(message, mask)
     return json.dumps(entry | ({"exception": traceback} if traceback else {})) + "\n"
 
@@ -63,12 +71,3 @@ def json_line(message: "Message", mask: Mask) -> str:
 def _traceback(message: "Message", mask: Mask) -> str:
     record = message.record
     return mask(str(message)[len(record["message"]) :].lstrip("\n")) if record["exception"] else ""
-
-
-def _masked(value: object, mask: Mask) -> Any:
-    """Make a JSON value of what was bound, without tokens at any depth."""
-    if isinstance(value, Mapping):
-        return {mask(str(key)): _masked(item, mask) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(item, mask) for item in value]
-    return value if isinstance(value, bool | int | float | None) else mask(str(value))

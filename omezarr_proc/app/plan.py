@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from omezarr_proc.app.batch import open_inputs
 from omezarr_proc.app.inputs import Input, dataset_path
-from omezarr_proc.build.dataset import pyramid_of
+from omezarr_proc.build.advice import advice
+from omezarr_proc.build.dataset import object_count, pyramid_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.errors import LimitError, ProcError, about
@@ -31,6 +32,8 @@ def dry_run(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[str, 
                 with about(entry.path):
                     pyramid = pyramid_of(image, settings)
                     yield from ((f"  {line}", False) for line in _levels(image, pyramid))
+                    yield f"  {object_count(image, pyramid, settings)} objects", False
+                    yield from ((f"  {line.level.lower()}: {line.text}", False) for line in advice(image, pyramid, settings))
                     yield f"  {_plan(image, pyramid, limits)}", False
             except LimitError as error:
                 yield str(error), True

@@ -1,18 +1,20 @@
 """Progress as events: `build` tells `Report`, which shows them as a bar on a terminal, as log lines elsewhere, or not at all."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TextIO
 
 from loguru import logger
 
+from omezarr_proc.app.results import Results
 from omezarr_proc.app.standard import Lossy, say
 from omezarr_proc.model.errors import ProcError
-from omezarr_proc.model.events import Summary
+from omezarr_proc.model.events import Advice, Begun, Phase, Summary
 from omezarr_proc.model.text import byte_size, duration, one_line, quantity, shown
 
 PERCENT_STEP = 5
+NAMED = 3  # images of which a note of the summary gives the names
 MIN_SECONDS = 1.0  # between two lines: small images are done before they would need one
 MAX_SECONDS = 30.0
 
@@ -29,6 +31,8 @@ class Report:
         self.summaries: list[Summary] = []
         self.skipped: list[tuple[str, str]] = []
         self.failures: list[ProcError] = []
+        self.results = Results()
+        self._advice: dict[str, list[str]] = {}
 
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image; `total`, and what an earlier run has `done` of it, are in the unit ("px" or "B") of `advance`."""
@@ -39,27 +43,56 @@ class Report:
     def end(self) -> None:
         """Leave the image, in whatever way it ended."""
 
+    def begin(self, begun: Begun) -> None:
+        """Name the image that is converted now."""
+        self.results.begin(begun)
+        size = " x ".join(map(str, begun.shape))
+        facts = {"source": begun.source, "series": begun.series, "dataset": begun.target, "shape": begun.shape}
+        logger.bind(event="image-begun", **facts, levels=begun.levels, objects=begun.objects).info(
+            f"{shown(begun.source)}: {size} in {begun.levels} levels, {begun.objects} objects"
+        )
+
+    def advise(self, source: str, advice: Advice) -> None:
+        """Say what should be known of an image before it is converted, and again in the summary."""
+        self._advice.setdefault(advice.summary, []).append(shown(source))
+        logger.bind(event=advice.event, source=source).log(advice.level, f"{shown(source)}: {advice.text}")
+
+    def phase(self, phase: Phase) -> None:
+        """Count the time from now on for this phase."""
+        self.results.phase(phase)
+
+    def retry(self, reason: str) -> None:
+        """Say what was lost."""
+        self.results.retry()
+        logger.bind(event="retry").warning(reason)
+
     def finish(self, summary: Summary) -> None:
         """End an image that has been converted."""
         self.end()
+        result = self.results.end("converted", self.results.source or summary.name, summary.name, summary=summary)
         summary = replace(summary, name=shown(summary.name))
         self.summaries.append(summary)
         numbers = {name: value for name, value in asdict(summary).items() if name != "name"}
+        facts = {"source": result.source, "dataset": result.target, "phases": result.row()["phases"], "retries": result.retries}
         rate = f"{summary.megapixels_per_second:.1f} Mpx/s"
-        logger.bind(image=summary.name, **numbers).info(f"{summary.name}: done in {duration(summary.seconds)}, {rate}")
+        logger.bind(event="image-done", image=summary.name, **facts, **numbers).info(
+            f"{summary.name}: done in {duration(summary.seconds)}, {rate}"
+        )
 
-    def skip(self, name: str, reason: str) -> None:
+    def skip(self, name: str, reason: str, target: str | None = None) -> None:
         """End an image that is left as it is, since it is there already."""
         self.end()
+        self.results.end("skipped", name, target, reason=reason)
         name = shown(name)
         self.skipped.append((name, reason))
-        logger.bind(image=name).info(f"{name}: {reason}")
+        logger.bind(event="image-skipped", image=name, dataset=target).info(f"{name}: {reason}")
 
-    def fail(self, name: str, error: ProcError) -> None:
+    def fail(self, name: str, error: ProcError, target: str | None = None) -> None:
         """End an image that failed."""
         self.end()
+        self.results.end("failed", name, target, error=error)
         self.failures.append(error)
-        logger.bind(image=shown(name)).error(one_line(str(error)))
+        logger.bind(event="image-failed", image=shown(name), dataset=target, code=error.code).error(one_line(str(error)))
 
     def write(self, text: str) -> None:
         """Write whole lines to where the progress is shown, without tearing it."""
@@ -80,8 +113,14 @@ class Report:
             "  ".join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)])
             for row in rows
         ]
+        lines += [f"note     {_named(names)}: {text}" for text, names in self._advice.items()]
         lines += [f"skipped  {name}: {reason}" for name, reason in self.skipped]
         return lines + [f"FAILED   {one_line(str(error))}" for error in self.failures]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 class LineReport(Report):
@@ -114,7 +153,7 @@ class LineReport(Report):
         rate = (self._done - self._before) / (now - self._begun)
         left = f", {duration(max(0, self._total - self._done) / rate)} left" if rate else ""
         text = f"{self._name}: {percent} % of {quantity(self._total, self._unit)}, {quantity(rate, self._unit)}/s{left}"
-        logger.bind(image=self._name, percent=percent).info(text)
+        logger.bind(event="progress", image=self._name, percent=percent, rate=round(rate), unit=self._unit).info(text)
 
 
 class BarReport(Report):

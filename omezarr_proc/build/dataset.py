@@ -47,6 +47,13 @@ def pyramid_of(image: Image, settings: Settings) -> Pyramid:
     return pyramid
 
 
+def object_count(image: Image, pyramid: Pyramid, settings: Settings) -> int:
+    """How many files, or objects in a store, the dataset will have: chunks (or shards) and documents."""
+    stored = sum(level.region.divided(level.object).size for level in pyramid.levels)
+    a_group_or_array = 2 if settings.zarr_format == "2" else 1  # documents
+    return stored + a_group_or_array * (1 + len(pyramid.levels)) + bool(image.ome_xml and settings.ome_xml == "keep")
+
+
 def dataset_key(image: Image, settings: Settings) -> str:
     """What a dataset is a function of: the source, the settings that shape it, and the versions of what makes its bytes."""
     import numcodecs.blosc

@@ -72,6 +72,7 @@ class Conversion:
                     build = Build(image=self.image, store=store, engine=self.engine, tree=tree, progress=self.report)
                     with _Background(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                         found = self._build(build, tree)
+                    self.report.phase("publish")
                     tree.flush()
                     write_root(store.objects, attributes(self.image, self.settings, store, found), store.zarr_format)
                     refuse_wrong(tree.place)
@@ -108,11 +109,14 @@ class Conversion:
             tree.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes})
             self._begin(build, plan)
             try:
+                self.report.phase("resume")
                 build.take_over(None if self.deadline is None else (time.monotonic() + self.deadline) / 2)
                 total = build.pyramid.pixels
                 self.report.start(self.image.source, total, done=total * build.percent // 100)
+                self.report.phase("levels")
                 build.run(plan)
                 logger.bind(phase="windows").debug(f"{self.image.source}: display windows")
+                self.report.phase("windows")
                 return display_windows(self.engine, self.image, build.pyramid, build.tally.extremes)
             except WorkerLostError as lost:
                 tree.end("worker lost")
@@ -120,7 +124,7 @@ class Conversion:
                 if deaths > _MOST_DEATHS:
                     raise
                 smaller += 1
-                logger.warning(f"{self.image.source}: {lost}; going on with a smaller plan")
+                self.report.retry(f"{self.image.source}: {lost}; going on with a smaller plan")
             except OutOfTimeError:
                 hint = "run it again to go on from there"
                 raise OutOfTimeError(f"out of time at {build.percent} %", source=self.image.source, hint=hint) from None

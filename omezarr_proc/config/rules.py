@@ -81,6 +81,7 @@ def _no_address(text: str) -> str:
 
 FLAG = Rule(lambda text: text == _require("1", text in ("0", "1")), "0 or 1")
 FOLDER = Rule(_path, "a folder", _no_address)
+FILE = Rule(_path, "a file", _no_address)
 TEXT = Rule(str, "")  # never wrong
 TOKEN = Rule(Secret, "")
 IMAGES = Rule(_images, "auto, all, or indices like 0,2")

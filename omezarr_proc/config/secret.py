@@ -3,8 +3,9 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from omezarr_proc.model.errors import ProcError
 
@@ -70,6 +71,14 @@ class Mask:
     def __call__(self, text: str) -> str:
         """Return the text without tokens."""
         return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def values(self, value: object) -> Any:
+        """Make a JSON value of what was given, without tokens at any depth."""
+        if isinstance(value, Mapping):
+            return {self(str(key)): self.values(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.values(item) for item in value]
+        return value if isinstance(value, bool | int | float | None) else self(str(value))
 
     @contextmanager
     def errors(self) -> Iterator[None]:

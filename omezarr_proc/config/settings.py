@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from omezarr_proc.config.rules import FLAG, FOLDER, IMAGES, TEXT, TOKEN, Rule, choice, integer, power_of_two
+from omezarr_proc.config.rules import FILE, FLAG, FOLDER, IMAGES, TEXT, TOKEN, Rule, choice, integer, power_of_two
 from omezarr_proc.config.secret import Mask, Secret
 from omezarr_proc.model.errors import SettingsError
 
@@ -122,14 +122,23 @@ class Settings:
         default="INFO", metadata=_row(choice("DEBUG", "INFO", "WARNING", "ERROR"), "the least severe messages that are shown")
     )
     log_format: Literal["text", "json"] = field(default="text", metadata=_row(choice("text", "json"), "json for log collectors"))
+    report: Path | None = field(
+        default=None, metadata=_row(FILE, "a JSON file that says what became of each image; written however the run ends")
+    )
+    metrics: Literal["none", "emf"] = field(
+        default="none", metadata=_row(choice("none", "emf"), "emf = lines of CloudWatch's embedded metric format in the log")
+    )
     workflow_instance_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
+    execution_run_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
+    compute_node_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
+    integration_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
     session_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used; no flag"))
     refresh_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used; no flag"))
     pennsieve_api_host: str = field(default="", metadata=_row(TEXT, "given by the platform; never called"))
     pennsieve_api_host2: str = field(default="", metadata=_row(TEXT, "given by the platform; never called"))
     environment: str = field(default="", metadata=_row(TEXT, "given by the platform"))
     region: str = field(default="", metadata=_row(TEXT, "given by the platform"))
-    deployment_mode: str = field(default="", metadata=_row(choice("basic", "secure", "compliant"), "given by the platform"))
+    deployment_mode: str = field(default="", metadata=_row(TEXT, "given by the platform: basic, secure or compliant"))
 
     @classmethod
     def load(cls, environ: Mapping[str, str], overrides: Mapping[str, str], *, files_named: bool = False) -> "Settings":
@@ -137,22 +146,30 @@ class Settings:
 
         INPUT_DIR is required unless `files_named`, OUTPUT_DIR always. Raises SettingsError: one message with every wrong value.
         """
+        settings, error = cls.read(environ, overrides, files_named=files_named)
+        if error:
+            raise error
+        return settings
+
+    @classmethod
+    def read(
+        cls, environ: Mapping[str, str], overrides: Mapping[str, str], *, files_named: bool = False
+    ) -> tuple["Settings", SettingsError | None]:
+        """As `load`, but what is right is there beside the error, so that it can be said where and how the user wants to hear it."""
         texts = {entry.variable: overrides.get(entry.variable) or environ.get(entry.variable) or "" for entry in table()}
         mask = Mask(texts[entry.variable].strip() for entry in table() if entry.secret)
         required = ("OUTPUT_DIR",) if files_named else ("INPUT_DIR", "OUTPUT_DIR")
         values: dict[str, Any] = {}
         wrong = [f"{name} is not set: it must name a folder" for name in required if not texts[name]]
         for entry in table():
-            text = texts[entry.variable] if entry.rule is FOLDER else texts[entry.variable].strip()
+            text = texts[entry.variable] if entry.rule in (FOLDER, FILE) else texts[entry.variable].strip()
             if not text:
                 continue
             try:
                 values[entry.name] = entry.rule.parse(text)
             except ValueError:
                 wrong.append(f"{entry.variable}={_shown(mask(text))} must be {entry.rule.text}{_because(entry.rule.hint(text))}")
-        if wrong:
-            raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
-        return cls(**values)
+        return cls(**values), SettingsError(f"wrong settings: {'; '.join(wrong)}") if wrong else None
 
     @classmethod
     def of(cls, values: Mapping[str, Any], **folders: Path) -> "Settings":
@@ -181,6 +198,23 @@ class Settings:
         """
         shaping = {entry: getattr(self, entry.name) for entry in table() if entry.shapes_output}
         return {entry.name: value for entry, value in shaping.items() if not (entry.later and value == entry.default)}
+
+    def warnings(self) -> list[str]:
+        """What is odd about the values, but no reason to do nothing."""
+        known, mode = ("basic", "secure", "compliant"), self.deployment_mode
+        if not mode or mode.casefold() in known:
+            return []
+        return [f"DEPLOYMENT_MODE={_shown(mode)} is none of {', '.join(known)}: nothing depends on it"]
+
+    def ids(self) -> dict[str, str]:
+        """What the platform calls this run, by the platform's names: those that are there."""
+        names = ("workflowInstanceId", "executionRunId", "computeNodeId", "integrationId")
+        values = (self.workflow_instance_id, self.execution_run_id, self.compute_node_id, self.integration_id)
+        return {name: value for name, value in zip(names, values, strict=True) if value}
+
+    def public(self) -> dict[str, str]:
+        """All settings that are no token, as one would write them into the environment."""
+        return {entry.variable: _text(getattr(self, entry.name), entry.rule) for entry in table() if not entry.secret}
 
     def secrets(self) -> tuple[str, ...]:
         """Return the plain token values, for masking them in what is written."""
@@ -217,7 +251,7 @@ class Entry:
     @property
     def default_text(self) -> str:
         """The default as one would write it; empty where there is none."""
-        if self.rule is FOLDER or self.rule is TOKEN:
+        if self.rule in (FOLDER, FILE, TOKEN):
             return ""
         return str(int(self.default)) if self.rule is FLAG else str(self.default)
 
@@ -239,6 +273,8 @@ def readme_table() -> str:
 
 def _text(value: Any, rule: Rule) -> str:
     """A value of Python as the environment would have it. A truth value is one only where a flag is asked for."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return str(int(value)) if rule is FLAG else str(value)
     return ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)

@@ -1,7 +1,11 @@
 """What happens while an image is made, as whoever shows it is told."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
+
+# open: metadata are read, the lock is waited for; resume: what an earlier run has finished is read back; levels: pixels become chunks;
+# windows: display ranges; publish: all is flushed, checked and given its name.
+Phase = Literal["open", "resume", "levels", "windows", "publish"]
 
 
 class Progress(Protocol):
@@ -16,6 +20,45 @@ class Progress(Protocol):
 
     def advance(self, units: int) -> None:
         """So many pixels more are stored, or bytes read back."""
+
+    def phase(self, phase: Phase) -> None:
+        """What is done from now on, until the next phase or the end of the image."""
+
+    def retry(self, reason: str) -> None:
+        """Something was lost, and the work goes on without it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What a person should know of an image before it is converted.
+
+    event    its name in JSON logs
+    text     one line
+    summary  the same without what only this image has
+    """
+
+    level: Literal["INFO", "WARNING"]
+    event: str
+    text: str
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """One image that is going to be converted.
+
+    source  the input, and `series` the number of the image in it
+    target  where the dataset will be
+    shape   of the base level, axes as stored
+    objects chunks and documents: files, or objects in a store
+    """
+
+    source: str
+    series: int
+    target: str
+    shape: tuple[int, ...]
+    levels: int
+    objects: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,11 @@ class Level:
         """Pixels of a chunk."""
         return self._each("chunk")
 
+    @cached_property
+    def object(self) -> Index:
+        """Pixels of what is stored under one key."""
+        return self._each("object")
+
     @property
     def height(self) -> int:
         """Rows of a plane."""

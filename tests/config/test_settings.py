@@ -58,6 +58,11 @@ def test_defaults_are_those_of_the_specification():
         "stall_seconds": 600,
         "log_level": "INFO",
         "log_format": "text",
+        "report": None,
+        "metrics": "none",
+        "execution_run_id": "",
+        "compute_node_id": "",
+        "integration_id": "",
         "workflow_instance_id": "",
         "pennsieve_api_host": "",
         "pennsieve_api_host2": "",
@@ -125,7 +130,6 @@ def test_right_values(variable: str, text: str, value: object):
         ("ON_CORRUPT", "ignore"),
         ("USE_EXISTING_RESOLUTIONS", "true"),
         ("INPUT_DIR", "a\0b"),
-        ("DEPLOYMENT_MODE", "expert"),
     ],
 )
 def test_wrong_values_are_named_with_what_would_be_right(variable: str, text: str):
@@ -187,7 +191,7 @@ def test_any_text_is_taken_or_refused_in_one_printable_line(text: str):
             assert str(error).isprintable()
             assert entry.variable in str(error)
         else:
-            assert isinstance(getattr(settings, entry.name), type(getattr(load(), entry.name)) | tuple)
+            assert isinstance(getattr(settings, entry.name), type(getattr(load(), entry.name)) | tuple | Path)
 
 
 @hypothesis.settings(deadline=None)
@@ -262,7 +266,12 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "STALL_SECONDS": "9",
         "LOG_LEVEL": "DEBUG",
         "LOG_FORMAT": "json",
+        "REPORT": "r.json",
+        "METRICS": "emf",
         "WORKFLOW_INSTANCE_ID": "w",
+        "EXECUTION_RUN_ID": "r",
+        "COMPUTE_NODE_ID": "n",
+        "INTEGRATION_ID": "i",
         "SESSION_TOKEN": "t",
         "REFRESH_TOKEN": "t",
         "PENNSIEVE_API_HOST": "h",
@@ -302,3 +311,8 @@ def test_an_address_is_not_taken_for_a_folder(name: str, address: str):
     with pytest.raises(SettingsError, match=rf"{name}='{address}' must be a folder \(addresses are not read or written yet"):
         Settings.load(FOLDERS | {name: address}, {})
     assert Settings.load(FOLDERS | {name: "./s3:/bucket"}, {})
+
+
+def test_an_unknown_deployment_mode_is_a_warning():
+    assert "DEPLOYMENT_MODE='expert' is none of basic, secure, compliant" in load(DEPLOYMENT_MODE="expert").warnings()[0]
+    assert load(DEPLOYMENT_MODE="Secure").warnings() == load().warnings() == []
