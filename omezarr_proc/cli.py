@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from omezarr_proc import __version__
 from omezarr_proc.app.standard import say
-from omezarr_proc.config.rules import FLAG
+from omezarr_proc.config.rules import FLAG, SWITCH
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.model.errors import Exit, OutputError, ProcError, SettingsError, leading
@@ -203,10 +203,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _with_values(argv: Sequence[str]) -> Iterator[str]:
-    """`--preview` by itself is `--preview=1`; a file that is named 0 or 1 is not meant after it."""
+    """`--preview` by itself is `--preview=1`; a file that is named 0, 1, true or false is not meant after it."""
     switches = {entry.flag for entry in table() if entry.rule is FLAG}
     for word, following in pairwise([*argv, ""]):
-        yield f"{word}=1" if word in switches and following not in ("0", "1") else word
+        yield f"{word}=1" if word in switches and following.casefold() not in SWITCH else word
 
 
 def make_parser() -> argparse.ArgumentParser:

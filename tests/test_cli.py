@@ -386,3 +386,5 @@ def test_a_switch_needs_no_value_and_takes_no_file():
     assert (given.preview, given.use_existing_resolutions, given.files) == ("1", "0", ["a.tif", "--preview"])
     assert cli.parse(["a.tif", "--preview=0"]).preview == "0"
     assert cli.parse(["--preview"]).preview == "1"
+    given = cli.parse(["--preview", "True", "--use-existing-resolutions", "false", "a.tif"])
+    assert (given.preview, given.use_existing_resolutions, given.files) == ("True", "false", ["a.tif"])

@@ -67,6 +67,13 @@ def _images(text: str) -> str | tuple[int, ...]:
     return tuple(sorted({_digits(part.strip()) for part in text.split(",")}))
 
 
+SWITCH = {"1": True, "0": False, "true": True, "false": False}  # the platform's forms send true and false
+
+
+def _flag(text: str) -> bool:
+    return SWITCH[_require(text.casefold(), text.casefold() in SWITCH)]
+
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -79,7 +86,7 @@ def _no_address(text: str) -> str:
     return "addresses are not read or written yet: mount the bucket, or copy from and to it" if _ADDRESS.match(text) else ""
 
 
-FLAG = Rule(lambda text: text == _require("1", text in ("0", "1")), "0 or 1")
+FLAG = Rule(_flag, "1 or 0 (true or false)")
 FOLDER = Rule(_path, "a folder", _no_address)
 FILE = Rule(_path, "a file", _no_address)
 TEXT = Rule(str, "")  # never wrong

@@ -128,7 +128,7 @@ def test_right_values(variable: str, text: str, value: object):
         ("EXISTING", "overwrite"),
         ("ON_MISSING", "ignore"),
         ("ON_CORRUPT", "ignore"),
-        ("USE_EXISTING_RESOLUTIONS", "true"),
+        ("USE_EXISTING_RESOLUTIONS", "yes"),
         ("INPUT_DIR", "a\0b"),
     ],
 )
@@ -316,3 +316,16 @@ def test_an_address_is_not_taken_for_a_folder(name: str, address: str):
 def test_an_unknown_deployment_mode_is_a_warning():
     assert "DEPLOYMENT_MODE='expert' is none of basic, secure, compliant" in load(DEPLOYMENT_MODE="expert").warnings()[0]
     assert load(DEPLOYMENT_MODE="Secure").warnings() == load().warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("true", True), ("True", True), ("0", False), ("false", False), (" FALSE ", False)]
+)
+def test_a_flag_is_1_or_0_or_what_forms_send(text: str, value: bool) -> None:
+    assert load(PREVIEW=text).preview is value
+    assert Settings.of({"preview": text.strip()}).preview is value
+
+
+@pytest.mark.parametrize("text", ["yes", "2", "on", "truefalse"])
+def test_a_flag_is_nothing_else(text: str) -> None:
+    assert f"PREVIEW={text!r} must be 1 or 0 (true or false)" in refusal(PREVIEW=text)

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from tifffile import TiffFile
 
 from omezarr_proc import __version__
-from omezarr_proc.config.settings import Settings, readme_table, table
+from omezarr_proc.config.settings import Entry, Settings, readme_table, table
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -144,10 +144,22 @@ def test_manifest_offers_every_setting_that_is_a_users() -> None:
     entries = {entry.variable: entry for entry in table() if entry.variable not in places and not entry.help.startswith("given by")}
     assert parameters.keys() == entries.keys()
     for name, entry in entries.items():
-        assert str(parameters[name]["default"]) == entry.default_text
-        assert (parameters[name]["type"] == "number") == isinstance(entry.default, int)
-        for value in parameters[name].get("allowedValues", [entry.default_text]):
-            entry.rule.parse(str(value))
+        parameter = parameters[name]
+        assert entry.rule.parse(str(parameter["default"])) == entry.rule.parse(entry.default_text)
+        assert parameter["type"] == manifest_type(entry)
+        assert type(parameter["default"]) is {"boolean": bool, "number": int}.get(parameter["type"], str)
+        # The form drops the choices of everything that is no enum.
+        choices = entry.rule.text.removeprefix("one of ").split(", ") if parameter["type"] == "enum" else None
+        assert parameter.get("allowedValues") == choices
+
+
+def manifest_type(entry: Entry) -> str:
+    """The type of the platform's form: its schema knows these four."""
+    if isinstance(entry.default, bool):
+        return "boolean"
+    if isinstance(entry.default, int):
+        return "number"
+    return "enum" if entry.rule.text.startswith("one of ") else "string"
 
 
 @pytest.mark.parametrize(
