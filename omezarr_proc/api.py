@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     on_corrupt: Literal["error", "warn"]
     existing: Literal["replace", "skip", "fail", "force"]
     preview: bool
+    asset_properties: bool
     max_workers: int
     memory_limit_mb: int
     max_pixels: int

@@ -91,7 +91,7 @@ def test_a_file_that_does_not_fit_is_another_error(scans: Path, tmp_path: Path):
         ({"images": (0, -1)}, r"images=\(0, -1\) must be"),
         ({"compression": "snappy"}, "compression='snappy' must be .*snappy is in no Blosc"),
         ({"axes": None}, "axes=None must be"),
-        ({"tilesize": 64}, "there is no tilesize; there are axes, .*tile_size"),
+        ({"tilesize": 64}, "there is no tilesize; there are .*axes, .*tile_size"),
         ({"input_dir": "x"}, "there is no input_dir"),
         ({"session_token": "x"}, "there is no session_token"),
     ],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from omezarr_proc.app.asset import write_properties
 from omezarr_proc.app.inputs import Input, check_file, dataset_path
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
@@ -61,6 +62,8 @@ def run(
         for entry, found in open_inputs(settings, inputs, limits, deadline):
             outcomes += images.convert(entry, found)
             del found  # its metadata are gone before the next one's are read
+        if settings.asset_properties:
+            write_properties(settings.output_dir, outcomes)
         return outcomes
     finally:
         engine.close()

@@ -106,6 +106,12 @@ class Settings:
         default=False,
         metadata=_row(FLAG, "1 = also write a.ome.zarr.png beside a.ome.zarr: the whole image as viewers show it first"),
     )
+    asset_properties: bool = field(
+        default=False,
+        metadata=_row(
+            FLAG, "1 = also write asset-properties.json into OUTPUT_DIR, which names the one dataset of the run to Pennsieve's data target"
+        ),
+    )
     max_workers: int = field(default=0, metadata=_row(integer(0), "most worker processes; 0 = find out"))
     memory_limit_mb: int = field(default=0, metadata=_row(integer(0), "most memory, in MB; 0 = find out"))
     max_pixels: int = field(

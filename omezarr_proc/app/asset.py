@@ -1,0 +1,38 @@
+"""`asset-properties.json`: what Pennsieve's data target for assets is told of a dataset, as ts-zarr-py writes it beside its own.
+
+`ASSET_PROPERTIES_FILE` of the data target names it; its object becomes the properties of the asset. `root_path` is the dataset's path below
+the folder that the file is in.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from loguru import logger
+
+from omezarr_proc.host.faults import describe
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.outcome import Outcome
+
+NAME = "asset-properties.json"
+
+
+def write_properties(output_dir: Path, outcomes: Sequence[Outcome]) -> None:
+    """Name the dataset of a run; with several, or none, nothing is written, and the log says so. Raises OutputError."""
+    datasets = [outcome.target for outcome in outcomes if outcome.target and not outcome.error]
+    if len(datasets) != 1:
+        logger.warning(f"no {NAME} is written: it names one dataset, and there are {len(datasets)}")
+        return
+    target = output_dir / NAME
+    partial = target.with_name(f".{NAME}.{secrets.token_hex(4)}.partial")
+    try:
+        try:
+            partial.write_text(json.dumps({"root_path": datasets[0].relative_to(output_dir).as_posix()}) + "\n")
+            os.replace(partial, target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(f"cannot be written: {describe(error)}", source=target) from error
