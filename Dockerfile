@@ -38,7 +38,12 @@ COPY --chmod=755 entrypoint.sh /entrypoint.sh
 # No USER: entrypoint.sh becomes the owner of OUTPUT_DIR. PYTHONSAFEPATH: nothing is imported from the folder that it starts in, where all may write.
 ENV PATH=/opt/venv/bin:$PATH PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 HOME=/tmp
 WORKDIR /tmp
-ARG VERSION REVISION SOURCE
+# `make docker-build` makes the bill of materials and names it; without it the pattern finds none.
+COPY LICENSE sbom.cdx.jso[n] /usr/share/doc/omezarr-proc/
+ARG VERSION REVISION SOURCE CREATED SBOM
+# For --version: a label cannot be read from inside.
+RUN printf %s "$REVISION" > "$(python -B -c 'import omezarr_proc; print(omezarr_proc.REVISION_FILE)')"
 LABEL org.opencontainers.image.title=omezarr-proc org.opencontainers.image.licenses=Apache-2.0 \
-    org.opencontainers.image.version=$VERSION org.opencontainers.image.revision=$REVISION org.opencontainers.image.source=$SOURCE
+    org.opencontainers.image.version=$VERSION org.opencontainers.image.revision=$REVISION org.opencontainers.image.source=$SOURCE \
+    org.opencontainers.image.created=$CREATED omezarr-proc.sbom=$SBOM
 ENTRYPOINT ["/entrypoint.sh"]

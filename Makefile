@@ -124,10 +124,11 @@ sbom: $(VENV)/.sbom
 	$(VENV)/bin/python -m pip --python $(VENV)-sbom/bin/python install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
 	$(VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.cdx.json $(VENV)-sbom
 
-docker-build:
+docker-build: sbom
 	docker build --tag omezarr-proc --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg SOURCE=$(SOURCE) \
 		--build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' omezarr_proc/__init__.py) \
-		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE_DATE_EPOCH=$(COMMIT_TIME) .
+		--build-arg REVISION=$$(git describe --always --abbrev=40 --dirty --exclude '*') --build-arg CREATED=$$(git log -1 --format=%cI) \
+		--build-arg SBOM=/usr/share/doc/omezarr-proc/sbom.cdx.json --build-arg SOURCE_DATE_EPOCH=$(COMMIT_TIME) .
 
 docker-run: docker-build
 	docker compose run --rm omezarr-proc $(ARGS)

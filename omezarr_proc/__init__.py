@@ -3,6 +3,7 @@
 From Python: `from omezarr_proc import convert`.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,10 +17,21 @@ if TYPE_CHECKING:
     from omezarr_proc.model.outcome import Outcome as Outcome
 
 __version__ = "0.1.0"
+REVISION_FILE = os.path.join(os.path.dirname(__file__), "REVISION")  # the image's build writes its commit there
 
 _HOMES = {"convert": "api", "Outcome": "model.outcome"} | dict.fromkeys(
     ("InputError", "LimitError", "OutOfTimeError", "OutputError", "ProcError", "SettingsError"), "model.errors"
 )
+
+
+def version() -> str:
+    """The version and, in the image, its commit: `0.1.0 (commit 1b20921...)`."""
+    try:
+        with open(REVISION_FILE) as file:
+            commit = file.read()
+    except OSError:
+        commit = ""
+    return f"{__version__} (commit {commit})" if commit else __version__
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from omezarr_proc import __version__
+from omezarr_proc import version
 from omezarr_proc.app.standard import say
 from omezarr_proc.config.rules import FLAG, SWITCH
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
@@ -224,7 +224,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("files", metavar="FILE", nargs="*", help="files to convert, instead of all TIFFs below --input-dir")
     parser.add_argument("--dry-run", action="store_true", help="print the plan for each image and write nothing")
     parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version()}")
     settings, platform = parser.add_argument_group("settings"), parser.add_argument_group(PLATFORM)
     for entry in table():
         if entry.secret:

@@ -59,3 +59,9 @@ def test_readme_and_runbook_have_each_exit_status() -> None:
     for page in ("README.md", "docs/runbook.md"):
         text = (ROOT / page).read_text()
         assert all(re.search(rf"^\| .*\b{int(status)}\b", text, re.MULTILINE) for status in Exit), page
+
+
+def test_every_version_says_whether_bytes_change() -> None:
+    _, *versions = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert all(re.search(r"^### Bytes\n\n- ", text, re.MULTILINE) for text in versions)
+    assert 'grep -qxF "### Bytes" text.md' in (ROOT / ".github/workflows/release.yml").read_text()
