@@ -44,6 +44,7 @@ class Options(TypedDict, total=False):
     use_existing_resolutions: bool
     on_missing: Literal["error", "fill"]
     on_corrupt: Literal["error", "warn"]
+    output_layout: Literal["folders", "root"]
     existing: Literal["replace", "skip", "fail", "force"]
     preview: bool
     asset_properties: bool

@@ -11,19 +11,27 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from omezarr_proc.app.asset import write_properties
-from omezarr_proc.app.inputs import Input, check_file, dataset_path
+from omezarr_proc.app.inputs import MENTIONED, Input, check_file, dataset_of
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
-from omezarr_proc.model.errors import InTheWayError, LimitError, OutOfTimeError, ProcError, ProcessLimitError, about, without_frames
+from omezarr_proc.model.errors import (
+    InTheWayError,
+    LimitError,
+    OutOfTimeError,
+    ProcError,
+    ProcessLimitError,
+    SettingsError,
+    about,
+    without_frames,
+)
 from omezarr_proc.model.events import Begun
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.model.text import shown
-from omezarr_proc.publish import by_rename as publish
 from omezarr_proc.publish.existing import dataset_key as key_of
-from omezarr_proc.publish.existing import refuse_foreign
 from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
+from omezarr_proc.publish.tree import TREES, ByRename, ByRootLast
 from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
@@ -54,12 +62,12 @@ def run(
 
     engine = Local(nursery, deadline, settings.stall_seconds)
     try:
-        folders = sorted({settings.output_dir / entry.relative.parent for entry in inputs})
-        left = {target for folder in folders if not first_link(settings.output_dir, folder) for target in publish.recover(folder)}
+        opened = open_inputs(settings, inputs, limits, deadline)
+        left = _recover(settings, inputs)
         images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline)
         outcomes: list[Outcome] = []
         report.phase("open")
-        for entry, found in open_inputs(settings, inputs, limits, deadline):
+        for entry, found in opened:
             outcomes += images.convert(entry, found)
             del found  # its metadata are gone before the next one's are read
         if settings.asset_properties:
@@ -72,7 +80,43 @@ def run(
 def open_inputs(
     settings: Settings, inputs: Sequence[Input], limits: Limits, deadline: float | None = None
 ) -> Iterator[tuple[Input, "list[Image] | ProcError"]]:
-    """Each input with its images, or with the error why there are none. The members of a set are one input: the first of them."""
+    """Each input with its images, or with the error why there are none. The members of a set are one input: the first of them.
+
+    Raises SettingsError, before anything is yielded, where OUTPUT_LAYOUT=root has no place for all of them.
+    """
+    opened = _open(settings, inputs, limits, deadline)
+    return opened if settings.output_layout == "folders" else iter(_the_only_one(opened))
+
+
+def _the_only_one(opened: "Iterator[tuple[Input, list[Image] | ProcError]]") -> "list[tuple[Input, list[Image] | ProcError]]":
+    """The one input, with its one image. One that cannot be opened counts as well: what becomes OUTPUT_DIR must not depend on damage."""
+    first: list[tuple[Input, list[Image] | ProcError]] = []
+    names: list[str] = []
+    for entry, found in opened:
+        images = [""] if isinstance(found, ProcError) else [f" (image {image.series})" for image in found]
+        names += [shown(entry.path) + image for image in images]
+        first = first or [(entry, found)]
+        if len(names) > MENTIONED:
+            names[MENTIONED:] = ["..."]
+            break
+    if len(names) > 1:
+        raise SettingsError(
+            f"OUTPUT_LAYOUT=root makes OUTPUT_DIR itself the dataset of one image, and there are more: {', '.join(names)};"
+            " name one file, choose with IMAGES, or write them with OUTPUT_LAYOUT=folders"
+        )
+    return first
+
+
+def _recover(settings: Settings, inputs: Sequence[Input]) -> set[Path]:
+    """Put in order what killed runs have left half done; returns the datasets that still have something hidden."""
+    tree = TREES[settings.output_layout]
+    folders = sorted({tree.target_of(dataset_of(settings, entry.relative)).parent for entry in inputs})
+    return {left for folder in folders if not first_link(settings.output_dir, folder) for left in tree.recover(folder)}
+
+
+def _open(
+    settings: Settings, inputs: Sequence[Input], limits: Limits, deadline: float | None
+) -> Iterator[tuple[Input, "list[Image] | ProcError"]]:
     from omezarr_proc.plan.memory import metadata_bytes
     from omezarr_proc.tiff.describe.images import open_images
     from omezarr_proc.tiff.file.budget import Budget
@@ -134,12 +178,16 @@ class _Images:
     left: set[Path]
     deadline: float | None
 
+    @property
+    def _tree(self) -> type[ByRename] | type[ByRootLast]:
+        return TREES[self.settings.output_layout]
+
     def convert(self, entry: Input, images: "list[Image] | ProcError") -> Iterator[Outcome]:
         if isinstance(images, ProcError):
             yield self._failed(entry, None, images)
             return
         for image in images:
-            target = self.settings.output_dir / dataset_path(entry.relative, image.series)
+            target = dataset_of(self.settings, entry.relative, image.series)
             try:
                 with _typed(entry.path):
                     outcome = self._make(entry, image, target)
@@ -156,23 +204,24 @@ class _Images:
         """A picture that is there already is kept in step with its dataset, asked for or not."""
         from omezarr_proc.build.preview import is_current, preview_path, write_preview
 
-        if (self.settings.preview or preview_path(target).exists()) and not is_current(target):
+        picture = preview_path(self._tree.target_of(target))
+        if (self.settings.preview or picture.exists()) and not is_current(picture, target):
             self.engine.rest()  # the picture may take what they had
-            write_preview(target)
+            write_preview(picture, target)
 
     def _make(self, entry: Input, image: "Image", target: Path) -> Outcome:
         from omezarr_proc.build.dataset import dataset_key
         from omezarr_proc.build.image import Conversion
 
-        key = dataset_key(image, self.settings)
-        if link := first_link(self.settings.output_dir, target.parent):
+        key, locked = dataset_key(image, self.settings), self._tree.target_of(target)
+        if link := first_link(self.settings.output_dir, locked.parent):
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
         if target not in self.left and (reason := self._left_alone(target, key)):
             return self._skipped(entry, image, target, reason)
         _check_time(self.deadline)
-        with Lock(target) as lock:
+        with Lock(locked) as lock:
             if reason := self._left_alone(target, key):
-                discard(target, self.deadline)
+                discard(locked, self.deadline)
                 return self._skipped(entry, image, target, reason)
             self._begin(image, target)
             summary = Conversion(
@@ -223,16 +272,17 @@ class _Images:
     def _left_alone(self, target: Path, key: str) -> str:
         """Why the dataset that is there already is left alone; empty where it is not. Raises OutputError where it must not be there."""
         existing = self.settings.existing
-        if existing == "force" or not os.path.lexists(target):
+        if existing == "force":
             return ""
-        if key_of(target) == key:
-            return "is there already, made of the same input with the same settings"
-        if existing == "skip":
-            return "is there already (EXISTING=skip)"
-        if existing == "fail":
-            raise InTheWayError(
-                "is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip",
-                source=target,
-            )
-        refuse_foreign(target)
+        if self._tree.is_taken(target):
+            if key_of(target) == key:
+                return "is there already, made of the same input with the same settings"
+            if existing == "skip":
+                return "is there already (EXISTING=skip)"
+            if existing == "fail":
+                raise InTheWayError(
+                    "is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip",
+                    source=target,
+                )
+        self._tree.refuse_foreign(target)
         return ""

@@ -14,8 +14,9 @@ from loguru import logger
 
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.text import one_line, shown
-from omezarr_proc.publish.by_rename import clean
-from omezarr_proc.publish.hidden import hidden_files, is_ours
+from omezarr_proc.publish import by_rename, by_root_last
+from omezarr_proc.publish.existing import is_node
+from omezarr_proc.publish.hidden import INSIDE, hidden_files, is_ours
 from omezarr_proc.publish.holder import moment
 from omezarr_proc.publish.lock import Lock, LockedError
 
@@ -61,10 +62,11 @@ def _treat_all(root: Path, *, remove: bool) -> Iterator[bool]:
 
 
 def folders(root: Path) -> Iterator[Path]:
-    """`root` and the folders below it in which datasets are, in order: not the hidden ones, no Zarr stores, no links."""
+    """`root` and the folders below it in which datasets are, in order: not the hidden ones, no Zarr stores or arrays, no links."""
     yield root
     for parent, names, _ in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith(".") and not name.lower().endswith(".zarr"))
+        names[:] = [name for name in names if not is_node(Path(parent, name))]
         yield from (path for name in names if not (path := Path(parent, name)).is_symlink())
 
 
@@ -85,7 +87,7 @@ def treat(target: Path, hidden: list[Path], *, remove: bool) -> tuple[str, bool]
         with Lock(target, patience=0):
             last = max(path.lstat().st_mtime for path in hidden)
             if remove:
-                clean(target)
+                by_root_last.clean(target.parent) if target.name == INSIDE else by_rename.clean(target)
             if not any(os.path.lexists(path) for path in hidden):
                 return f"{listed}: removed", True
             if not is_ours(target):

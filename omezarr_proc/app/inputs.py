@@ -53,6 +53,11 @@ def dataset_path(relative: Path, series: int = 0) -> Path:
     return relative.with_name(f"{stem}.series{series}.ome.zarr" if series else f"{stem}.ome.zarr")
 
 
+def dataset_of(settings: Settings, relative: Path, series: int = 0) -> Path:
+    """Where the dataset of an image goes."""
+    return settings.output_dir if settings.output_layout == "root" else settings.output_dir / dataset_path(relative, series)
+
+
 def tiff_ending(name: str) -> str:
     """Return the TIFF ending of a file name, as it is written there; empty if there is none or nothing before it."""
     length = next((len(ending) for ending in ENDINGS if name.lower().endswith(ending) and len(name) > len(ending)), 0)

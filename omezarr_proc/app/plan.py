@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from omezarr_proc.app.batch import open_inputs
-from omezarr_proc.app.inputs import Input, dataset_path
+from omezarr_proc.app.inputs import Input, dataset_of
 from omezarr_proc.build.advice import advice
 from omezarr_proc.build.dataset import object_count, pyramid_of
 from omezarr_proc.config.settings import Settings
@@ -26,7 +26,7 @@ def dry_run(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[str, 
             yield str(images), True
             continue
         for image in images:
-            yield f"{shown(entry.path)} -> {shown(settings.output_dir / dataset_path(entry.relative, image.series))}", False
+            yield f"{shown(entry.path)} -> {shown(dataset_of(settings, entry.relative, image.series))}", False
             yield from ((f"  {note}", False) for note in image.notes)
             try:
                 with about(entry.path):

@@ -24,7 +24,7 @@ from omezarr_proc.model.image import Image
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.publish.lock import Lock
-from omezarr_proc.publish.tree import ByRename, Tree
+from omezarr_proc.publish.tree import TREES, Tree
 from omezarr_proc.store.arrays import spool_file, write_arrays, write_ome_xml, write_root
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
@@ -63,7 +63,7 @@ class Conversion:
         make_plan(self.image, pyramid, self.limits)  # refuses what cannot be done before anything is written
         codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
         key, force = dataset_key(self.image, self.settings), self.settings.existing == "force"
-        tree = ByRename(self.target, key, self.lock, force=force, deadline=self.deadline)
+        tree = TREES[self.settings.output_layout](self.target, key, self.lock, force=force, deadline=self.deadline)
         store = ChunkStore(tree.objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
         began = time.monotonic()
         with PeakMemory(self.engine.processes) as memory:
@@ -130,7 +130,7 @@ class Conversion:
                 raise OutOfTimeError(f"out of time at {build.percent} %", source=self.image.source, hint=hint) from None
 
     def _begin(self, build: Build, plan: Plan) -> None:
-        spool = spool_file(self.target, plan.spool_bytes) if plan.spool_bytes else None
+        spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None
         text = self.image.ome_xml and ""  # workers only ask whether there is one
         method, lenient = self.settings.downsample_method, self.settings.on_corrupt == "warn"
         self.engine.begin(Job(replace(self.image, ome_xml=text), build.store, method, plan.access, lenient), plan, spool)

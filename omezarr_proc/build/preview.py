@@ -1,6 +1,7 @@
 """A PNG of the whole image as viewers show it first: a look without a browser, for the log, the mail, the thumbnail.
 
-Beside `a.ome.zarr` it is `a.ome.zarr.png`, a name that no dataset and no other dataset's picture can have. It is composed as the omero
+Beside `a.ome.zarr` it is `a.ome.zarr.png`, a name that no dataset and no other dataset's picture can have; in a folder that is a dataset
+itself, `ome.zarr.png`. It is composed as the omero
 block says: active channels in their windows and colours, added up and clipped; the plane of defaultZ (the middle one) and defaultT. RGB
 comes out as it is stored.
 """
@@ -23,25 +24,24 @@ LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
 _STRIP = 64  # rows that are composed at once
 
 
-def preview_path(dataset: Path) -> Path:
-    """Where the picture of a dataset is."""
-    return dataset.with_name(f"{dataset.name}.png")
+def preview_path(target: Path) -> Path:
+    """Where the picture of a dataset is (for `target` see `hidden.inside`)."""
+    return target.with_name(f"{target.name}.png")
 
 
-def is_current(dataset: Path) -> bool:
-    """Whether the picture is there and not older than the dataset."""
+def is_current(picture: Path, dataset: Path) -> bool:
+    """Whether the picture is there and not older than its dataset."""
     root = next((path for name in ("zarr.json", ".zattrs") if (path := dataset / name).exists()), dataset)
     try:
-        return preview_path(dataset).stat().st_mtime_ns >= root.stat().st_mtime_ns
+        return picture.stat().st_mtime_ns >= root.stat().st_mtime_ns
     except OSError:
         return False
 
 
-def write_preview(dataset: Path) -> Path:
-    """Make the picture of a finished dataset; it appears when it is complete. Raises InputError, OutputError."""
+def write_preview(target: Path, dataset: Path) -> None:
+    """Make the picture `target` of a finished dataset; it appears when it is complete. Raises InputError, OutputError."""
     from imagecodecs import png_encode
 
-    target = preview_path(dataset)
     encoded = png_encode(compose(open_dataset(dataset)))
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
@@ -53,7 +53,6 @@ def write_preview(dataset: Path) -> Path:
             raise
     except OSError as error:
         raise output_error("cannot write the preview", error, target) from error
-    return target
 
 
 def compose(dataset: Dataset) -> NDArray[np.uint8]:

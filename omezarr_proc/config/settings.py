@@ -93,6 +93,14 @@ class Settings:
             later=True,
         ),
     )
+    output_layout: Literal["folders", "root"] = field(
+        default="folders",
+        metadata=_row(
+            choice("folders", "root"),
+            "folders = each image becomes a dataset in OUTPUT_DIR, by the name of its file; root = the one image that there is becomes "
+            "OUTPUT_DIR itself",
+        ),
+    )
     existing: Literal["replace", "skip", "fail", "force"] = field(
         default="replace",
         metadata=_row(

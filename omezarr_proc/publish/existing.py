@@ -31,11 +31,15 @@ def look(path: Path) -> Existing | None:
         return None
     if not stat.S_ISDIR(mode):
         return Existing("a link" if stat.S_ISLNK(mode) else "a file", is_dataset=False)
-    if own := _own(path):
-        return Existing(f"an OME-Zarr dataset of omezarr_proc {own.get('version', '')}".strip(), is_dataset=True)
-    if any(_is_ome(attributes) for attributes in _groups(path)):
-        return Existing("an OME-Zarr dataset of another program", is_dataset=True)
-    return Existing("a folder that is no OME-Zarr dataset", is_dataset=False)
+    dataset = dataset_at(path)
+    return Existing(dataset or "a folder that is no OME-Zarr dataset", is_dataset=dataset is not None)
+
+
+def dataset_at(folder: Path) -> str | None:
+    """Whose OME-Zarr dataset a folder is, in words; None where it is none."""
+    if own := _own(folder):
+        return f"an OME-Zarr dataset of omezarr_proc {own.get('version', '')}".strip()
+    return "an OME-Zarr dataset of another program" if any(map(_is_ome, groups(folder))) else None
 
 
 def refuse_foreign(path: Path) -> None:
@@ -52,6 +56,20 @@ def dataset_key(path: Path) -> str | None:
     return str(own["key"]) if own else None
 
 
+def is_node(path: Path) -> bool:
+    """Whether a folder is a Zarr array or group."""
+    return any(os.path.lexists(path / name) for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def groups(path: Path) -> Iterator[dict[str, Any]]:
+    """The attributes of the root group, in each Zarr format in which there is one."""
+    root = _json(path / "zarr.json")
+    if root.get("node_type") == "group" and isinstance(attributes := root.get("attributes"), dict):
+        yield attributes
+    if os.path.lexists(path / ".zgroup"):
+        yield _json(path / ".zattrs")
+
+
 def _own(path: Path) -> dict[str, Any] | None:
     """What this program noted in the root attributes of a dataset, among it the key."""
     for attributes in (_json(path / "zarr.json").get("attributes"), _json(path / ".zattrs")):
@@ -59,15 +77,6 @@ def _own(path: Path) -> dict[str, Any] | None:
         if isinstance(own, dict) and "key" in own:
             return own
     return None
-
-
-def _groups(path: Path) -> Iterator[dict[str, Any]]:
-    """The attributes of the root group, in each Zarr format in which there is one."""
-    root = _json(path / "zarr.json")
-    if root.get("node_type") == "group" and isinstance(attributes := root.get("attributes"), dict):
-        yield attributes
-    if os.path.lexists(path / ".zgroup"):
-        yield _json(path / ".zattrs")
 
 
 def _is_ome(attributes: dict[str, Any]) -> bool:

@@ -1,17 +1,26 @@
 """A tree is published once: begin or go on, note what is finished, publish or give up.
 
-`Tree` is the contract of one dataset in the making. There is one way to keep it so far, `ByRename`: the objects are files of a hidden
-staging folder beside the final name, a record there says what is finished, and publishing is a rename or an exchange (see `by_rename`).
+`Tree` is the contract of one dataset in the making. There are two ways to keep it, by OUTPUT_LAYOUT. With both the objects are files of a
+hidden staging folder, and a record beside it says what is finished:
+
+    folders  `ByRename`    beside the dataset; publishing is a rename or an exchange (see `by_rename`)
+    root     `ByRootLast`  inside the dataset's folder; publishing moves all in place, the root last (see `by_root_last`)
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from omezarr_proc.publish.by_rename import publish
+from omezarr_proc.host.faults import describe
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.publish import by_rename, by_root_last
+from omezarr_proc.publish.existing import dataset_at, refuse_foreign
+from omezarr_proc.publish.hidden import inside
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
+from omezarr_proc.publish.parts import refuse_in_the_way
 from omezarr_proc.publish.record import Record
 from omezarr_proc.store.folder import Folder
 from omezarr_proc.store.objects import Objects
@@ -55,33 +64,99 @@ class Tree(Protocol):
         """Remove all that was made, since it is of no use to another attempt. Only after `close`."""
 
 
-class ByRename:
-    """A tree of files below the staging folder of the dataset `target`, noted in the record beside it."""
+class _Staged:
+    """A tree of files below a staging folder, noted in the record beside it."""
 
-    def __init__(self, target: Path, key: str, lock: Lock, *, force: bool = False, deadline: float | None = None) -> None:
+    def __init__(self, dataset: Path, key: str, lock: Lock, *, force: bool = False, deadline: float | None = None) -> None:
         """Go on with what is staged where it is of the same key, else begin anew. Raises OutputError.
 
         lock      held by the caller for as long as the tree is in use
-        force     replace whatever has the name, not only an OME-Zarr dataset
+        force     replace whatever is in the way, not only an OME-Zarr dataset
         deadline  until when to remove what is of no use any more, as time.monotonic() counts; the next run removes the rest
         """
-        self._target, self._lock, self._force, self._deadline = target, lock, force, deadline
-        self._record = Record.open(target, key)
+        self._dataset, self._lock, self._force, self._deadline = dataset, lock, force, deadline
+        self._target = self.target_of(dataset)
+        self._record = Record.open(self._target, key)
         self.place = self._record.staging
         self.objects: Objects = Folder(str(self.place))
         self.units = self._record.units
         self.unfinished, self.stalled = self._record.unfinished, self._record.stalled
         self.begin, self.add, self.end, self.close = self._record.begin, self._record.add, self._record.end, self._record.close
 
+    @staticmethod
+    def target_of(dataset: Path) -> Path:
+        """The path that is locked, and beside which the hidden files are."""
+        return dataset
+
     def flush(self) -> None:
         """See `Tree`."""
         self._record.flush()
 
-    def publish(self) -> None:
-        """See `Tree`."""
-        self._lock.check()
-        publish(self._target, self._deadline, self._record.disk, force=self._force)
-
     def give_up(self) -> None:
         """See `Tree`."""
         discard(self._target, self._deadline)
+
+
+class ByRename(_Staged):
+    """The dataset is a folder of OUTPUT_DIR, or further below."""
+
+    @staticmethod
+    def recover(folder: Path) -> set[Path]:
+        """Put in order what killed runs have left half done in `folder`; returns the datasets that still have something hidden."""
+        return by_rename.recover(folder)
+
+    @staticmethod
+    def is_taken(dataset: Path) -> bool:
+        """Whether something is there already."""
+        return os.path.lexists(dataset)
+
+    @staticmethod
+    def refuse_foreign(dataset: Path) -> None:
+        """Raise OutputError where something is in the way that is no OME-Zarr dataset."""
+        refuse_foreign(dataset)
+
+    def publish(self) -> None:
+        """See `Tree`."""
+        self._lock.check()
+        by_rename.publish(self._dataset, self._deadline, self._record.disk, force=self._force)
+
+
+class ByRootLast(_Staged):
+    """The dataset is OUTPUT_DIR itself."""
+
+    def __init__(self, dataset: Path, key: str, lock: Lock, *, force: bool = False, deadline: float | None = None) -> None:
+        """As `ByRename`. What another run was killed over since this one has begun is finished first."""
+        try:
+            by_root_last.refuse_foreign_hidden(dataset)
+            by_root_last.settle(dataset)
+        except OSError as error:
+            raise OutputError(f"cannot put in order what an earlier run has left: {describe(error)}", source=dataset) from error
+        super().__init__(dataset, key, lock, force=force, deadline=deadline)
+
+    @staticmethod
+    def target_of(dataset: Path) -> Path:
+        """The path that is locked, and beside which the hidden files are."""
+        return inside(dataset)
+
+    @staticmethod
+    def recover(folder: Path) -> set[Path]:
+        """See `ByRename`."""
+        return {folder} if by_root_last.recover(folder) else set()
+
+    @staticmethod
+    def is_taken(dataset: Path) -> bool:
+        """Whether a dataset is there already: the folder itself always is."""
+        return dataset_at(dataset) is not None
+
+    @staticmethod
+    def refuse_foreign(dataset: Path) -> None:
+        """See `ByRename`."""
+        refuse_in_the_way(dataset)
+
+    def publish(self) -> None:
+        """See `Tree`."""
+        self._lock.check()
+        by_root_last.publish(self._dataset, self._deadline, self._record.disk, force=self._force)
+
+
+TREES: dict[str, type[ByRename] | type[ByRootLast]] = {"folders": ByRename, "root": ByRootLast}  # by OUTPUT_LAYOUT

@@ -37,19 +37,19 @@ def write_ome_xml(objects: Objects, text: str) -> None:
     objects.put(OME_XML, text.encode(), atomic=True)
 
 
-def spool_file(target: Path, size: int) -> int:
-    """A descriptor of an unlinked file of `size` bytes beside the dataset, for decoded planes that do not fit into memory.
+def spool_file(place: Path, size: int) -> int:
+    """A descriptor of an unlinked file of `size` bytes beside the staging folder `place`, for decoded planes that do not fit into memory.
 
     Raises OutputError where there is not so much space.
     """
     try:
-        free = shutil.disk_usage(target.parent).free
+        free = shutil.disk_usage(place.parent).free
         if free < size:
             raise NoSpaceError(
-                f"{size >> 20} MB of free space are needed while {target.name} is made, there are {free >> 20} MB", source=target.parent
+                f"{size >> 20} MB of free space are needed for decoded planes, there are {free >> 20} MB", source=place.parent
             )
-        with tempfile.TemporaryFile(dir=target.parent, prefix=f".{target.name}.") as file:
+        with tempfile.TemporaryFile(dir=place.parent, prefix=f"{place.name}.") as file:
             os.truncate(file.fileno(), size)
             return os.dup(file.fileno())
     except OSError as error:
-        raise output_error("cannot make a file for decoded planes", error, target.parent) from error
+        raise output_error("cannot make a file for decoded planes", error, place.parent) from error

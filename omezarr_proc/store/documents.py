@@ -16,6 +16,10 @@ from omezarr_proc.model.pyramid import Level
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import SHUFFLES
 
+# All that makes a folder the root of a dataset, ours or of others, in the order in which it is written; what is removed goes in the reverse
+# order. The last one that there is holds the attributes. `.zmetadata` repeats all documents of Zarr v2, and is never written here.
+ROOT_DOCUMENTS = (".zgroup", ".zmetadata", ".zattrs", "zarr.json")
+
 
 def array_documents(store: ChunkStore, level: Level) -> dict[str, bytes]:
     """File names and contents that make the folder of a level an array, in the order in which they are written."""

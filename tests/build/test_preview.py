@@ -18,7 +18,8 @@ from omezarr_proc.store.read import open_dataset
 
 
 def picture(dataset: Path) -> np.ndarray:
-    return np.asarray(imagecodecs.png_decode(write_preview(dataset).read_bytes()))
+    write_preview(preview_path(dataset), dataset)
+    return np.asarray(imagecodecs.png_decode(preview_path(dataset).read_bytes()))
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -127,7 +128,7 @@ def test_what_cannot_be_shown_is_refused_in_words(tmp_path: Path) -> None:
         compose(open_dataset(dataset))
     change(dataset / ".zattrs", lambda found: found.pop("multiscales"))
     with pytest.raises(InputError, match="no preview can be made"):
-        write_preview(dataset)
+        write_preview(preview_path(dataset), dataset)
 
 
 def test_a_damaged_or_absent_chunk_is_named_as_such(tmp_path: Path) -> None:
