@@ -82,12 +82,11 @@ soak: $(VENV)/.test
 	@echo "examples of hypothesis: make soak SEED=$(SEED)"
 	$(VENV)/bin/python -m pytest -m "" --hypothesis-profile fresh --hypothesis-seed $(SEED) $(ARGS)
 
-# What a killed process has written of its data is left out.
+# What a killed process has written of its data is left out. The report comes also after a test that fails, which the status still tells.
 coverage: $(VENV)/.test
 	$(VENV)/bin/coverage erase
-	$(VENV)/bin/coverage run -m pytest $(ARGS)
-	$(VENV)/bin/coverage combine --quiet 2>/dev/null
-	$(VENV)/bin/coverage report
+	status=0; $(VENV)/bin/coverage run -m pytest $(ARGS) || status=$$?; \
+	$(VENV)/bin/coverage combine --quiet 2>/dev/null; $(VENV)/bin/coverage report; exit $$status
 
 golden: $(VENV)/.test
 	$(VENV)/bin/python -m tests.golden
