@@ -24,7 +24,7 @@ from omezarr_proc.store.opening import open_file
 
 HEARTBEAT = 10.0
 STALE = 60.0
-_SETTLE = 2.0  # between taking over a stale owner and being sure that nobody else did
+SETTLE = 2.0
 _SHORT = 0.05  # between two tries: another run may look at the dataset only for a moment
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
@@ -40,11 +40,15 @@ class Lock:
     """`with Lock(target):` holds the right to work on the dataset `target`; its folder is made where it is missing.
 
     Raises LockedError when another run has it for longer than `patience` seconds, OutputError when the lock cannot be made.
+
+    heartbeat  seconds between two touches of the owner file
+    settle     seconds between taking over a stale owner and being sure that nobody else did
     """
 
-    def __init__(self, target: Path, patience: float = 1.0) -> None:
+    def __init__(self, target: Path, patience: float = 1.0, *, heartbeat: float = HEARTBEAT, settle: float = SETTLE) -> None:
         self._target = target
         self._patience = patience
+        self._heartbeat, self._settle = heartbeat, settle
         self._fd: int | None = None
         self._heart: _Heart | None = None
 
@@ -110,13 +114,13 @@ class Lock:
         path, me = owner_path(self._target), myself()
         if not _make(path, me):
             holder, seen = _read_owner(path)
-            if not is_dead(holder) and not _is_silent(path, seen):
+            if not is_dead(holder) and not _is_silent(path, seen, self._heartbeat):
                 return holder
             path.unlink(missing_ok=True)
             if not _make(path, me):
                 return _read_owner(path)[0]
-            time.sleep(_SETTLE)
-        heart = _Heart(path, me)
+            time.sleep(self._settle)
+        heart = _Heart(path, me, self._heartbeat)
         if not heart.mine():
             return _read_owner(path)[0]
         heart.start()
@@ -127,9 +131,9 @@ class Lock:
 class _Heart(threading.Thread):
     """Touches the owner file for as long as it is ours."""
 
-    def __init__(self, path: Path, me: bytes) -> None:
+    def __init__(self, path: Path, me: bytes, interval: float) -> None:
         super().__init__(daemon=True)
-        self._path, self._me = path, me
+        self._path, self._me, self._interval = path, me, interval
         self._ending = threading.Event()
 
     def mine(self) -> bool:
@@ -138,7 +142,7 @@ class _Heart(threading.Thread):
         return False
 
     def run(self) -> None:
-        while not self._ending.wait(HEARTBEAT):
+        while not self._ending.wait(self._interval):
             with contextlib.suppress(OSError):
                 if self.mine():
                     os.utime(self._path)
@@ -179,16 +183,16 @@ def _read_owner(path: Path) -> tuple[Holder, float]:
         return Holder(), time.time()
 
 
-def _is_silent(path: Path, seen: float) -> bool:
+def _is_silent(path: Path, seen: float, heartbeat: float) -> bool:
     """Whether the owner has not been touched for STALE seconds. Clocks may be off, so look again for two heartbeats.
 
     A time in the future is as suspect as one in the past: who lives touches the file with the clock that there is.
     """
     if abs(time.time() - seen) < STALE:
         return False
-    until = time.monotonic() + 2 * HEARTBEAT
+    until = time.monotonic() + 2 * heartbeat
     while time.monotonic() < until:
-        time.sleep(HEARTBEAT / 10)
+        time.sleep(heartbeat / 10)
         if _read_owner(path)[1] != seen:
             return False
     return True

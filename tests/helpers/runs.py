@@ -26,7 +26,7 @@ FLAGS = ("--tile-size", "128", "--quiet")
 # The program with a record that is written every 30 ms instead of every 2 s, so that a run of a second has something to go on from,
 # and paced, so that a moment in the middle is still there when a busy machine has noticed it.
 EAGER = """
-import sys, time
+import functools, sys, time
 from omezarr_proc.cli import main
 from omezarr_proc.publish.record import Record
 add = Record.add
@@ -34,7 +34,7 @@ def paced(record, units):
     time.sleep(0.01)
     add(record, units)
 Record.add = paced
-Record.open.__func__.__defaults__ = (0.03,)
+Record.open = staticmethod(functools.partial(Record.open, interval=0.03))
 sys.exit(main())
 """
 EAGER_COMMAND = (sys.executable, "-c", EAGER)

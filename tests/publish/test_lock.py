@@ -174,23 +174,19 @@ class TestOwner:
         with pytest.raises(OutputError, match="process 1 on elsewhere since"), Lock(target, patience=0):
             pass
 
-    def test_silent_owner_is_replaced_and_sees_it(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "HEARTBEAT", 0.1)
-        monkeypatch.setattr(module, "_SETTLE", 0.1)
-        with Lock(target) as first:
+    def test_silent_owner_is_replaced_and_sees_it(self, target: Path) -> None:
+        with Lock(target, heartbeat=0.1) as first:
             self.elsewhere(target, module.STALE * 2)
-            with Lock(target) as second:
+            with Lock(target, heartbeat=0.1, settle=0.1) as second:
                 second.check()
                 with pytest.raises(OutputError, match="took over this dataset"):
                     first.check()
         assert os.listdir(target.parent) == []
 
-    def test_owner_of_the_future_is_replaced_unless_it_is_touched(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_owner_of_the_future_is_replaced_unless_it_is_touched(self, target: Path) -> None:
         """A clock was wrong when it was made; it must not be believed until then."""
-        monkeypatch.setattr(module, "HEARTBEAT", 0.1)
-        monkeypatch.setattr(module, "_SETTLE", 0.01)
         self.elsewhere(target, -1e9)
-        with Lock(target, patience=0) as mine:
+        with Lock(target, patience=0, heartbeat=0.1, settle=0.01) as mine:
             mine.check()
         assert os.listdir(target.parent) == []
 
@@ -208,19 +204,17 @@ class TestOwner:
             pass
         assert owner_path(target).read_text() == "my notes"
 
-    def test_old_time_alone_is_no_proof(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_old_time_alone_is_no_proof(self, target: Path) -> None:
         """The file server's clock is an hour behind, but the owner lives: it is touched while we look."""
-        monkeypatch.setattr(module, "HEARTBEAT", 0.3)
         self.elsewhere(target, 3600)
         timer = threading.Timer(0.3, os.utime, (owner_path(target), (time.time() - 3599,) * 2))
         timer.start()
-        with pytest.raises(OutputError, match="elsewhere"), Lock(target, patience=0):
+        with pytest.raises(OutputError, match="elsewhere"), Lock(target, patience=0, heartbeat=0.3):
             pass
         timer.join()
 
-    def test_owner_is_touched(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "HEARTBEAT", 0.05)
-        with Lock(target):
+    def test_owner_is_touched(self, target: Path) -> None:
+        with Lock(target, heartbeat=0.05):
             os.utime(owner_path(target), (0, 0))
             end = time.monotonic() + 10
             while owner_path(target).stat().st_mtime == 0 and time.monotonic() < end:
