@@ -15,7 +15,7 @@ from omezarr_proc.tiff.file import tags
 
 APERIO, LOSSY = 33003, 33004
 _YCBCR = 6
-PIECE = 1 << 16  # pixels that are converted at once
+_PIECE = 1 << 16
 
 
 def hidden(page: tifffile.TiffPage) -> bool:
@@ -35,11 +35,11 @@ def hidden(page: tifffile.TiffPage) -> bool:
     return not transformed and (aperio or page.photometric == _YCBCR)
 
 
-def to_rgb(values: NDArray[Any]) -> NDArray[Any]:
-    """RGB [h, w, 3] of YCbCr, unsigned integers of which all levels are used."""
+def to_rgb(values: NDArray[Any], piece: int = _PIECE) -> NDArray[Any]:
+    """RGB [h, w, 3] of YCbCr, unsigned integers of which all levels are used; about `piece` pixels are converted at once."""
     top = np.iinfo(values.dtype).max
     rgb = np.empty_like(values)
-    lines = max(1, PIECE // max(values.shape[1], 1))
+    lines = max(1, piece // max(values.shape[1], 1))
     for first in range(0, len(values), lines):
         y, cb, cr = np.moveaxis(values[first : first + lines].astype(np.float32), -1, 0)
         cb, cr = cb - (top + 1) // 2, cr - (top + 1) // 2
