@@ -211,6 +211,14 @@ def test_in_workers_of_joblib(scans: Path, tmp_path: Path):
     assert [one.status for outcomes in calls for one in outcomes] == ["converted"] * 2
 
 
+def test_in_threads_of_a_dask_worker(scans: Path, tmp_path: Path):
+    distributed = pytest.importorskip("distributed")
+    files = [scans / "a.tif", scans / "ba.tif"]
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+        calls = client.gather([client.submit(omezarr_proc.convert, file, tmp_path / "out", **SMALL) for file in files])
+    assert [one.status for outcomes in calls for one in outcomes] == ["converted"] * 2
+
+
 def test_the_log_is_the_callers_to_enable(scans: Path, tmp_path: Path):
     code = """
 from loguru import logger
