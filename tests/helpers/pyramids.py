@@ -35,14 +35,16 @@ def pyramid(
     return make_pyramid(image, downsample=d, tile=tile, bundled=bundled, max_levels=most, min_dimension=least, names=tuple(names))
 
 
-def volume(size_z: int, height: int, width: int, chunk: int, halvings: int) -> Pyramid:
-    """Three levels of chunks that are `chunk` planes deep, of which the first `halvings` steps halve z too."""
+def volume(
+    size_z: int, height: int, width: int, chunk: int, halvings: int, base: tuple[int, int] = (1, 1), dtype: str = "uint16"
+) -> Pyramid:
+    """Three levels of chunks of `chunk` planes, of which the first `halvings` steps halve z too; `base`: first factors of z and y."""
     levels = []
     for k in range(3):
-        z = 1 << min(k, halvings)
+        z, d = base[0] << min(k, halvings), base[1] << k
         axes = tuple(
             Axis(size=ceil_div(full, f), factor=f, chunk=n, object=n)
-            for full, f, n in ((1, 1, 1), (2, 1, 1), (size_z, z, chunk), (height, 1 << k, 64), (width, 1 << k, 64))
+            for full, f, n in ((1, 1, 1), (2, 1, 1), (size_z, z, chunk), (height, d, 64), (width, d, 64))
         )
         levels.append(Level(k, axes))
-    return Pyramid(tuple(levels), ("c", "z", "y", "x"), "uint16", 1)
+    return Pyramid(tuple(levels), ("c", "z", "y", "x"), dtype, 1)
