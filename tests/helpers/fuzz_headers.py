@@ -77,8 +77,8 @@ class Coverage:
 
 def consume(path: str, fill: str, reduced_by: int) -> None:
     """Open a file as the converter does, and read a corner of its first planes in every way."""
-    assert os.path.dirname(tiff.members(path)[0]) == os.path.dirname(path)
     for image in tiff.open_images(path, images="all", on_missing=fill, reduced_by=reduced_by)[:3]:
+        assert {os.path.dirname(file) for file in image.files} == {os.path.dirname(path)}
         reader = Reader(image)
         try:
             for plane in [plane for plane in image.planes[:3] if plane is not None]:

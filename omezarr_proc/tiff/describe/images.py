@@ -73,22 +73,6 @@ def open_images(
         files.close()
 
 
-def members(path: str) -> tuple[str, ...]:
-    """The TIFF files of the set that `path` belongs to, in natural order: a set is converted once, under the name of the first.
-
-    Just the file itself where it stands alone. Raises InputError as `open_images` does.
-    """
-    path = os.path.abspath(path)
-    budget = Budget(source=path)
-    with _files(budget, open_bytes) as files:
-        text = sets.description(path, files, budget)
-        if not omexml.is_ome(text):
-            return (path,)
-        _, _, document = sets.metadata(path, text, files, budget)
-        found = {there for there in sets.resolve(path, document, files, budget).values() if there} | {path}
-    return tuple(sorted((there for there in found if not there.lower().endswith(".ome")), key=sets.natural))
-
-
 def _files(budget: Budget, opener: Opener) -> Files:
     """The files of a set, where one that cannot be opened is an InputError."""
 

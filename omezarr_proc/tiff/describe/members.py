@@ -93,11 +93,6 @@ def resolve(path: str, document: omexml.OmeDocument, files: Files, budget: Budge
     return found
 
 
-def natural(path: str) -> list[tuple[int, int | str]]:
-    """A sort key that has 9 before 10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path)]
-
-
 def _siblings(path: str, files: Files, budget: Budget) -> dict[str, str]:
     folder = os.path.dirname(path)
     names = sorted(name for name in os.listdir(folder or ".") if re.search(r"\.(tiff?|tf[28]|btf|ome)$", name, re.IGNORECASE))
