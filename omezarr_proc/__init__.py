@@ -24,14 +24,19 @@ _HOMES = {"convert": "api", "Outcome": "model.outcome"} | dict.fromkeys(
 )
 
 
-def version() -> str:
-    """The version and, in the image, its commit: `0.1.0 (commit 1b20921...)`."""
+def commit() -> str | None:
+    """The commit that the image was made of; None where the program does not run in one."""
     try:
         with open(REVISION_FILE) as file:
-            commit = file.read()
+            return file.read() or None
     except OSError:
-        commit = ""
-    return f"{__version__} (commit {commit})" if commit else __version__
+        return None
+
+
+def version() -> str:
+    """The version and, in the image, its commit: `0.1.0 (commit 1b20921...)`."""
+    made_of = commit()
+    return f"{__version__} (commit {made_of})" if made_of else __version__
 
 
 def __getattr__(name: str) -> Any:

@@ -277,8 +277,11 @@ def signals_raise() -> Iterator[None]:
 
 
 def _exit_now(status: Exit) -> None:
+    text = f"{_STOPPED[status]}; storage does not answer, so the end is not on record"
+    as_json = os.environ.get("LOG_FORMAT", "").casefold() == "json"
+    line = f'{{"level": "ERROR", "event": "error", "message": "{text}", "status": {int(status)}}}' if as_json else f"{PROGRAM}: {text}"
     with suppress(OSError):
-        os.write(2, f"{PROGRAM}: {_STOPPED[status]}; storage does not answer, so the end is not on record\n".encode())
+        os.write(2, f"{line}\n".encode())
     os._exit(status)
 
 

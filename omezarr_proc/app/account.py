@@ -14,7 +14,7 @@ from typing import Any
 
 from loguru import logger
 
-from omezarr_proc import __version__
+from omezarr_proc import __version__, commit
 from omezarr_proc.app.metrics import metric_lines
 from omezarr_proc.app.progress import Report
 from omezarr_proc.app.results import totals
@@ -24,7 +24,6 @@ from omezarr_proc.model.errors import Exit, MissingFolderError, ProcError, leadi
 from omezarr_proc.model.text import byte_size, duration, shown
 
 SCHEMA_VERSION = 1
-COMMIT = "OMEZARR_PROC_COMMIT"  # the image has it in its environment
 
 
 class Account:
@@ -32,6 +31,7 @@ class Account:
 
     def __init__(self, settings: Settings, report: Report, ids: Mapping[str, str]) -> None:
         self._settings, self._report, self._ids = settings, report, dict(ids)
+        self._path = settings.report
         self._mask = Mask(settings.secrets())
         self._began, self._clock = datetime.now(UTC), time.monotonic()
         self._level = "INFO" if settings.log_format == "json" else "DEBUG"  # people see the summary
@@ -42,7 +42,7 @@ class Account:
         logger.bind(event="start", **facts).log(self._level, f"omezarr_proc {__version__} begins")
         for text in self._settings.warnings():
             logger.warning(text)
-        self._metrics(started=True)
+        self._metrics(None)
         self._write(self.document("running", None, None))
 
     def finish(self) -> None:
@@ -60,8 +60,8 @@ class Account:
             self._write(self.document(outcome, status, code))
         except ProcError as error:  # the disk is full now, say: what became of the images does not change by that
             logger.error(str(error))
-        self._metrics(started=False)
         sums, seconds = totals(self._report.results.done), time.monotonic() - self._clock
+        self._metrics(sums | {"codes": sums["codes"] | ({code: 1} if outcome == "failed" else {})})
         text = (
             f"{sums['converted']} converted, {sums['skipped']} skipped, {sums['failed']} failed in {duration(seconds)}:"
             f" {byte_size(sums['bytes'])} in {sums['objects']} objects"
@@ -88,19 +88,19 @@ class Account:
         masked: dict[str, Any] = self._mask.values(document)
         return masked
 
-    def _metrics(self, *, started: bool) -> None:
+    def _metrics(self, sums: dict[str, Any] | None) -> None:
         if self._settings.metrics != "emf":
             return
-        sums = None if started else totals(self._report.results.done)
         seconds = time.monotonic() - self._clock
         for line in metric_lines(sums, seconds, int(time.time() * 1000), self._mask(self._settings.environment), self._ids):
             self._report.write(json.dumps(self._mask.values(line)) + "\n")
 
     def _write(self, document: dict[str, Any]) -> None:
-        if path := self._settings.report:
+        if path := self._path:
             try:
                 write_whole(path, json.dumps(document, indent=1).encode())
             except OSError as error:
+                self._path = None  # said once
                 raise MissingFolderError(f"REPORT {shown(path)} cannot be written: {error.strerror or error}") from None
 
 
@@ -121,11 +121,6 @@ def accounted(account: Account) -> Iterator[None]:
         raise
     else:
         account.finish()
-
-
-def commit() -> str | None:
-    """Which commit this is, where the image says so."""
-    return os.environ.get(COMMIT) or None
 
 
 def write_whole(path: Path, data: bytes) -> None:
