@@ -31,6 +31,8 @@ class Options(TypedDict, total=False):
 
     initial_downsample: int
     tile_size: int
+    z_downsample: Literal["auto", "isotropic", "none"]
+    z_chunk: Literal["auto"] | int
     compression: Literal["zstd", "lz4", "lz4hc", "zlib"]
     compression_level: int
     max_levels: int

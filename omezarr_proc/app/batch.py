@@ -134,7 +134,14 @@ def _open(
                 _check_time(deadline)
                 check_file(entry.path)
                 budget = Budget(source=str(entry.path), bytes=metadata_bytes(limits), segments=settings.max_segments, deadline=deadline)
-                found = open_images(str(entry.path), images=chosen, on_missing=on_missing, reduced_by=reduced_by, budget=budget)
+                found = open_images(
+                    str(entry.path),
+                    images=chosen,
+                    on_missing=on_missing,
+                    reduced_by=reduced_by,
+                    z_downsample=settings.z_downsample,
+                    budget=budget,
+                )
                 members |= {os.path.realpath(file): entry for image in found for file in image.files}
         except ProcError as error:
             found = without_frames(error)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from omezarr_proc import __version__
@@ -10,16 +11,19 @@ from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import CeilingError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid, axis_names, make_pyramid
+from omezarr_proc.model.region import Z
+from omezarr_proc.model.text import byte_size
 from omezarr_proc.ngff import attributes as ngff
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.codec import MAX_CHUNK_BYTES
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
 OUTPUT_VERSION = 2
 
 
 def pyramid_of(image: Image, settings: Settings) -> Pyramid:
-    """The pyramid that the settings ask for. Raises LimitError where image or dataset are larger than the settings allow."""
+    """The pyramid that the settings ask for. Raises CeilingError where image or dataset are larger than the settings allow."""
     planes = image.size_t * image.size_c * image.size_z
     if planes * image.height * image.width > settings.max_pixels:
         raise CeilingError(
@@ -28,8 +32,26 @@ def pyramid_of(image: Image, settings: Settings) -> Pyramid:
             source=image.source,
             hint="if that is so, raise MAX_PIXELS, else the file is corrupt",
         )
+    pyramid = _pyramid(image, settings)
+    if pyramid.chunk_count > settings.max_chunks:
+        raise CeilingError(
+            f"the dataset of image {image.series} would have {pyramid.chunk_count} chunks, more than MAX_CHUNKS={settings.max_chunks}",
+            source=image.source,
+            hint="set a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or raise MAX_CHUNKS",
+        )
+    chunk = prod(pyramid.levels[0].chunk) * pyramid.itemsize
+    if chunk > MAX_CHUNK_BYTES:
+        raise CeilingError(
+            f"a chunk of image {image.series} would have {byte_size(chunk)}, more than the {byte_size(MAX_CHUNK_BYTES)} that Blosc takes",
+            source=image.source,
+            hint="set a smaller TILE_SIZE or Z_CHUNK",
+        )
+    return pyramid
+
+
+def _pyramid(image: Image, settings: Settings) -> Pyramid:
     chunking = settings.channel_chunking
-    pyramid = make_pyramid(
+    return make_pyramid(
         image,
         downsample=settings.initial_downsample,
         tile=settings.tile_size,
@@ -37,14 +59,9 @@ def pyramid_of(image: Image, settings: Settings) -> Pyramid:
         max_levels=settings.max_levels,
         min_dimension=settings.min_dimension,
         names=axis_names(image, settings.axes),
+        z_downsample=settings.z_downsample,
+        z_chunk=settings.z_chunk,
     )
-    if pyramid.chunk_count > settings.max_chunks:
-        raise CeilingError(
-            f"the dataset of image {image.series} would have {pyramid.chunk_count} chunks, more than MAX_CHUNKS={settings.max_chunks}",
-            source=image.source,
-            hint="set a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or raise MAX_CHUNKS",
-        )
-    return pyramid
 
 
 def object_count(image: Image, pyramid: Pyramid, settings: Settings) -> int:
@@ -59,6 +76,10 @@ def dataset_key(image: Image, settings: Settings) -> str:
     import numcodecs.blosc
 
     parts = [image.fingerprint, image.series, settings.output_shaping(), OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
+    levels = _pyramid(image, settings).levels
+    depths = [(level.factor[Z], level.chunk[Z]) for level in levels]
+    if any(depth != (1, 1) for depth in depths):  # datasets without any of it keep the key that they had before there was any
+        parts.append(depths)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -66,4 +87,5 @@ def attributes(image: Image, settings: Settings, store: ChunkStore, found: Seque
     """The root attributes. `found`: the display window of each channel."""
     own = {"key": dataset_key(image, settings), "version": __version__, "notes": list(image.notes)}
     multiscale = ngff.multiscales(image, store.pyramid, settings.downsample_method)
-    return ngff.root_attributes(multiscale, ngff.omero(image, found, store.pyramid.bundled), own, store.zarr_format)
+    rendering = ngff.omero(image, found, store.pyramid.bundled, store.pyramid.levels[0].shape[Z])
+    return ngff.root_attributes(multiscale, rendering, own, store.zarr_format)

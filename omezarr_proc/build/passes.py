@@ -119,7 +119,8 @@ class Build:
             return
         height, width = self.pyramid.levels[pass_.first].shape[Y:]
         for ground, on_it in groupby(todo, lambda band: band.along(Y, 0, height).along(X, 0, width)):
-            yield (Spool(ground),), on_it
+            t, c, *_ = ground.stop
+            yield tuple(Spool(ground, part) for part in ground.cut((t, c, 1, height, width))), on_it
 
     def _encoded(self, pass_: Pass, band: Region, written: Sequence[Written]) -> None:
         self._open.setdefault(band, []).extend(written)

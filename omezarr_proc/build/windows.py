@@ -1,10 +1,12 @@
 """The display window of each channel, counted over the finished chunks, so it is a function of the stored pixels only."""
 
 from collections.abc import Mapping
+from itertools import chain, groupby
 
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import Z
 from omezarr_proc.ngff import attributes as ngff
 from omezarr_proc.ngff import windows
 from omezarr_proc.ngff.windows import Window
@@ -34,7 +36,10 @@ def _count(engine: Engine, pyramid: Pyramid, places: Mapping[int, tuple[Place, .
         c = task.channel
         totals[c] = totals[c] + reply.counts if c in totals else reply.counts
 
-    shares = [planes[i :: engine.workers] for i in range(engine.workers)]  # a histogram is large beside its task
+    depth = level.chunk[Z]
+    together = [tuple(group) for _, group in groupby(planes, lambda plane: (plane[0], plane[1] // depth))]  # each chunk is decoded once
+    # a histogram is large beside its task
+    shares = [tuple(chain.from_iterable(together[i :: engine.workers])) for i in range(engine.workers)]
     tasks = (Count(level.index, c, share, None if places is None else places[c]) for c in range(size_c) for share in shares if share)
     engine.work(tasks, add)
     return totals

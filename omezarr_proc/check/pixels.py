@@ -78,13 +78,16 @@ def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iter
 def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iterator[Finding]:
     """Hold sampled chunks of a level against what the level below makes of them."""
     source, stored = open_array(dataset.path, below), open_array(dataset.path, array)
+    z = dataset.axes.index("z") if "z" in dataset.axes else None
+    deep = 1 if z is None or below.shape[z] == array.shape[z] else 2
+    ratio = [deep if axis == z else 1 for axis in range(len(array.shape) - 2)] + [2, 2]
     total = array.chunk_count
     count = min(total, SAMPLED_CHUNKS)
     for number in sorted({(2 * n + 1) * total // (2 * count) for n in range(count)}):
         index = tuple(int(i) for i in np.unravel_index(number, array.grid))
         here = tuple(slice(i * size, min((i + 1) * size, end)) for i, size, end in zip(index, array.chunks, array.shape, strict=True))
-        there = (*here[:-2], *(slice(2 * s.start, 2 * s.stop) for s in here[-2:]))
-        found, expected = np.asarray(stored[here]), halved(np.asarray(source[there]), method)
+        there = tuple(slice(n * s.start, n * s.stop) for n, s in zip(ratio, here, strict=True))
+        found, expected = np.asarray(stored[here]), halved(np.asarray(source[there]), method, deep)
         if found.shape == expected.shape and np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"):
             continue
         if found.shape != expected.shape:
@@ -94,17 +97,19 @@ def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iter
             where = tuple(int(i) for i in np.argwhere(different)[0])
             at = ", ".join(f"{axis}={s.start + i}" for axis, s, i in zip(dataset.axes, here, where, strict=True))
             problem = f"at {at} is {found[where]}, the {method} of level {below.path} is {expected[where]}"
-        rule = f"every level is the exact 2x2 {method} of the one before"
+        rule = f"every level is the exact {'2x2x2' if deep > 1 else '2x2'} {method} of the one before"
         yield Finding("data", f"{array.path}/{array.chunk_name(index)}", problem, rule)
         return
 
 
-def halved(pixels: NDArray[Any], method: str) -> NDArray[Any]:
-    """`pixels[..., h, w]` by half in y and x, as `DOWNSAMPLE_METHOD` has it."""
-    planes = np.ascontiguousarray(pixels.reshape(1, -1, *pixels.shape[-2:]))
-    out = np.empty((1, planes.shape[1], -(-planes.shape[2] // 2), -(-planes.shape[3] // 2)), pixels.dtype)
-    REDUCTIONS[method].fold(planes, 1, 2, out)
-    return out.reshape(*pixels.shape[:-2], *out.shape[2:])
+def halved(pixels: NDArray[Any], method: str, deep: int = 1) -> NDArray[Any]:
+    """`pixels[..., z, h, w]` by half in y and x, and `deep` times smaller in z, as `DOWNSAMPLE_METHOD` has it."""
+    *before, height, width = pixels.shape
+    depth = before.pop() if before else 1
+    volumes = np.ascontiguousarray(pixels.reshape(-1, depth, height, width))
+    out = np.empty((len(volumes), -(-depth // deep), -(-height // 2), -(-width // 2)), pixels.dtype)
+    REDUCTIONS[method].fold(volumes, deep, 2, out)
+    return out.reshape(*before, *([out.shape[1]] if pixels.ndim > 2 else []), *out.shape[2:])
 
 
 def _one_line(error: Exception) -> str:

@@ -52,6 +52,11 @@ def power_of_two(low: int, high: int) -> Rule:
     return Rule(parse, f"a power of two, {low} to {high}")
 
 
+def auto_or(rule: Rule) -> Rule:
+    """What `rule` says, or "auto" in any case."""
+    return Rule(lambda text: "auto" if text.casefold() == "auto" else rule.parse(text), f"auto, or {rule.text}", rule.hint)
+
+
 def choice(*names: str, refused: Mapping[str, str] | None = None) -> Rule:
     """One of `names` in any case; `refused` explains names that people expect to work."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from omezarr_proc.config.rules import FILE, FLAG, FOLDER, IMAGES, TEXT, TOKEN, Rule, choice, integer, power_of_two
+from omezarr_proc.config.rules import FILE, FLAG, FOLDER, IMAGES, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
 from omezarr_proc.config.secret import Mask, Secret
 from omezarr_proc.model.errors import SettingsError
 
@@ -35,6 +35,25 @@ class Settings:
         metadata=_row(power_of_two(1, 4096), "1 = full resolution included, 2 = start from 2x downsampled, 4, ...", shapes_output=True),
     )
     tile_size: int = field(default=256, metadata=_row(power_of_two(64, 4096), "chunk size in y and x, in pixels", shapes_output=True))
+    z_downsample: Literal["auto", "isotropic", "none"] = field(
+        default="auto",
+        metadata=_row(
+            choice("auto", "isotropic", "none"),
+            "whether a level halves z with y and x: auto = where that keeps voxels nearest to cubes, by the file's own sizes; isotropic = "
+            "always; none = never",
+            shapes_output=True,
+            later=True,
+        ),
+    )
+    z_chunk: Literal["auto"] | int = field(
+        default="auto",
+        metadata=_row(
+            auto_or(integer(1, 1024)),
+            "planes of a chunk; auto = 16 for volumes of 64 planes or more whose z spacing is at most twice that in the plane, else 1",
+            shapes_output=True,
+            later=True,
+        ),
+    )
     compression: Literal["zstd", "lz4", "lz4hc", "zlib"] = field(
         default="zstd", metadata=_row(choice(*COMPRESSORS, refused={"snappy": NO_SNAPPY}), "Blosc compressor", shapes_output=True)
     )

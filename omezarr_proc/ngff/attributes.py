@@ -44,11 +44,12 @@ def multiscales(image: Image, pyramid: Pyramid, method: str) -> Json:
     }
 
 
-def omero(image: Image, windows: Sequence[Window], bundled: bool) -> Json:
+def omero(image: Image, windows: Sequence[Window], bundled: bool, planes: int | None = None) -> Json:
     """The rendering block, without its version: every channel's label, colour and window.
 
     windows  one per channel
     bundled  whether a stored chunk holds all channels: only then does an RGB picture get the model "color", which viewers draw as one layer
+    planes   of level 0 along z, whose middle one is shown first; None: all of the image's
     """
     labels, colors = channel_labels(image), channel_colors(image)
     active = range(len(RGB) if is_rgb_picture(image) else MAX_ACTIVE)
@@ -64,7 +65,7 @@ def omero(image: Image, windows: Sequence[Window], bundled: bool) -> Json:
         }
         for index, (label, color, window) in enumerate(zip(labels, colors, windows, strict=True))
     ]
-    rdefs: Json = {"defaultT": 0, "defaultZ": image.size_z // 2}
+    rdefs: Json = {"defaultT": 0, "defaultZ": (planes or image.size_z) // 2}
     if image.rgb and bundled:
         rdefs["model"] = "color"
     return {"id": 1, "name": image.name, "channels": channels, "rdefs": rdefs}

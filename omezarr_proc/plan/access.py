@@ -29,8 +29,8 @@ class Access:
         """Rows of the level of which partial sums are open at once, at most, where segments end within boxes."""
         return 2
 
-    def amplification(self, layout: Layout, height: int, width: int) -> float:
-        """Segments decoded, over segments there are, when bands of `height` x `width` source pixels are loaded."""
+    def amplification(self, layout: Layout, planes: int, height: int, width: int) -> float:
+        """Segments decoded, over segments there are, when bands of `planes` x `height` x `width` source pixels are loaded."""
         return 1.0
 
     def cut_lines(self, layout: Layout, d: int) -> tuple[int, int]:
@@ -45,6 +45,10 @@ class Rows(Access):
 class Spool(Access):
     """Each plane is decoded once into a file, from which rows are read as if they had never been encoded."""
 
+    def load_bytes(self, layout: Layout) -> int:
+        """See `Access`."""
+        return _PIECE_BYTES if layout.spool else Segment().load_bytes(layout)
+
 
 class Segment(Access):
     """Each segment that a load touches is decoded whole."""
@@ -57,7 +61,7 @@ class Segment(Access):
         """See `Access`."""
         return layout.segment_height // d + 2
 
-    def amplification(self, layout: Layout, height: int, width: int) -> float:
+    def amplification(self, layout: Layout, planes: int, height: int, width: int) -> float:
         """See `Access`."""
         return decoded(layout.width, layout.segment_width, width) * decoded(layout.height, layout.segment_height, height)
 
@@ -68,11 +72,15 @@ class Segment(Access):
 
 
 class Stream(Access):
-    """A huge segment is decoded from its begin in pieces; the next band below goes on where the last one ended."""
+    """A huge segment is decoded from its begin in pieces; the next band below goes on where the last one ended.
 
-    def amplification(self, layout: Layout, height: int, width: int) -> float:
+    One decoder is open, so bands of several planes begin anew in each of them.
+    """
+
+    def amplification(self, layout: Layout, planes: int, height: int, width: int) -> float:
         """See `Access`."""
-        return decoded(layout.width, layout.segment_width, width)
+        across = decoded(layout.width, layout.segment_width, width)
+        return across if planes == 1 else across * _from_the_begin(layout.height, layout.segment_height, height)
 
     def cut_lines(self, layout: Layout, d: int) -> tuple[int, int]:
         """See `Access`."""
@@ -82,10 +90,16 @@ class Stream(Access):
 ACCESSES: dict[str, Access] = {"rows": Rows(), "segment": Segment(), "stream": Stream(), "spool": Spool()}
 
 
-def choose(layout: Layout, *, spool: bool) -> str:
-    """The name of the access to a layout; `spool`: there is disk space for decoded planes."""
+def choose(layout: Layout, *, spool: bool, deep: bool = False) -> str:
+    """The name of the access to a layout.
+
+    spool  there is disk space for decoded planes
+    deep   bands hold several planes, so that of whole planes they would take much memory
+    """
     if layout.raw:
         return "rows"
+    if deep and spool:
+        return "spool"
     whole_rows = layout.segment_bytes > STREAM_ABOVE and layout.segment_width == layout.width
     if whole_rows and layout.stream:
         return "stream"
@@ -100,3 +114,9 @@ def decoded(length: int, segment: int, band: int) -> float:
     cuts = ceil_div(length, band) - 1
     segments = ceil_div(length, segment)
     return (segments + cuts - cuts // (segment // math.gcd(segment, band))) / segments
+
+
+def _from_the_begin(length: int, segment: int, band: int) -> float:
+    """How often a pixel is decoded on average when each band of `band` pixels decodes the segments it touches from their begin."""
+    bands = ceil_div(min(segment, length), band)
+    return (band * bands * (bands - 1) / 2 + min(segment, length)) / min(segment, length)

@@ -17,9 +17,9 @@ from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image, Layout
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.model.region import X, Y, ceil_div
+from omezarr_proc.model.region import X, Y, Z, ceil_div
 from omezarr_proc.plan.access import ACCESSES, choose
-from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count, first_passes, next_pass, slot_levels
+from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count, first_passes, next_pass, planes_of, slot_levels
 
 MB = 1 << 20
 
@@ -37,6 +37,8 @@ QUEUE_BYTES = 8 * MB
 # Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
 # decoding.
 SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
+# Source pixels (of all channels) per load task: long beside a message, short beside a band.
+LOAD_PIXELS = 4 << 20
 # A band up to this size is one task; larger ones are shared between the workers.
 UNDIVIDED_BAND_BYTES = 3 * MB // 2
 # Metadata below this size are part of the reserve. Above it: a plane in the main process and in each worker, as pickled and not.
@@ -108,8 +110,11 @@ def metadata_bytes(limits: Limits) -> int:
 
 def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
-    accesses = dict.fromkeys(tuple(choose(layout, spool=spool) for layout in image.layouts) for spool in (False, True))
+    deep = pyramid.levels[0].factor[Z] * pyramid.levels[0].chunk[Z] > 1
+    accesses = dict.fromkeys(tuple(choose(layout, spool=spool, deep=deep) for layout in image.layouts) for spool in (False, True))
     firsts = {access: first_passes(image, pyramid, access) for access in accesses}
+    if deep:  # whole planes of a band would take more memory than reading them back from a file takes time
+        accesses = dict.fromkeys(sorted(accesses, key=lambda access: _smallest(firsts[access]) > 2 * SLOT_TARGETS[0]))
     staged: dict[tuple[tuple[str, ...], int], _Passes] = {}
     for workers in range(cpus, 0, -1):
         for access in accesses:
@@ -131,7 +136,7 @@ class _Passes:
 
 def _passes(pyramid: Pyramid, firsts: list[First], target: int) -> _Passes:
     """The passes with as many levels each, then bands as wide, as slots of `target` bytes take; the smallest where none is so small."""
-    usable = [first for first in firsts if first.amplification <= MAX_AMPLIFICATION] or [min(firsts, key=lambda first: first.amplification)]
+    usable = _usable(firsts)
     fitting = (first for first in usable if first.slot_bytes <= target)
     first = next(fitting, None) or min(usable, key=lambda first: first.slot_bytes)
     passes, slot_bytes = [first.pass_], first.slot_bytes
@@ -139,6 +144,14 @@ def _passes(pyramid: Pyramid, firsts: list[First], target: int) -> _Passes:
         passes.append(next_pass(pyramid, passes[-1].last, target))
         slot_bytes = max(slot_bytes, slot_levels(passes[-1], pyramid)[1])
     return _Passes(tuple(passes), slot_bytes, first.amplification)
+
+
+def _usable(firsts: list[First]) -> list[First]:
+    return [first for first in firsts if first.amplification <= MAX_AMPLIFICATION] or [min(firsts, key=lambda first: first.amplification)]
+
+
+def _smallest(firsts: list[First]) -> int:
+    return min(first.slot_bytes for first in _usable(firsts))
 
 
 def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...], passes: _Passes, spare: int) -> Plan:
@@ -161,7 +174,7 @@ def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...],
         undivided,
         passes.amplification,
         MAIN_BYTES + main + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
-        _spool_bytes(image, pyramid) if "spool" in access else 0,
+        _spool_bytes(image, first) if "spool" in access else 0,
     )
 
 
@@ -178,13 +191,17 @@ def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:
 def _load_bytes(layout: Layout, access: str, pass_: Pass) -> int:
     """Memory that reading takes in one worker, beside the slot."""
     piece, d = ACCESSES[access].load_bytes(layout), pass_.ratio[Y]
-    if layout.segment_height % d or layout.segment_width % d:
-        # Partial sums: 8 bytes a pixel, and for floats 4 for the count, over the open box rows of the widest task.
-        piece += ACCESSES[access].open_rows(layout, d) * min(pass_.band[X] * d, layout.width) * layout.samples * 12 * 2
+    # Partial sums: 8 bytes a pixel, and for floats 4 for the count.
+    across = min(pass_.band[X] * d, layout.width)
+    if layout.segment_height % d or layout.segment_width % d:  # over the open box rows of the widest task
+        piece += ACCESSES[access].open_rows(layout, d) * across * layout.samples * 12 * 2
+    if pass_.ratio[Z] > 1:  # over the boxes of a load
+        pixels = min(LOAD_PIXELS, min(pass_.band[Y] * d, layout.height) * across)
+        piece += ceil_div(pixels, d * d) * layout.samples * 12 * 2
     return piece
 
 
-def _spool_bytes(image: Image, pyramid: Pyramid) -> int:
-    """Disk space for the decoded planes of one frame, each pixel as the reader yields it."""
-    per_frame = pyramid.channels // image.layouts[0].samples
-    return per_frame * max(layout.height * layout.width * layout.samples * np.dtype(layout.dtype).itemsize for layout in image.layouts)
+def _spool_bytes(image: Image, pass_: Pass) -> int:
+    """Disk space for the decoded planes of a band's ground, each pixel as the reader yields it."""
+    planes = min(planes_of(pass_), image.size_z) * pass_.band[1] // image.layouts[0].samples
+    return planes * max(layout.height * layout.width * layout.samples * np.dtype(layout.dtype).itemsize for layout in image.layouts)

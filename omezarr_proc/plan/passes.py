@@ -7,11 +7,11 @@ every level of its pass and touches no chunk of another band, and anyone who has
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.model.region import Index, Region, X, Y, ceil_div
+from omezarr_proc.model.region import Index, Region, X, Y, Z, ceil_div
 from omezarr_proc.plan.access import ACCESSES
 
 # Most of the source that may be decoded twice because segments straddle bands.
@@ -91,14 +91,25 @@ class First:
 
 
 def first_passes(image: Image, pyramid: Pyramid, access: tuple[str, ...]) -> list[First]:
-    """All passes over the TIFF worth trying, the best first: most levels, then widest bands. `access`: of each layout."""
+    """All passes over the TIFF worth trying, the best first: most levels, then widest bands. `access`: of each layout.
+
+    Bands of several planes are tried as high as the plane too: taller ones of more levels would be deeper as well.
+    """
     t, c, z, y, x = pyramid.levels[0].factor
     ratio = (t, c, z, y // image.reduced_by, x // image.reduced_by)
     found = []
     for last in range(len(pyramid.levels) - 1, -1, -1):
         for pass_ in _of_width(pyramid, None, ratio, 0, last):
             found.append(First(pass_, slot_levels(pass_, pyramid)[1], _amplification(image, pass_, access)))
+            if found[-1].amplification > MAX_AMPLIFICATION and planes_of(pass_) > 1:
+                high = _of_whole_height(pass_, pyramid)
+                found.append(First(high, slot_levels(high, pyramid)[1], _amplification(image, high, access)))
     return found
+
+
+def planes_of(pass_: Pass) -> int:
+    """Source planes of a band along z, at most."""
+    return pass_.band[Z] * pass_.ratio[Z]
 
 
 def next_pass(pyramid: Pyramid, source: int, target: int) -> Pass:
@@ -133,16 +144,24 @@ def _of_width(pyramid: Pyramid, source: int | None, ratio: Index, first: int, la
         units = ceil_div(units, 2)
 
 
+def _of_whole_height(pass_: Pass, pyramid: Pyramid) -> Pass:
+    t, c, z, y, x = pass_.band
+    return replace(pass_, band=(t, c, z, y * ceil_div(pyramid.levels[pass_.first].height, y), x))
+
+
 def _amplification(image: Image, pass_: Pass, access: tuple[str, ...]) -> float:
     height, width = pass_.band[Y] * pass_.ratio[Y], pass_.band[X] * pass_.ratio[X]
-    return max(ACCESSES[how].amplification(layout, height, width) for layout, how in zip(image.layouts, access, strict=True))
+    planes = min(planes_of(pass_), image.size_z)
+    return max(ACCESSES[how].amplification(layout, planes, height, width) for layout, how in zip(image.layouts, access, strict=True))
 
 
-def cut_lines(image: Image, pyramid: Pyramid, pass_: Pass, access: str) -> tuple[int, int]:
-    """Where a band may be cut into loads so that nothing is decoded twice: each so many rows and columns of its level; 0: nowhere.
+def cut_lines(image: Image, pyramid: Pyramid, pass_: Pass, access: str) -> tuple[int, int, int]:
+    """Where a band may be cut into loads so that nothing is decoded twice: each so many planes, rows and columns of its level; 0: nowhere.
 
     access  of the image's first layout
     """
     if pass_.source is not None:
-        return pyramid.tile // pass_.ratio[Y], pyramid.tile // pass_.ratio[X]
-    return ACCESSES[access].cut_lines(image.layouts[0], pass_.ratio[Y])
+        _, _, *chunk = pyramid.levels[pass_.source].chunk
+        z, y, x = (math.lcm(side, n) // n for side, n in zip(chunk, pass_.ratio[Z:], strict=True))
+        return z, y, x
+    return 1, *ACCESSES[access].cut_lines(image.layouts[0], pass_.ratio[Y])

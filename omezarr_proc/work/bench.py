@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import LimitError, ProcError
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.model.region import Region
+from omezarr_proc.model.region import Region, Z
 from omezarr_proc.pixels import histogram
 from omezarr_proc.plan.passes import Pass, SlotLevel, at, slot_levels
 from omezarr_proc.publish.history import Unit
@@ -76,8 +77,8 @@ class Bench:
                 return self._write(task, ticket)
             case Make(pass_, slot, bands):
                 return Made(tuple(self.make(pass_, band, slot, ticket) for band in bands))
-            case Spool(band):
-                self._loader.spool(band)
+            case Spool(ground, part):
+                self._loader.spool(ground, part)
                 return Filled()
             case Count():
                 return Counted(self._count(task))
@@ -117,13 +118,17 @@ class Bench:
         pyramid = self.job.store.pyramid
         whole = pyramid.levels[task.level].region
         total = np.zeros(histogram.BINS if task.places is None else (len(task.places), histogram.BINS), np.int64)
-        for t, z in task.planes:
-            plane = whole.along(0, t, t + 1).along(1, task.channel, task.channel + 1).along(2, z, z + 1)
-            for _, pixels in read_chunks(self.job.store, task.level, plane):
-                if task.places is None:
-                    histogram.count(pixels, total)
-                else:
-                    total += histogram.count_within(pixels, task.places)
+        depth = pyramid.levels[task.level].chunk[Z]
+        for (t, _), in_chunks in groupby(task.planes, lambda plane: (plane[0], plane[1] // depth)):
+            depths = [z for _, z in in_chunks]
+            ground = whole.along(0, t, t + 1).along(1, task.channel, task.channel + 1).along(Z, depths[0], depths[-1] + 1)
+            for _, pixels in read_chunks(self.job.store, task.level, ground):
+                for z in depths:
+                    plane = pixels[:, z - depths[0]]
+                    if task.places is None:
+                        histogram.count(plane, total)
+                    else:
+                        total += histogram.count_within(plane, task.places)
         return total
 
     def _level(self, pass_: Pass, slot: int, step: int) -> NDArray[Any]:

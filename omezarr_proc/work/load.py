@@ -43,10 +43,12 @@ class Loader:
             row, within = divmod(z - band.start[Z], slot.shape[4])
             self._load_planes(pass_, band, part.along(Z, z, z + 1), slot[row, :, :, :, within])
 
-    def spool(self, band: Region) -> None:
-        """Decode all planes of a band's channels and depth into the spool file, one after another."""
+    def spool(self, ground: Region, part: Region) -> None:
+        """Decode the planes of `part`, with all channels of `ground`, into the spool file: each to its place among those of `ground`."""
         deep = self._job.store.pyramid.levels[0].factor[Z]
-        for i, plane in enumerate(self._planes(band, band.start[Z] * deep, band.stop[Z] * deep)):
+        groups = (ground.stop[1] - ground.start[1]) // self._job.image.layouts[0].samples
+        before = (part.start[Z] - ground.start[Z]) * deep * groups
+        for i, plane in enumerate(self._planes(part, part.start[Z] * deep, part.stop[Z] * deep), before):
             if plane is not None:
                 self._reader.spool(plane, self._spool_fd(), self._spool_offset(i))
 

@@ -35,6 +35,8 @@ def test_defaults_are_those_of_the_specification():
     expected = {
         "initial_downsample": 2,
         "tile_size": 256,
+        "z_downsample": "auto",
+        "z_chunk": "auto",
         "compression": "zstd",
         "compression_level": 5,
         "max_levels": 0,
@@ -97,6 +99,9 @@ def test_default_texts_mean_the_defaults():
         ("IMAGES", "all", "all"),
         ("IMAGES", "2, 0,2", (0, 2)),
         ("USE_EXISTING_RESOLUTIONS", "1", True),
+        ("Z_DOWNSAMPLE", "Isotropic", "isotropic"),
+        ("Z_CHUNK", "AUTO", "auto"),
+        ("Z_CHUNK", "1024", 1024),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("DEPLOYMENT_MODE", "compliant", "compliant"),
         ("MAX_WORKERS", "", 0),
@@ -119,6 +124,9 @@ def test_right_values(variable: str, text: str, value: object):
         ("TILE_SIZE", "1_024"),
         ("TILE_SIZE", "٢٥٦"),
         ("COMPRESSION", "gzip"),
+        ("Z_DOWNSAMPLE", "2"),
+        ("Z_CHUNK", "0"),
+        ("Z_CHUNK", "1025"),
         ("COMPRESSION_LEVEL", "0"),
         ("COMPRESSION_LEVEL", "10"),
         ("MAX_LEVELS", "-1"),
@@ -193,7 +201,7 @@ def test_any_text_is_taken_or_refused_in_one_printable_line(text: str):
             assert str(error).isprintable()
             assert entry.variable in str(error)
         else:
-            assert isinstance(getattr(settings, entry.name), type(getattr(load(), entry.name)) | tuple | Path)
+            assert isinstance(getattr(settings, entry.name), type(getattr(load(), entry.name)) | tuple | Path | int)
 
 
 @hypothesis.settings(deadline=None)
@@ -245,6 +253,8 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "COMPRESSION_LEVEL": "1",
         "MAX_LEVELS": "3",
         "MIN_DIMENSION": "100",
+        "Z_DOWNSAMPLE": "none",
+        "Z_CHUNK": "8",
         "CHANNEL_CHUNKING": "bundled",
         "DOWNSAMPLE_METHOD": "nearest",
         "OME_XML": "drop",

@@ -59,7 +59,7 @@ def test_every_tile_is_loaded_then_written_once(
         pass_=pass_,
         bands=iter(todo),
         slots=list(range(slots)),
-        parts=lambda band: load_parts(pass_, band, 16, 16, 4096),
+        parts=lambda band: load_parts(pass_, band, (1, 16, 16), 4096),
         batch=3,
         together=whole,
     )
@@ -120,7 +120,7 @@ def test_loads_cover_a_band_once_and_cut_only_at_lines(y: int, h: int, x: int, w
     band = Region((1, 3, 2, y, x), (2, 6, 3, y + h, x + w))
     pass_ = Pass(None, (1, 1, 1, 2, 2), 0, 0, (1, 3, 1, h, w))
     seen = set()
-    for part in load_parts(pass_, band, rows, columns, pixels):
+    for part in load_parts(pass_, band, (1, rows, columns), pixels):
         assert (part.start[:3], part.stop[:3]) == (band.start[:3], band.stop[:3])
         for cut, step, end in ((part.start[3], rows, y), (part.start[4], columns, x)):
             assert cut == end or (step and cut % step == 0)

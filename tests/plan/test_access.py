@@ -45,7 +45,7 @@ def test_amplification_is_what_counting_the_segments_of_each_band_gives(height, 
             touched["segment"] += len(rows) * len(columns)
             touched["stream"] |= {(x, row, column) for row in rows for column in columns}  # bands below go on where it stands
     there = -(-height // high) * -(-width // wide)
-    got = {name: access.amplification(kind, band_height, band_width) for name, access in ACCESSES.items()}
+    got = {name: access.amplification(kind, 1, band_height, band_width) for name, access in ACCESSES.items()}
     assert got == pytest.approx({"rows": 1, "spool": 1, "segment": touched["segment"] / there, "stream": len(touched["stream"]) / there})
 
 

@@ -8,13 +8,12 @@ from omezarr_proc.engine.local.pipeline import run
 from omezarr_proc.engine.local.pool import Pool
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.engine.local.watch import Watch
-from omezarr_proc.model.region import Region
-from omezarr_proc.plan.memory import Plan
+from omezarr_proc.model.region import Region, Y
+from omezarr_proc.plan.memory import LOAD_PIXELS, Plan
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
 from omezarr_proc.work.tasks import Job, Load, Loose, Made, Make, Reply, Stored, Task, Write, Written
 
-# Source pixels (of all channels) per load task, and stored bytes per write task: long beside a message, short beside a band.
-_LOAD_PIXELS = 4 << 20
+# Stored bytes per write task: long beside a message, short beside a band.
 _WRITE_BYTES = 1 << 20
 
 
@@ -80,10 +79,11 @@ class Local:
         job, plan, pyramid = self._job, self._plan, self._job.store.pyramid
         lines = cut_lines(job.image, pyramid, pass_, plan.access[0])
         together = max(1, min(_WRITE_BYTES // plan.slot_bytes, band_count(pass_, pyramid) // (8 * plan.workers)))
+        cut_high = pass_.band[Y] < pyramid.levels[pass_.first].height
         tile_bytes = pyramid.tile**2 * pyramid.levels[0].chunk[2] * pyramid.itemsize * pyramid.channels
 
         def parts(band: Region) -> list[Region]:
-            return load_parts(pass_, band, *lines, _LOAD_PIXELS // pyramid.channels)
+            return load_parts(pass_, band, lines, LOAD_PIXELS // pyramid.channels)
 
         return Schedule(
             pyramid=pyramid,
@@ -93,7 +93,7 @@ class Local:
             parts=parts,
             batch=max(1, _WRITE_BYTES // tile_bytes),
             together=together if plan.undivided else 0,
-            sticky=pass_.source is None and "stream" in plan.access,
+            sticky=pass_.source is None and "stream" in plan.access and cut_high,
         )
 
     def processes(self) -> list[int]:

@@ -7,9 +7,10 @@ is free again. Tasks of older bands come first, so slots are returned soon and t
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from math import prod
 
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.model.region import Region, X, Y
+from omezarr_proc.model.region import Region, Y, Z
 from omezarr_proc.plan.passes import Pass, at
 from omezarr_proc.work.tasks import Load, Make, Task, Write
 
@@ -115,18 +116,21 @@ class Schedule:
         level = self.pyramid.levels[self.pass_.first + entry.step]
         chunks = at(self.pyramid, self.pass_, entry.band, entry.step).divided(level.chunk)
         t, c, *_ = chunks.shape
-        for part in chunks.within(chunks).cut((t, c, 1, 1, self.batch)):
+        deep = 1 if entry.step == self._last_step else self.pyramid.deep(level.index, level.index + 1)
+        for part in chunks.within(chunks).cut((t, c, deep, 1, max(1, self.batch // deep))):
             yield Write(self.pass_, entry.slot, entry.band, entry.step, part.moved(chunks.start))
 
 
-def load_parts(pass_: Pass, band: Region, rows: int, columns: int, pixels: int) -> list[Region]:
-    """Cut a band into loads of about `pixels` source pixels of a plane, at lines that cut no segment and no box.
+def load_parts(pass_: Pass, band: Region, lines: tuple[int, int, int], pixels: int) -> list[Region]:
+    """Cut a band into loads of about `pixels` source pixels, at lines that cut no segment and no box.
 
-    rows, columns  the distance of such lines in pixels of the band's level; 0: no cut along this axis
+    lines  the distance of such lines along z, y and x in pixels of the band's level; 0: no cut along this axis
     """
-    *_, height, width = band.shape
-    box = pass_.ratio[Y] * pass_.ratio[X]
-    across = columns * max(1, pixels // (box * columns * min(rows or height, height))) if columns else 0
-    down = rows * max(1, pixels // (box * rows * min(across or width, width))) if rows else 0
-    t, c, z, *_ = band.stop
-    return list(band.cut((t, c, z, down or band.stop[Y], across or band.stop[X])))
+    t, c, _depth, height, width = band.shape
+    planes, rows, columns = lines
+    left = pixels // prod(pass_.ratio[Z:])
+    across = columns * max(1, left // (columns * min(rows or height, height))) if columns else 0
+    down = rows * max(1, left // (rows * min(across or width, width))) if rows else 0
+    deep = planes * max(1, left // (planes * min(down or height, height) * min(across or width, width))) if planes else 0
+    t, c, z, y, x = band.stop
+    return list(band.cut((t, c, deep or z, down or y, across or x)))

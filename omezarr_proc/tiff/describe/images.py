@@ -13,6 +13,7 @@ from typing import Literal
 from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.model.errors import InputError, UnreadableInputError, UnsupportedInputError
 from omezarr_proc.model.image import Image
+from omezarr_proc.model.volume import ZDownsample
 from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
 from omezarr_proc.tiff.describe import members as sets
 from omezarr_proc.tiff.describe.pages import Pages
@@ -37,6 +38,7 @@ def open_images(
     images: Chosen = "auto",
     on_missing: str = "error",
     reduced_by: int = 1,
+    z_downsample: ZDownsample = "none",
     budget: Budget | None = None,
     opener: Opener = open_bytes,
 ) -> list[Image]:
@@ -45,6 +47,7 @@ def open_images(
     images      "auto": all but label, macro, thumbnail and overview, if there are no more than MAX_IMAGES; "all"; or which, from 0 on
     on_missing  "error", or "fill": planes that are not there become None
     reduced_by  take planes from a stored level that is exactly so many times smaller, where there is one
+    z_downsample  what a base level so much smaller does to z
     budget      what it may take
     opener      opens a file by its path
 
@@ -60,7 +63,7 @@ def open_images(
         pages.states.append(files.bytes(path).identity)
         most = MAX_IMAGES if images == "auto" else None
         found = ome.images(path, text, pages, on_missing == "fill", most) if is_ome else plain.images(path, text, pages, most)
-        return [_finished(take_reduced(image, pages, reduced_by), pages) for image in _chosen(path, found, images)]
+        return [_finished(take_reduced(image, pages, reduced_by, z_downsample), pages) for image in _chosen(path, found, images)]
     except omexml.OmeXmlError as error:
         raise InputError(
             f"its OME-XML contradicts itself or the pages: {error}", source=path, hint="repair its ImageDescription or write the file anew"

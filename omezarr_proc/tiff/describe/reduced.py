@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 from omezarr_proc.model.image import Image, Plane
+from omezarr_proc.model.pyramid import base_z_factor
+from omezarr_proc.model.volume import ZDownsample
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import Ifd
@@ -10,13 +12,18 @@ from omezarr_proc.tiff.file.ifd import Ifd
 MAX_LEVELS = 64
 
 
-def take_reduced(image: Image, pages: Pages, factor: int) -> Image:
+def take_reduced(image: Image, pages: Pages, factor: int, z_downsample: ZDownsample) -> Image:
     """The image with planes that are stored `factor` times smaller (sides rounded up), or as it is, with a note why.
+
+    z_downsample  what the base level does to z: a stored level has all planes, so it fits where that does not halve z
 
     Looked for in each plane's SubIFDs and, for an image of one page, among the pages of its file.
     """
     if factor == 1:
         return image
+    if base_z_factor(image, factor, z_downsample) > 1:
+        note = "the base level halves z, which no stored level does, so full resolution is read (or set Z_DOWNSAMPLE=none)"
+        return replace(image, notes=(*image.notes, note))
     alone = len({plane.ifd for plane in image.planes if plane is not None}) == 1
     planes = [None if plane is None else _reduced(image, plane, pages, factor, alone) for plane in image.planes]
     if any(found is None for found, plane in zip(planes, image.planes, strict=True) if plane is not None):
