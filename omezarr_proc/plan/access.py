@@ -45,10 +45,6 @@ class Rows(Access):
 class Spool(Access):
     """Each plane is decoded once into a file, from which rows are read as if they had never been encoded."""
 
-    def load_bytes(self, layout: Layout) -> int:
-        """See `Access`."""
-        return _PIECE_BYTES if layout.spool else Segment().load_bytes(layout)
-
 
 class Segment(Access):
     """Each segment that a load touches is decoded whole."""
@@ -90,16 +86,10 @@ class Stream(Access):
 ACCESSES: dict[str, Access] = {"rows": Rows(), "segment": Segment(), "stream": Stream(), "spool": Spool()}
 
 
-def choose(layout: Layout, *, spool: bool, deep: bool = False) -> str:
-    """The name of the access to a layout.
-
-    spool  there is disk space for decoded planes
-    deep   bands hold several planes, so that of whole planes they would take much memory
-    """
+def choose(layout: Layout, *, spool: bool) -> str:
+    """The name of the access to a layout; `spool`: there is disk space for decoded planes."""
     if layout.raw:
         return "rows"
-    if deep and spool:
-        return "spool"
     whole_rows = layout.segment_bytes > STREAM_ABOVE and layout.segment_width == layout.width
     if whole_rows and layout.stream:
         return "stream"

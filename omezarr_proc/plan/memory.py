@@ -37,6 +37,8 @@ QUEUE_BYTES = 8 * MB
 # Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
 # decoding.
 SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
+# Where slots must be larger, since bands hold several planes that are decoded whole, the spool file is taken first.
+MOST_SLOT_BYTES = 32 * MB
 # Source pixels (of all channels) per load task: long beside a message, short beside a band.
 LOAD_PIXELS = 4 << 20
 # A band up to this size is one task; larger ones are shared between the workers.
@@ -110,11 +112,11 @@ def metadata_bytes(limits: Limits) -> int:
 
 def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
-    deep = pyramid.levels[0].factor[Z] * pyramid.levels[0].chunk[Z] > 1
-    accesses = dict.fromkeys(tuple(choose(layout, spool=spool, deep=deep) for layout in image.layouts) for spool in (False, True))
+    accesses = dict.fromkeys(tuple(choose(layout, spool=spool) for layout in image.layouts) for spool in (False, True))
+    if pyramid.levels[0].factor[Z] * pyramid.levels[0].chunk[Z] > 1:  # bands of several planes, which may be too many to be whole ones
+        accesses[tuple("rows" if layout.raw else "spool" for layout in image.layouts)] = None
     firsts = {access: first_passes(image, pyramid, access) for access in accesses}
-    if deep:  # whole planes of a band would take more memory than reading them back from a file takes time
-        accesses = dict.fromkeys(sorted(accesses, key=lambda access: _smallest(firsts[access]) > 2 * SLOT_TARGETS[0]))
+    accesses = dict.fromkeys(sorted(accesses, key=lambda access: "spool" not in access and _smallest(firsts[access]) > MOST_SLOT_BYTES))
     staged: dict[tuple[tuple[str, ...], int], _Passes] = {}
     for workers in range(cpus, 0, -1):
         for access in accesses:
@@ -190,7 +192,8 @@ def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:
 
 def _load_bytes(layout: Layout, access: str, pass_: Pass) -> int:
     """Memory that reading takes in one worker, beside the slot."""
-    piece, d = ACCESSES[access].load_bytes(layout), pass_.ratio[Y]
+    decoder = "segment" if access == "spool" and not layout.spool else access
+    piece, d = ACCESSES[decoder].load_bytes(layout), pass_.ratio[Y]
     # Partial sums: 8 bytes a pixel, and for floats 4 for the count.
     across = min(pass_.band[X] * d, layout.width)
     if layout.segment_height % d or layout.segment_width % d:  # over the open box rows of the widest task

@@ -18,7 +18,7 @@ from omezarr_proc.model.volume import anisotropy, chunk_depth, z_factors
 
 def stack(planes: int, z: float | None, y: float = 1.0, x: float = 1.0, unit: str = "micrometer", side: int = 1000) -> Image:
     sizes = {"y": AxisSize(y, "micrometer"), "x": AxisSize(x, "micrometer")} | ({} if z is None else {"z": AxisSize(z, unit)})
-    return replace(picture(side, side, z=planes), sizes=sizes)
+    return replace(picture(side, side), size_z=planes, sizes=sizes)  # without a plane for each
 
 
 def factors(image: Image, how: str = "auto", count: int = 6) -> list[int]:
