@@ -113,10 +113,12 @@ def metadata_bytes(limits: Limits) -> int:
 def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
     accesses = dict.fromkeys(tuple(choose(layout, spool=spool) for layout in image.layouts) for spool in (False, True))
-    if pyramid.levels[0].factor[Z] * pyramid.levels[0].chunk[Z] > 1:  # bands of several planes, which may be too many to be whole ones
+    deep = pyramid.levels[0].factor[Z] * pyramid.levels[0].chunk[Z] > 1
+    if deep:
         accesses[tuple("rows" if layout.raw else "spool" for layout in image.layouts)] = None
     firsts = {access: first_passes(image, pyramid, access) for access in accesses}
-    accesses = dict.fromkeys(sorted(accesses, key=lambda access: "spool" not in access and _smallest(firsts[access]) > MOST_SLOT_BYTES))
+    if deep:
+        accesses = dict.fromkeys(sorted(accesses, key=lambda access: "spool" not in access and _smallest(firsts[access]) > MOST_SLOT_BYTES))
     staged: dict[tuple[tuple[str, ...], int], _Passes] = {}
     for workers in range(cpus, 0, -1):
         for access in accesses:
