@@ -122,6 +122,7 @@ def _gather_plane(blocks: Blocks, d: int, area: Rect, boxes: _Boxes) -> None:
             top = end = bottom
         if top > y or end < bottom:
             partial = partial or PartialBoxes(d, area, block.shape[2], block.dtype, boxes.sums)
+            partial.complete(y)
             if top > y:
                 partial.add(y, x, block[: top - y])
             if end < bottom:
@@ -135,8 +136,8 @@ def _gather_plane(blocks: Blocks, d: int, area: Rect, boxes: _Boxes) -> None:
 class PartialBoxes:
     """Boxes that straddle blocks: sums per box row are carried from one row of blocks to the next until they are complete.
 
-    Blocks come in rows from the top; a box row is emitted when a block below it arrives, or at `finish`. Boxes of which no pixel has come
-    are somebody else's: blocks beside those that straddle boxes can be whole.
+    A box row is emitted when it is known to be complete, or at `finish`. Boxes of which no pixel has come are somebody else's: blocks
+    beside those that straddle boxes can be whole.
     """
 
     def __init__(self, d: int, area: Rect, samples: int, dtype: np.dtype[Any], emit: EmitSums) -> None:
@@ -150,8 +151,6 @@ class PartialBoxes:
     def add(self, y: int, x: int, block: NDArray[Any]) -> None:
         """Take `block[h, w, samples]` at (`y`, `x`) of the source plane."""
         d, height = self._d, block.shape[0]
-        if y // d > self._row:
-            self._close(y // d)
         end = ceil_div(y + height, d) - self._row
         self._reserve(end)
         columns = slice(x - self._area.x0, x - self._area.x0 + block.shape[1])
@@ -164,6 +163,11 @@ class PartialBoxes:
                 pixels = np.where(missing, 0, pixels)
             with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
                 self._sums[into, columns] += pixels
+
+    def complete(self, y: int) -> None:
+        """Emit the box rows above row `y` of the source plane: no pixel of them is still to come."""
+        if y // self._d > self._row:
+            self._close(y // self._d)
 
     def finish(self) -> None:
         """Emit what is left."""

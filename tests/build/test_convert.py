@@ -98,13 +98,13 @@ def test_the_same_bytes_whatever_the_plan(tmp_path: Path, name: str, monkeypatch
     assert digest(tmp_path / "3" / "a.ome.zarr") == expected
 
 
-@pytest.mark.parametrize("tile", [80, 48])
-def test_a_tile_that_holds_whole_boxes_beside_tiles_that_do_not(tmp_path: Path, tile: int) -> None:
-    """The last tile of a row begins on a box and ends with the plane; the others straddle boxes."""
-    pixels = random_pixels((400, 200), "uint16")
-    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(tile, tile), compression="deflate")
-    assert convert(tmp_path / "a.tif", tmp_path, "--initial-downsample", "32", "--tile-size", "64", "--min-dimension", "64") == 0
-    np.testing.assert_array_equal(levels(tmp_path / "a.ome.zarr")[0][0], box_means(pixels, 32))
+@pytest.mark.parametrize(("tile", "d"), [((80, 80), 32), ((48, 48), 32), ((144, 64), 64)])
+def test_tiles_that_hold_some_boxes_whole_and_others_in_part(tmp_path: Path, tile: tuple[int, int], d: int) -> None:
+    """Squares: the last of a row begins on a box, the others straddle boxes. High ones straddle boxes above and below."""
+    pixels = random_pixels((500, 200), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=tile, compression="deflate")
+    assert convert(tmp_path / "a.tif", tmp_path, "--initial-downsample", str(d), "--tile-size", "64", "--min-dimension", "64") == 0
+    np.testing.assert_array_equal(levels(tmp_path / "a.ome.zarr")[0][0], box_means(pixels, d))
 
 
 def test_labels_by_nearest_keep_their_values(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def in_pieces(block: np.ndarray, d: int, rng: np.random.Generator) -> np.ndarray
     while y < height:
         rows = min(int(rng.integers(1, 12)), height - y)
         cut = int(rng.integers(0, width))
+        boxes.complete(y)
         for x0, x1 in ((0, cut), (cut, width)):
             if x1 > x0:
                 boxes.add(y, x0, block[y : y + rows, x0:x1])
