@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -202,3 +203,27 @@ print(sorted(name for name in set(sys.modules) - before if name.startswith(("ome
     environ = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, env=environ, check=True)
     assert run.stdout == "[]\n"
+
+
+def test_the_runtime_finds_no_frames_behind_an_error_but_at_debug(event, engine, monkeypatch: pytest.MonkeyPatch):
+    """What awslambdaric does with what a handler raises: `traceback.extract_tb`, then a line for each frame."""
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "here")
+    engine.errors = {"a.tif": "is broken"}
+    frames = {}
+    try:
+        for level in ("INFO", "DEBUG"):
+            with pytest.raises(InputError) as caught:
+                handler(event | {"LOG_LEVEL": level}, None)
+            frames[level] = len(traceback.extract_tb(caught.value.__traceback__))
+    finally:
+        vars(sys).pop("tracebacklimit", None)
+    assert frames["INFO"] == 0
+    assert frames["DEBUG"] > 1
+
+
+def test_every_json_line_says_whose_run_it_is(event, capsys: pytest.CaptureFixture[str]):
+    ids = {"executionRunId": "r", "computeNodeId": "n", "integrationId": "i"}
+    handler(event | ids | {"LOG_FORMAT": "json"}, SimpleNamespace(aws_request_id="q"))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert all((ids | {"workflowInstanceId": "w-17", "requestId": "q"}).items() <= line.items() for line in lines)
+    assert lines[-1]["event"] == "end"
