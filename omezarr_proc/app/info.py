@@ -4,7 +4,8 @@
 
     path, kind ("tiff" or "dataset"), error (text or null)
     tiff     images: index, name, converted (by IMAGES=auto), sizes (t, c, z, y, x), dtype, stored_dtype, rgb, pixel_size (axis: value,
-             unit), channels (name, color, emission_nm), layout (tiled, segment, compression), levels (y, x of each), files, notes
+             unit), magnification (or null), channels (name, color, emission_nm), layout (tiled, segment, compression), levels (y, x of
+             each), files, notes
     dataset  name, zarr_format, ngff, axes (name, type, unit), levels (path, shape, chunks, dtype, compression, scale, factor, bytes),
              chunks, stored_bytes (null where counting would take long), channels (label, color, active, window), notes, and how it was
              made: method, made_by, description
@@ -131,6 +132,7 @@ def _image(image: "Image", converted: bool) -> Json:
         "stored_dtype": image.stored_dtype,
         "rgb": image.rgb,
         "pixel_size": {axis: {"value": size.value, "unit": size.unit} for axis, size in image.sizes.items()},
+        "magnification": image.magnification,
         "channels": [{"name": c.name, "color": c.color, "emission_nm": c.emission} for c in image.channels],
         "layout": {"tiled": layout.tiled, "segment": [layout.segment_height, layout.segment_width], "compression": layout.compression},
         "levels": [[image.height, image.width], *_stored_levels(image)],
@@ -172,7 +174,8 @@ def _image_lines(name: str, image: Json) -> Iterator[str]:
     left = "" if image["converted"] else "; left out unless IMAGES asks for it"
     yield f"{name}: image {image['index']} {image['name']!r}: {sizes}, {image['dtype']}{stored}{kind}{left}"
     pixel = ", ".join(f"{axis} {size['value']:g} {size['unit']}" for axis, size in image["pixel_size"].items())
-    yield f"  pixel size: {pixel or 'not stated'}"
+    objective = f"; objective {image['magnification']:g}x" if image["magnification"] else ""
+    yield f"  pixel size: {pixel or 'not stated'}{objective}"
     if not image["rgb"]:
         for index, channel in enumerate(image["channels"]):
             yield f"  channel {index}: {_channel_text(channel['name'], channel['color'], channel['emission_nm'])}"

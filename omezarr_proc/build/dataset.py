@@ -85,7 +85,9 @@ def dataset_key(image: Image, settings: Settings) -> str:
 
 def attributes(image: Image, settings: Settings, store: ChunkStore, found: Sequence[Window]) -> dict[str, Any]:
     """The root attributes. `found`: the display window of each channel."""
-    own = {"key": dataset_key(image, settings), "version": __version__, "notes": list(image.notes)}
+    own: dict[str, Any] = {"key": dataset_key(image, settings), "version": __version__, "notes": list(image.notes)}
+    if image.magnification:
+        own["magnification"] = image.magnification
     multiscale = ngff.multiscales(image, store.pyramid, settings.downsample_method)
     rendering = ngff.omero(image, found, store.pyramid.bundled, store.pyramid.levels[0].shape[Z])
     return ngff.root_attributes(multiscale, rendering, own, store.zarr_format)

@@ -124,6 +124,7 @@ class Image:
                  None where the file has no such plane and the settings ask to fill it
     dtype        numpy name of what the reader yields; stored_dtype what the dataset holds (float32 for float64; docs/output.md lists all)
     sizes        keys "x", "y", "z" (space) and "t" (time); absent where the file states none
+    magnification  of the objective, where a slide scanner states it
     notes        what the user should know and the log should say ("pages are taken as z", ...)
     reduced_by   the planes and layouts are of a stored level whose sides are this many times smaller than height and width (rounded up)
     fingerprint  hex digest of what identifies the source: for each member file its size, mtime, header and IFDs
@@ -146,6 +147,7 @@ class Image:
     planes: tuple[Plane | None, ...]
     channels: tuple[Channel, ...]
     sizes: dict[str, AxisSize] = field(default_factory=dict)
+    magnification: float | None = None
     ome_xml: str | None = None
     notes: tuple[str, ...] = ()
     reduced_by: int = 1

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.image import AxisSize
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import Ifd, Ifds
 
-MAGNIFICATION, MCU_STARTS, MCU_STARTS_UPPER = 65421, 65426, 65432
+MAGNIFICATION, FOCUS, MCU_STARTS, MCU_STARTS_UPPER = 65421, 65424, 65426, 65432
 MACRO, MAP = -1.0, -2.0
 _LONG = 4
 MAX_HEADER = 1 << 20  # bytes; tables and a comment take some hundred
@@ -38,6 +39,20 @@ def check(ifds: Ifds, ifd: Ifd) -> None:
     start = ifds.integer(ifd, MCU_STARTS, 0) + (ifds.integer(ifd, MCU_STARTS_UPPER, 0) << 32)
     if not 0 <= start <= MAX_HEADER:
         raise InputError(f"the JPEG of the IFD at byte {ifd.offset} has a header of {start} bytes; the file is corrupt", source=ifds.path)
+
+
+def magnification(ifds: Ifds, ifd: Ifd) -> float | None:
+    """The objective's magnification with which a page was scanned; None for macro images and maps."""
+    scale = ifds.real(ifd, MAGNIFICATION)
+    return scale if scale is not None and 0 < scale < np.inf else None
+
+
+def spacing(ifds: Ifds, pages: list[Ifd]) -> AxisSize | None:
+    """The distance of focal planes, from the focus of each in nanometres; None where it is not even."""
+    focus = [ifds.integers(ifd, FOCUS)[:1].tolist() for ifd in pages]
+    steps = np.abs(np.diff([values[0] for values in focus])) if all(focus) else np.empty(0)
+    even = len(steps) > 0 and steps[0] > 0 and (steps == steps[0]).all()
+    return AxisSize(float(steps[0]) / 1000, "micrometer") if even else None
 
 
 def levels(ifds: Ifds, chain: list[Ifd]) -> tuple[list[Ifd], int, list[tuple[Ifd, str]]]:

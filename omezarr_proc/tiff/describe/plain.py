@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import AxisSize, Channel, Image, Plane
-from omezarr_proc.tiff.describe import imagej, omexml, series, shaped
+from omezarr_proc.tiff.describe import imagej, ndpi, omexml, series, shaped, slides
 from omezarr_proc.tiff.describe.assemble import assembled, check_number
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.planes import MAX_PLANES
@@ -45,8 +45,21 @@ def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image]:
         channels = tuple(Channel(name or None) for name in one.channels) if len(one.channels) == image.size_c else image.channels
         if image.size_c == 1:
             channels = (Channel(series.metamorph_name(text)),)
-        found.append(replace(image, channels=channels, sizes=_resolution(ifds, one.pages[0], None)))
+        image = replace(image, channels=channels, sizes=_resolution(ifds, one.pages[0], None))
+        found.append(image if one.name else _measured(image, text, ifds, one))  # a thumbnail repeats the slide's description
     return found
+
+
+def _measured(image: Image, text: str, ifds: Ifds, one: series.Series) -> Image:
+    """The image with what slide scanners state beside the resolution tags, `text` being the file's first description."""
+    stated = slides.optics(text, image.width, image.height)
+    sizes = image.sizes | stated.sizes if stated.measured else stated.sizes | image.sizes
+    spacing = ndpi.spacing(ifds, one.pages) if one.focal else None
+    return replace(
+        image,
+        sizes=sizes | ({"z": spacing} if spacing else {}),
+        magnification=stated.magnification or (ndpi.magnification(ifds, one.pages[0]) if ifds.ndpi else None),
+    )
 
 
 def _samples(pages: Pages, ifd: Ifd) -> int:
