@@ -1,8 +1,8 @@
-/* The inner loops of downsample.py, windows.py and lzw.py in C; they have them in numpy too, where there is no compiler.
+/* The inner loops of average.py, histogram.py and lzw.py in C; they have them in numpy too, where there is no compiler.
 
-   Box means: the same bits, near the speed of memory. One row of boxes at a time: the d source rows are added up into wide sums, then d
-   sums side by side become one mean. Loops are plain, so that the compiler vectorizes them; only what it does not vectorize by itself has
-   a path of its own (interleaved RGB). */
+   Box means: the same bits, near the speed of memory. One row of boxes at a time: the d source rows of each plane are added up into wide
+   sums, then d sums side by side become one mean, or are added to those of the planes before. Loops are plain, so that the compiler
+   vectorizes them; only what it does not vectorize by itself has a path of its own (interleaved RGB). */
 
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
@@ -11,13 +11,14 @@
 #include <string.h>
 
 typedef struct {
-    const char *block; /* [height, width, samples], pixels and samples contiguous, rows `block_row` bytes apart */
-    char *out;         /* [samples, ceil(height / d), ceil(width / d)], pixels contiguous */
-    Py_ssize_t height, width, samples, d, block_row, out_row, out_sample;
-    void *sums;        /* room for a row of the widest sums, and of counts */
+    const char *block; /* [planes, height, width, samples], pixels and samples contiguous, rows `block_row` bytes apart */
+    char *out;         /* [samples, ceil(height / d), ceil(width / d)], pixels contiguous: means, or sums that are added to */
+    char *counts;      /* the same of int32, with its own strides: pixels in each sum of floats */
+    Py_ssize_t planes, height, width, samples, d, block_plane, block_row, out_row, out_sample, counts_row, counts_sample;
+    void *sums;        /* room for a row of the widest sums and counts, of pixels and of boxes */
 } Task;
 
-/* Round half to even. n pixels in the box; where n is 4^m: (s + n/2 - 1 + lowest bit of the quotient) >> 2m, also for negative sums. */
+/* Round half to even. n pixels in the box; where n is 2^m: (s + n/2 - 1 + lowest bit of the quotient) >> m, also for negative sums. */
 #define HALF_EVEN(S, s, shift) ((S)((s) + (S)(((S)1 << ((shift)-1)) - 1) + (S)(((s) >> (shift)) & 1)) >> (shift))
 
 #define INTEGERS(NAME, T, S)                                                                                                       \
@@ -27,35 +28,60 @@ typedef struct {
         S over = n - rest; /* compared with rest instead of 2 * rest with n, which could overflow */                               \
         return (T)(quotient + (rest > over || (rest == over && (quotient & 1))));                                                  \
     }                                                                                                                              \
-    static void NAME(const Task *t) {                                                                                              \
-        const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples, whole = t->width / d;                          \
-        S *restrict sums = t->sums;                                                                                                \
-        int shift = 0;                                                                                                             \
-        while ((Py_ssize_t)1 << shift < d * d) shift++;                                                                            \
-        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
-            const Py_ssize_t rows = t->height - y < d ? t->height - y : d;                                                         \
-            const char *source = t->block + y * t->block_row;                                                                      \
-            const T *restrict first = (const T *)source;                                                                           \
-            if (rows == 1) {                                                                                                       \
-                for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)first[i];                                                          \
-            } else {                                                                                                               \
-                const T *restrict second = (const T *)(source + t->block_row);                                                     \
-                for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)((S)first[i] + (S)second[i]);                                      \
+    /* The sums of the d rows of every plane that begin at row y; how many rows there are. */                                      \
+    static Py_ssize_t NAME##_rows(const Task *t, Py_ssize_t y, S *restrict sums) {                                                 \
+        const Py_ssize_t n = t->width * t->samples, rows = t->height - y < t->d ? t->height - y : t->d;                            \
+        for (Py_ssize_t p = 0; p < t->planes; p++) {                                                                               \
+            const char *source = t->block + p * t->block_plane + y * t->block_row;                                                 \
+            Py_ssize_t r = 0;                                                                                                      \
+            if (p == 0) {                                                                                                          \
+                const T *restrict first = (const T *)source;                                                                       \
+                if (rows == 1) {                                                                                                   \
+                    for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)first[i];                                                      \
+                    r = 1;                                                                                                         \
+                } else {                                                                                                           \
+                    const T *restrict second = (const T *)(source + t->block_row);                                                 \
+                    for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)((S)first[i] + (S)second[i]);                                  \
+                    r = 2;                                                                                                         \
+                }                                                                                                                  \
             }                                                                                                                      \
-            for (Py_ssize_t r = 2; r < rows; r++) {                                                                                \
+            for (; r + 1 < rows; r += 2) {                                                                                         \
+                const T *restrict next = (const T *)(source + r * t->block_row);                                                   \
+                const T *restrict last = (const T *)(source + (r + 1) * t->block_row);                                             \
+                for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)(sums[i] + (S)((S)next[i] + (S)last[i]));                          \
+            }                                                                                                                      \
+            if (r < rows) {                                                                                                        \
                 const T *restrict next = (const T *)(source + r * t->block_row);                                                   \
                 for (Py_ssize_t i = 0; i < n; i++) sums[i] = (S)(sums[i] + (S)next[i]);                                            \
             }                                                                                                                      \
-            const Py_ssize_t shifted = rows == d ? whole : 0; /* boxes whose mean is a shift */                                    \
-            if (d == 2 && samples == 3) NAME##_rgb(t, sums, row, shifted);                                                         \
+        }                                                                                                                          \
+        return rows;                                                                                                               \
+    }                                                                                                                              \
+    static void NAME(const Task *t) {                                                                                              \
+        const Py_ssize_t d = t->d, samples = t->samples, whole = t->width / d;                                                     \
+        S *restrict sums = t->sums;                                                                                                \
+        int shift = 0;                                                                                                             \
+        while ((Py_ssize_t)1 << shift < t->planes * d * d) shift++;                                                                \
+        const int even = (Py_ssize_t)1 << shift == t->planes * d * d, rgb = d == 2 && samples == 3 && shift == 2;                  \
+        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
+            const Py_ssize_t rows = NAME##_rows(t, y, sums);                                                                       \
+            const Py_ssize_t shifted = even && rows == d ? whole : 0; /* boxes whose mean is a shift */                            \
+            if (rgb) NAME##_rgb(t, sums, row, shifted);                                                                            \
             for (Py_ssize_t s = 0; s < samples; s++) {                                                                             \
                 T *restrict out = (T *)(t->out + s * t->out_sample + row * t->out_row);                                            \
                 if (d == 2 && samples == 1) {                                                                                      \
-                    for (Py_ssize_t x = 0; x < shifted; x++) {                                                                     \
-                        S sum = (S)(sums[2 * x] + sums[2 * x + 1]);                                                                \
-                        out[x] = (T)HALF_EVEN(S, sum, 2);                                                                          \
+                    if (shift == 2) {                                                                                              \
+                        for (Py_ssize_t x = 0; x < shifted; x++) {                                                                 \
+                            S sum = (S)(sums[2 * x] + sums[2 * x + 1]);                                                            \
+                            out[x] = (T)HALF_EVEN(S, sum, 2);                                                                      \
+                        }                                                                                                          \
+                    } else {                                                                                                       \
+                        for (Py_ssize_t x = 0; x < shifted; x++) {                                                                 \
+                            S sum = (S)(sums[2 * x] + sums[2 * x + 1]);                                                            \
+                            out[x] = (T)HALF_EVEN(S, sum, shift);                                                                  \
+                        }                                                                                                          \
                     }                                                                                                              \
-                } else if (d != 2 || samples != 3) {                                                                               \
+                } else if (!rgb) {                                                                                                 \
                     for (Py_ssize_t x = 0; x < shifted; x++) {                                                                     \
                         const S *restrict from = sums + x * d * samples + s;                                                       \
                         S sum = from[0];                                                                                           \
@@ -67,10 +93,40 @@ typedef struct {
                     const Py_ssize_t columns = t->width - x * d < d ? t->width - x * d : d;                                        \
                     S sum = 0;                                                                                                     \
                     for (Py_ssize_t i = 0; i < columns; i++) sum = (S)(sum + sums[(x * d + i) * samples + s]);                     \
-                    out[x] = NAME##_divide(sum, (S)(rows * columns));                                                              \
+                    out[x] = NAME##_divide(sum, (S)(t->planes * rows * columns));                                                  \
                 }                                                                                                                  \
             }                                                                                                                      \
         }                                                                                                                          \
+    }                                                                                                                              \
+    static void NAME##_add(const Task *t) {                                                                                        \
+        const Py_ssize_t d = t->d, samples = t->samples, whole = t->width / d;                                                     \
+        S *restrict sums = t->sums;                                                                                                \
+        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
+            NAME##_rows(t, y, sums);                                                                                               \
+            for (Py_ssize_t s = 0; s < samples; s++) {                                                                             \
+                S *restrict out = (S *)(t->out + s * t->out_sample + row * t->out_row);                                            \
+                Py_ssize_t x = 0;                                                                                                  \
+                if (d == 2 && samples == 1) {                                                                                      \
+                    for (; x < whole; x++) out[x] = (S)(out[x] + (S)(sums[2 * x] + sums[2 * x + 1]));                              \
+                }                                                                                                                  \
+                for (; x * d < t->width; x++) {                                                                                    \
+                    const Py_ssize_t columns = t->width - x * d < d ? t->width - x * d : d;                                        \
+                    S sum = 0;                                                                                                     \
+                    for (Py_ssize_t i = 0; i < columns; i++) sum = (S)(sum + sums[(x * d + i) * samples + s]);                     \
+                    out[x] = (S)(out[x] + sum);                                                                                    \
+                }                                                                                                                  \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    }                                                                                                                              \
+    static void NAME##_round(const char *from, char *to, Py_ssize_t width, Py_ssize_t n) {                                         \
+        const S *restrict sums = (const S *)from;                                                                                  \
+        T *restrict out = (T *)to;                                                                                                 \
+        int shift = 0;                                                                                                             \
+        while ((Py_ssize_t)1 << shift < n) shift++;                                                                                \
+        if (shift && (Py_ssize_t)1 << shift == n)                                                                                  \
+            for (Py_ssize_t x = 0; x < width; x++) out[x] = (T)HALF_EVEN(S, sums[x], shift);                                       \
+        else                                                                                                                       \
+            for (Py_ssize_t x = 0; x < width; x++) out[x] = NAME##_divide(sums[x], (S)n);                                          \
     }
 
 /* Means of neighbours at every position, twice as many as wanted but vectorized, in pieces that stay in registers and first cache; then
@@ -96,44 +152,85 @@ typedef struct {
         }                                                                                                                          \
     }
 
-/* Floats: sums and counts in float64, from the top and then from the left. Without NaN among the sums there was none among the pixels. */
+/* Floats: sums and counts in float64, from the top, then from the left, then from the front. Without NaN among the sums there was none
+   among the pixels. */
 #define FLOATS(NAME, T, U)                                                                                                         \
-    static void NAME(const Task *t) {                                                                                              \
-        const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples;                                                \
-        double *restrict sums = t->sums, *restrict counts = sums + n;                                                              \
-        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
-            const Py_ssize_t rows = t->height - y < d ? t->height - y : d;                                                         \
-            const char *source = t->block + y * t->block_row;                                                                      \
-            for (Py_ssize_t i = 0; i < n; i++) sums[i] = ((const T *)source)[i];                                                   \
-            for (Py_ssize_t r = 1; r < rows; r++) {                                                                                \
+    /* The sums of a plane's rows that begin at row y and, where some are missing, counts. */                                      \
+    static int NAME##_rows(const Task *t, Py_ssize_t p, Py_ssize_t y, Py_ssize_t rows, double *restrict sums, double *restrict counts) {\
+        const Py_ssize_t n = t->width * t->samples;                                                                                \
+        const char *source = t->block + p * t->block_plane + y * t->block_row;                                                     \
+        for (Py_ssize_t i = 0; i < n; i++) sums[i] = ((const T *)source)[i];                                                       \
+        for (Py_ssize_t r = 1; r < rows; r++) {                                                                                    \
+            const T *restrict next = (const T *)(source + r * t->block_row);                                                       \
+            for (Py_ssize_t i = 0; i < n; i++) sums[i] += next[i];                                                                 \
+        }                                                                                                                          \
+        int missing = 0;                                                                                                           \
+        for (Py_ssize_t i = 0; i < n; i++) missing |= sums[i] != sums[i];                                                          \
+        if (missing) {                                                                                                             \
+            for (Py_ssize_t i = 0; i < n; i++) { sums[i] = -0.0; counts[i] = 0; } /* -0.0 + x is x, whatever its sign */           \
+            for (Py_ssize_t r = 0; r < rows; r++) {                                                                                \
                 const T *restrict next = (const T *)(source + r * t->block_row);                                                   \
-                for (Py_ssize_t i = 0; i < n; i++) sums[i] += next[i];                                                             \
-            }                                                                                                                      \
-            int missing = 0;                                                                                                       \
-            for (Py_ssize_t i = 0; i < n; i++) missing |= sums[i] != sums[i];                                                      \
-            if (missing) {                                                                                                         \
-                for (Py_ssize_t i = 0; i < n; i++) { sums[i] = -0.0; counts[i] = 0; } /* -0.0 + x is x, whatever its sign */       \
-                for (Py_ssize_t r = 0; r < rows; r++) {                                                                            \
-                    const T *restrict next = (const T *)(source + r * t->block_row);                                               \
-                    for (Py_ssize_t i = 0; i < n; i++) {                                                                           \
-                        sums[i] += next[i] == next[i] ? next[i] : 0;                                                               \
-                        counts[i] += next[i] == next[i];                                                                           \
-                    }                                                                                                              \
-                }                                                                                                                  \
-            }                                                                                                                      \
-            for (Py_ssize_t s = 0; s < samples; s++) {                                                                             \
-                U *restrict out = (U *)(t->out + s * t->out_sample + row * t->out_row);                                            \
-                for (Py_ssize_t x = 0; x * d < t->width; x++) {                                                                    \
-                    const Py_ssize_t columns = t->width - x * d < d ? t->width - x * d : d, begin = x * d * samples + s;           \
-                    double sum = sums[begin], count = missing ? counts[begin] : (double)(rows * columns);                          \
-                    for (Py_ssize_t i = 1; i < columns; i++) sum += sums[begin + i * samples];                                     \
-                    if (missing)                                                                                                   \
-                        for (Py_ssize_t i = 1; i < columns; i++) count += counts[begin + i * samples];                             \
-                    out[x] = (U)(sum / count);                                                                                     \
+                for (Py_ssize_t i = 0; i < n; i++) {                                                                               \
+                    sums[i] += next[i] == next[i] ? next[i] : 0;                                                                   \
+                    counts[i] += next[i] == next[i];                                                                               \
                 }                                                                                                                  \
             }                                                                                                                      \
         }                                                                                                                          \
-    }
+        return missing;                                                                                                            \
+    }                                                                                                                              \
+    /* The sum of box x of a row of boxes, and how many pixels it is of. */                                                        \
+    static inline double NAME##_box(const Task *t, const double *restrict sums, const double *restrict counts, int missing, Py_ssize_t rows,\
+                                    Py_ssize_t x, Py_ssize_t s, double *count) {                                                   \
+        const Py_ssize_t d = t->d, samples = t->samples;                                                                           \
+        const Py_ssize_t columns = t->width - x * d < d ? t->width - x * d : d, begin = x * d * samples + s;                       \
+        double sum = sums[begin];                                                                                                  \
+        for (Py_ssize_t i = 1; i < columns; i++) sum += sums[begin + i * samples];                                                 \
+        *count = missing ? counts[begin] : (double)(rows * columns);                                                               \
+        if (missing)                                                                                                               \
+            for (Py_ssize_t i = 1; i < columns; i++) *count += counts[begin + i * samples];                                        \
+        return sum;                                                                                                                \
+    }                                                                                                                              \
+    static void NAME##_run(const Task *t, const int add) {                                                                         \
+        const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples, boxes = (t->width + d - 1) / d;                \
+        double *restrict sums = t->sums, *restrict counts = sums + n;                                                              \
+        const int alone = !add && t->planes == 1;                                                                                  \
+        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
+            const Py_ssize_t rows = t->height - y < d ? t->height - y : d;                                                         \
+            for (Py_ssize_t p = 0; p < t->planes; p++) {                                                                           \
+                const int missing = NAME##_rows(t, p, y, rows, sums, counts);                                                      \
+                for (Py_ssize_t s = 0; s < samples; s++) {                                                                         \
+                    char *to = t->out + s * t->out_sample + row * t->out_row;                                                      \
+                    int32_t *held = (int32_t *)(t->counts + s * t->counts_sample + row * t->counts_row); /* where sums are added */\
+                    double *before = counts + n + s * boxes, *numbers = before + n; /* of the planes before */                     \
+                    for (Py_ssize_t x = 0; alone && x * d < t->width; x++) {                                                       \
+                        double count, sum = NAME##_box(t, sums, counts, missing, rows, x, s, &count);                              \
+                        ((U *)to)[x] = (U)(sum / count);                                                                           \
+                    }                                                                                                              \
+                    if (alone) continue;                                                                                           \
+                    for (Py_ssize_t x = 0; x * d < t->width; x++) {                                                                \
+                        double count, sum = NAME##_box(t, sums, counts, missing, rows, x, s, &count);                              \
+                        if (add) {                                                                                                 \
+                            ((double *)to)[x] += sum;                                                                              \
+                            held[x] += (int32_t)count;                                                                             \
+                            continue;                                                                                              \
+                        }                                                                                                          \
+                        if (p) {                                                                                                   \
+                            sum = before[x] + sum;                                                                                 \
+                            count += numbers[x];                                                                                   \
+                        }                                                                                                          \
+                        if (p + 1 < t->planes) {                                                                                   \
+                            before[x] = sum;                                                                                       \
+                            numbers[x] = count;                                                                                    \
+                        } else {                                                                                                   \
+                            ((U *)to)[x] = (U)(sum / count);                                                                       \
+                        }                                                                                                          \
+                    }                                                                                                              \
+                }                                                                                                                  \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    }                                                                                                                              \
+    static void NAME(const Task *t) { NAME##_run(t, 0); }                                                                          \
+    static inline void NAME##_add(const Task *t) { NAME##_run(t, 1); }
 
 /* Pixels as they are, from interleaved to planar. */
 #define COPY(NAME, T)                                                                                                              \
@@ -160,10 +257,12 @@ typedef struct {
 
 #define SIZED(NAME, T, S) RGB_ROW(NAME, T, S) INTEGERS(NAME, T, S)
 
-/* Sums are as narrow as they can be: 8-bit pixels of boxes up to 16 x 16 in 16 bits, 16-bit pixels up to 256 x 256 in 32, else in 64. */
+/* Sums are as narrow as they can be: 8-bit pixels of boxes of up to 2^8 in 16 bits, 2^24 in 32, 16-bit pixels up to 2^16 in 32, else in 64. */
 SIZED(u8_16, uint8_t, uint16_t)
+SIZED(u8_32, uint8_t, uint32_t)
 SIZED(u8_64, uint8_t, uint64_t)
 SIZED(i8_16, int8_t, int16_t)
+SIZED(i8_32, int8_t, int32_t)
 SIZED(i8_64, int8_t, int64_t)
 SIZED(u16_32, uint16_t, uint32_t)
 SIZED(u16_64, uint16_t, uint64_t)
@@ -180,20 +279,42 @@ COPY(copy32, uint32_t)
 
 typedef void (*Kernel)(const Task *);
 
-static Kernel choose(char from, char to, Py_ssize_t d) {
+static Kernel choose(char from, char to, Py_ssize_t box) {
     if (from == 'd' && to == 'f') return f64_f32;
     if (from != to) return NULL;
     switch (from) {
-    case 'B': return d == 1 ? copy8 : d <= 16 ? u8_16 : u8_64;
-    case 'b': return d == 1 ? copy8 : d <= 16 ? i8_16 : i8_64;
-    case 'H': return d == 1 ? copy16 : d <= 256 ? u16_32 : u16_64;
-    case 'h': return d == 1 ? copy16 : d <= 256 ? i16_32 : i16_64;
-    case 'I': return d == 1 ? copy32 : u32_64;
-    case 'i': return d == 1 ? copy32 : i32_64;
-    case 'f': return d == 1 ? copy32 : f32;
+    case 'B': return box == 1 ? copy8 : box <= 1 << 8 ? u8_16 : box <= 1 << 24 ? u8_32 : u8_64;
+    case 'b': return box == 1 ? copy8 : box <= 1 << 8 ? i8_16 : box <= 1 << 24 ? i8_32 : i8_64;
+    case 'H': return box == 1 ? copy16 : box <= 1 << 16 ? u16_32 : u16_64;
+    case 'h': return box == 1 ? copy16 : box <= 1 << 16 ? i16_32 : i16_64;
+    case 'I': return box == 1 ? copy32 : u32_64;
+    case 'i': return box == 1 ? copy32 : i32_64;
+    case 'f': return box == 1 ? copy32 : f32;
     case 'd': return f64;
     default: return NULL;
     }
+}
+
+/* Pixels, their sums, and what becomes one of the other. */
+typedef struct {
+    char pixels, sums;
+    Kernel add;
+    void (*round)(const char *, char *, Py_ssize_t, Py_ssize_t);
+} Sum;
+
+static const Sum *sum_of(char pixels, char sums) {
+    static const Sum table[] = {
+        {'B', 'H', u8_16_add, u8_16_round},   {'B', 'I', u8_32_add, u8_32_round},   {'B', 'L', u8_64_add, u8_64_round},
+        {'b', 'h', i8_16_add, i8_16_round},   {'b', 'i', i8_32_add, i8_32_round},   {'b', 'l', i8_64_add, i8_64_round},
+        {'H', 'I', u16_32_add, u16_32_round}, {'H', 'L', u16_64_add, u16_64_round}, {'h', 'i', i16_32_add, i16_32_round},
+        {'h', 'l', i16_64_add, i16_64_round}, {'I', 'L', u32_64_add, u32_64_round}, {'i', 'l', i32_64_add, i32_64_round},
+        {'f', 'd', f32_add, NULL},            {'d', 'd', f64_add, NULL},
+    };
+    if (sums == 'Q') sums = 'L'; /* 64 bits have either name */
+    if (sums == 'q') sums = 'l';
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].pixels == pixels && table[i].sums == sums) return table + i;
+    return NULL;
 }
 
 /* numpy names the byte order of some arrays though it is the native one; the types that have kernels are as large either way. */
@@ -203,30 +324,40 @@ static char format_of(const Py_buffer *view) {
     return format[0] && !format[1] ? format[0] : 0;
 }
 
-static int aligned(const Py_buffer *view, Py_ssize_t outer, Py_ssize_t inner) {
-    return (uintptr_t)view->buf % view->itemsize == 0 && view->strides[outer] % view->itemsize == 0 &&
-           view->strides[inner] % view->itemsize == 0;
+/* Whether the elements of a view lie where they may be read as such, and those of the last `inner` axes side by side. */
+static int usable(const Py_buffer *view, int inner) {
+    Py_ssize_t beside = view->itemsize;
+    if ((uintptr_t)view->buf % view->itemsize) return 0;
+    for (int axis = view->ndim - 1; axis >= 0; axis--) {
+        if (axis >= view->ndim - inner ? view->strides[axis] != beside && view->shape[axis] > 1 : view->strides[axis] % view->itemsize) return 0;
+        beside *= view->shape[axis];
+    }
+    return 1;
 }
 
-static int run(const Py_buffer *block, Py_ssize_t d, const Py_buffer *out) {
-    if (block->ndim != 3 || out->ndim != 3 || d < 1 || d > 4096 || d & (d - 1)) return 0;
-    Task t = {block->buf, out->buf, block->shape[0], block->shape[1], block->shape[2], d,
-              block->strides[0], out->strides[1], out->strides[0], NULL};
-    if (out->shape[0] != t.samples || out->shape[1] != (t.height + d - 1) / d || out->shape[2] != (t.width + d - 1) / d) return 0;
-    Kernel kernel = choose(format_of(block), format_of(out), d);
-    if (!kernel || !aligned(block, 0, 1) || !aligned(out, 0, 1)) return 0;
-    if (block->strides[1] != t.samples * block->itemsize && t.width > 1) return 0;
-    if (block->strides[2] != block->itemsize && t.samples > 1) return 0;
-    if (out->strides[2] != out->itemsize && out->shape[2] > 1) return 0;
-    if (t.height == 0 || t.width == 0 || t.samples == 0) return 1;
-    t.sums = malloc((size_t)(t.width * t.samples) * 2 * sizeof(double));
-    if (!t.sums) return -1;
+/* The task of a block [planes, h, w, samples], and of what is made of it; 0: it has no kernel. */
+static int task_of(const Py_buffer *block, Py_ssize_t d, const Py_buffer *out, Task *t) {
+    if (block->ndim != 4 || out->ndim != 3 || d < 1 || d > 4096 || d & (d - 1)) return 0;
+    const Py_ssize_t *shape = block->shape;
+    *t = (Task){.block = block->buf, .out = out->buf, .planes = shape[0], .height = shape[1], .width = shape[2], .samples = shape[3], .d = d,
+                .block_plane = block->strides[0], .block_row = block->strides[1], .out_row = out->strides[1], .out_sample = out->strides[0]};
+    if (t->planes < 1 || t->planes > 4096) return 0;
+    if (out->shape[0] != t->samples || out->shape[1] != (t->height + d - 1) / d || out->shape[2] != (t->width + d - 1) / d) return 0;
+    return usable(block, 2) && usable(out, 1);
+}
+
+static int run(Task *t, Kernel kernel) {
+    if (t->height == 0 || t->width == 0 || t->samples == 0) return 1;
+    t->sums = malloc((size_t)(t->width * t->samples) * 4 * sizeof(double));
+    if (!t->sums) return -1;
     Py_BEGIN_ALLOW_THREADS
-    kernel(&t);
-    free(t.sums);
+    kernel(t);
+    free(t->sums);
     Py_END_ALLOW_THREADS
     return 1;
 }
+
+static PyObject *answer(int done) { return done < 0 ? PyErr_NoMemory() : PyBool_FromLong(done); }
 
 static PyObject *box_mean(PyObject *module, PyObject *arguments) {
     PyObject *source, *target;
@@ -238,10 +369,73 @@ static PyObject *box_mean(PyObject *module, PyObject *arguments) {
         PyBuffer_Release(&block);
         return NULL;
     }
-    int done = run(&block, d, &out);
+    Task t;
+    Kernel kernel = task_of(&block, d, &out, &t) ? choose(format_of(&block), format_of(&out), t.planes * d * d) : NULL;
+    int done = kernel ? run(&t, kernel) : 0;
     PyBuffer_Release(&out);
     PyBuffer_Release(&block);
-    return done < 0 ? PyErr_NoMemory() : PyBool_FromLong(done);
+    return answer(done);
+}
+
+static PyObject *add_sums(PyObject *module, PyObject *arguments) {
+    PyObject *source, *target, *numbers;
+    Py_ssize_t d;
+    if (!PyArg_ParseTuple(arguments, "OnOO", &source, &d, &target, &numbers)) return NULL;
+    Py_buffer block, out, counts = {0};
+    if (PyObject_GetBuffer(source, &block, PyBUF_STRIDED_RO | PyBUF_FORMAT)) return NULL;
+    if (PyObject_GetBuffer(target, &out, PyBUF_STRIDED | PyBUF_FORMAT)) {
+        PyBuffer_Release(&block);
+        return NULL;
+    }
+    if (numbers != Py_None && PyObject_GetBuffer(numbers, &counts, PyBUF_STRIDED | PyBUF_FORMAT)) {
+        PyBuffer_Release(&out);
+        PyBuffer_Release(&block);
+        return NULL;
+    }
+    Task t;
+    int done = 0;
+    const Sum *sum = task_of(&block, d, &out, &t) ? sum_of(format_of(&block), format_of(&out)) : NULL;
+    if (sum && !sum->round) {
+        if (counts.obj && format_of(&counts) == 'i' && counts.ndim == 3 && usable(&counts, 1) &&
+            !memcmp(counts.shape, out.shape, 3 * sizeof(Py_ssize_t))) {
+            t.counts = counts.buf;
+            t.counts_sample = counts.strides[0];
+            t.counts_row = counts.strides[1];
+        } else {
+            sum = NULL;
+        }
+    }
+    if (sum) done = run(&t, sum->add);
+    if (counts.obj) PyBuffer_Release(&counts);
+    PyBuffer_Release(&out);
+    PyBuffer_Release(&block);
+    return answer(done);
+}
+
+static PyObject *mean_of(PyObject *module, PyObject *arguments) {
+    PyObject *source, *target;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(arguments, "OnO", &source, &n, &target)) return NULL;
+    Py_buffer sums, out;
+    if (PyObject_GetBuffer(source, &sums, PyBUF_STRIDED_RO | PyBUF_FORMAT)) return NULL;
+    if (PyObject_GetBuffer(target, &out, PyBUF_STRIDED | PyBUF_FORMAT)) {
+        PyBuffer_Release(&sums);
+        return NULL;
+    }
+    const Sum *sum = sum_of(format_of(&out), format_of(&sums));
+    int done = sum && sum->round && n > 0 && sums.ndim == 3 && out.ndim == 3 && usable(&sums, 1) && usable(&out, 1) &&
+               !memcmp(sums.shape, out.shape, 3 * sizeof(Py_ssize_t));
+    if (done) {
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t s = 0; s < out.shape[0]; s++)
+            for (Py_ssize_t y = 0; y < out.shape[1]; y++)
+                sum->round((char *)sums.buf + s * sums.strides[0] + y * sums.strides[1],
+                           (char *)out.buf + s * out.strides[0] + y * out.strides[1], out.shape[2], n);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&out);
+    PyBuffer_Release(&sums);
+    return answer(done);
 }
 
 #define COUNT(NAME, T, FIRST)                                                                                                      \
@@ -413,12 +607,17 @@ static PyMethodDef methods[] = {
      "lzw_decode(data, out): fill out as far as data reach; the bytes made, and (code, bit) of the first code that is not in the table, or None."},
     {"lzw_wrong_code", lzw_wrong_code, METH_O, "lzw_wrong_code(data): (code, bit) of the first code that is not in the table, or None."},
     {"box_mean", box_mean, METH_VARARGS,
-     "box_mean(block, d, out): average block[h, w, samples] into out[samples, ceil(h/d), ceil(w/d)]; False, and nothing done, where their\n"
-     "types or strides have no kernel."},
+     "box_mean(block, d, out): average block[planes, h, w, samples] into out[samples, ceil(h/d), ceil(w/d)]; False, and nothing done, where\n"
+     "their types or strides have no kernel."},
+    {"add_sums", add_sums, METH_VARARGS,
+     "add_sums(block, d, sums, counts): add the d x d boxes of block[1, h, w, samples] to sums[samples, ceil(h/d), ceil(w/d)], for floats also\n"
+     "how many pixels there are to the int32 of counts; False, and nothing done, where there is no kernel."},
+    {"mean_of", mean_of, METH_VARARGS,
+     "mean_of(sums, n, out): sums[samples, h, w] of n integers each, rounded, into out; False, and nothing done, where there is no kernel."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The kernels of downsample.py, windows.py and lzw.py in C.", 0, methods, slots, NULL, NULL, NULL};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The kernels of average.py, histogram.py and lzw.py in C.", 0, methods, slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&definition); }

@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from omezarr_proc.pixels._kernels import box_mean as _compiled
+    from omezarr_proc.pixels import _kernels
 except ImportError:  # installed without a compiler
-
-    def _compiled(block: NDArray[Any], d: int, out: NDArray[Any], /) -> bool:
-        return False
-
+    _kernels = None  # type: ignore[assignment]
 
 # Source bytes worked on at a time, so that the wider sums stay in a core's cache.
 _STRIP_BYTES = 128 * 1024
@@ -30,7 +27,7 @@ def box_mean(block: NDArray[Any], d: int, out: NDArray[Any]) -> None:
 
     Its first pixel begins a box.
     """
-    if len(block) > 1 or not _compiled(block[0], d, out):
+    if not (_kernels and _kernels.box_mean(block, d, out)):
         numpy_box_mean(block, d, out)
 
 
@@ -48,7 +45,28 @@ def numpy_box_mean(block: NDArray[Any], d: int, out: NDArray[Any]) -> None:
             with np.errstate(invalid="ignore"):
                 sums += more
             count = count + further
-        mean_of(sums, count, out[:, r : r + strip])
+        numpy_mean_of(sums, count, out[:, r : r + strip])
+
+
+def add_box_sums(block: NDArray[Any], d: int, sums: NDArray[Any], counts: NDArray[Any] | None) -> None:
+    """Add the sums of the d x d boxes of `block[h, w, samples]`, whose first pixel begins one, to `sums[samples, ceil(h/d), ceil(w/d)]`.
+
+    sums    of `sum_dtype`
+    counts  int32, for floats: is added the pixels that are there in each
+    """
+    if not (_kernels and _kernels.add_sums(block[np.newaxis], d, sums, counts)):
+        numpy_add_box_sums(block, d, sums, counts)
+
+
+def numpy_add_box_sums(block: NDArray[Any], d: int, sums: NDArray[Any], counts: NDArray[Any] | None) -> None:
+    """`add_box_sums` without the compiled kernels."""
+    strip = max(1, _STRIP_BYTES // max(1, d * block[0].nbytes))
+    for r in range(0, sums.shape[1], strip):
+        more, count = box_sums(block[r * d : (r + strip) * d], d, sums.dtype)
+        with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
+            sums[:, r : r + strip] += more
+        if counts is not None:
+            counts[:, r : r + strip] += count
 
 
 def box_sums(block: NDArray[Any], d: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], int | NDArray[Any]]:
@@ -97,11 +115,17 @@ def sum_dtype(dtype: np.dtype[Any], pixels: int) -> np.dtype[Any]:
 
 
 def mean_of(sums: NDArray[Any], count: int | NDArray[Any], out: NDArray[Any]) -> None:
-    """`sums / count` into `out`: floats by division, integers half to even."""
+    """`sums[samples, h, w] / count` into `out`: floats by division, integers half to even."""
+    if not (_kernels and isinstance(count, int) and _kernels.mean_of(sums, count, out)):
+        numpy_mean_of(sums, count, out)
+
+
+def numpy_mean_of(sums: NDArray[Any], count: int | NDArray[Any], out: NDArray[Any]) -> None:
+    """`mean_of` without the compiled kernels."""
     if sums.dtype.kind == "f":
         with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0: a box of nothing but NaN stays NaN
             store(sums / count, out)
-    elif isinstance(count, int) and count & (count - 1) == 0:
+    elif isinstance(count, int) and count > 1 and count & (count - 1) == 0:
         # count is 2**m: (s + count/2 - 1 + lowest bit of the quotient) >> m is round half to even, also for negative sums.
         shift = sums.dtype.type(count.bit_length() - 1)
         odd = (sums >> shift) & sums.dtype.type(1)

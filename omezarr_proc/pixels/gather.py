@@ -4,6 +4,7 @@ Blocks are (y, x, pixels[h, w, samples]) in pixels of the source plane; they are
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.image import Rect
 from omezarr_proc.model.region import ceil_div
-from omezarr_proc.pixels.average import box_mean, box_sums, column_sums, extents, mean_of, store, sum_dtype
+from omezarr_proc.pixels.average import add_box_sums, box_mean, column_sums, extents, mean_of, store, sum_dtype
 
 Blocks = Iterable[tuple[int, int, NDArray[Any]]]
-# Receives (y, x, sums[samples, h, w], counts) in pixels of the level made; counts[samples, h, w] or [h, w].
-EmitSums = Callable[[int, int, NDArray[Any], NDArray[Any]], None]
+# Receives (y, x, sums[samples, h, w], counts, dtype of the pixels) in pixels of the level made; counts[samples, h, w] or [h, w].
+EmitSums = Callable[[int, int, NDArray[Any], NDArray[Any], np.dtype[Any]], None]
 
 
 class Target(Protocol):
@@ -54,7 +55,7 @@ class _Boxes(Protocol):
 
     def whole(self, y: int, x: int, block: NDArray[Any]) -> None: ...
 
-    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any]) -> None: ...
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> None: ...
 
 
 class _Means:
@@ -69,13 +70,16 @@ class _Means:
             part = block[np.newaxis, rows.start * d : rows.stop * d, columns.start * d : columns.stop * d]
             box_mean(part, d, view)
 
-    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any]) -> None:
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> None:
         for rows, columns, view in self._target.views(y, x, *sums.shape[1:]):
             mean_of(sums[:, rows, columns], counts[..., rows, columns], view)
 
 
 class _Sums:
-    """Boxes of several planes: sums of all that lie in an area, rounded when the last plane is there."""
+    """Boxes of several planes: sums of all that lie in an area, rounded when the last plane is there.
+
+    They take 2 to 8 bytes a pixel of the level and sample, for floats 12 with the counts.
+    """
 
     def __init__(self, planes: int, d: int, area: Rect) -> None:
         self._planes, self._d, self._area = planes, d, area
@@ -84,31 +88,45 @@ class _Sums:
         self._counts: NDArray[Any] | None = None
 
     def whole(self, y: int, x: int, block: NDArray[Any]) -> None:
-        dtype = sum_dtype(block.dtype, self._planes * self._d**2)
-        self.sums(y, x, *box_sums(block, self._d, dtype))
+        sums, counts = self._at(y, x, (block.shape[2], ceil_div(block.shape[0], self._d), ceil_div(block.shape[1], self._d)), block.dtype)
+        add_box_sums(block, self._d, sums, counts)
 
-    def sums(self, y: int, x: int, sums: NDArray[Any], counts: int | NDArray[Any]) -> None:
-        if self._sums is None:
-            shape = len(sums), ceil_div(self._area.height, self._d), ceil_div(self._area.width, self._d)
-            # -0.0 + x is x, whatever its sign.
-            self._sums = np.full(shape, -0.0 if sums.dtype.kind == "f" else 0, sum_dtype(sums.dtype, 1))
-            self._counts = np.zeros(shape, np.int32) if sums.dtype.kind == "f" else None
-        y, x = y - self._y, x - self._x
-        here = (slice(None), slice(y, y + sums.shape[1]), slice(x, x + sums.shape[2]))
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> None:
+        into, numbers = self._at(y, x, sums.shape, dtype)
         with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
-            self._sums[here] += sums
-        if self._counts is not None:
-            self._counts[here] += counts
+            into += sums
+        if numbers is not None:
+            numbers += counts
+
+    def _at(self, y: int, x: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The sums [samples, h, w] of a rectangle of the level, and the counts that floats have. `dtype`: of the pixels."""
+        samples, height, width = shape
+        if self._sums is None:
+            whole = samples, ceil_div(self._area.height, self._d), ceil_div(self._area.width, self._d)
+            # -0.0 + x is x, whatever its sign.
+            self._sums = np.full(whole, -0.0 if dtype.kind == "f" else 0, sum_dtype(dtype, self._planes * self._d**2))
+            self._counts = np.zeros(whole, np.int32) if dtype.kind == "f" else None
+        here = (slice(None), slice(y - self._y, y - self._y + height), slice(x - self._x, x - self._x + width))
+        return self._sums[here], None if self._counts is None else self._counts[here]
 
     def finish(self, target: Target) -> None:
         """Round the sums into `target`."""
         if self._sums is None:
             return
-        counts = self._counts
-        if counts is None:
-            counts = self._planes * np.multiply.outer(extents(self._area.height, self._d), extents(self._area.width, self._d))
-        for rows, columns, view in target.views(self._y, self._x, *self._sums.shape[1:]):
-            mean_of(self._sums[:, rows, columns], counts[..., rows, columns], view)
+        for (y0, y1, high), (x0, x1, wide) in product(_even(self._area.height, self._d), _even(self._area.width, self._d)):
+            count = self._planes * high * wide
+            for down, across, view in target.views(self._y + y0, self._x + x0, y1 - y0, x1 - x0):
+                rows, columns = slice(y0 + down.start, y0 + down.stop), slice(x0 + across.start, x0 + across.stop)
+                mean_of(self._sums[:, rows, columns], count if self._counts is None else self._counts[:, rows, columns], view)
+
+
+def _even(length: int, d: int) -> Iterator[tuple[int, int, int]]:
+    """(first box, end, pixels of each) along an axis of so many pixels: whole boxes, and the last one where it is smaller."""
+    whole, rest = divmod(length, d)
+    if whole:
+        yield 0, whole, d
+    if rest:
+        yield whole, whole + 1, rest
 
 
 def _gather_plane(blocks: Blocks, d: int, area: Rect, boxes: _Boxes) -> None:
@@ -142,7 +160,7 @@ class PartialBoxes:
 
     def __init__(self, d: int, area: Rect, samples: int, dtype: np.dtype[Any], emit: EmitSums) -> None:
         """`area`: source pixels that will come, beginning on a box; `dtype`: of the blocks; `emit` gets rows of width `area / d`."""
-        self._d, self._area, self._emit = d, area, emit
+        self._d, self._area, self._dtype, self._emit = d, area, dtype, emit
         self._row = area.y0 // d
         self._sums = np.zeros((0, area.width, samples), sum_dtype(dtype, d * d))
         self._counts = np.zeros(self._sums.shape, np.int64) if dtype.kind == "f" else None
@@ -191,7 +209,7 @@ class PartialBoxes:
             else:
                 counts = column_sums(self._counts[:n], self._d)
             for y, x0, x1 in _runs(self._here[:n]):
-                self._emit(self._row + y.start, self._area.x0 // self._d + x0, sums[:, y, x0:x1], counts[..., y, x0:x1])
+                self._emit(self._row + y.start, self._area.x0 // self._d + x0, sums[:, y, x0:x1], counts[..., y, x0:x1], self._dtype)
             self._sums, self._here = self._sums[n:], self._here[n:]
             if self._counts is not None:
                 self._counts = self._counts[n:]

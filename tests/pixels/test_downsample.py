@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omezarr_proc.model.image import Rect
-from omezarr_proc.pixels.average import box_mean, mean_of, numpy_box_mean
-from omezarr_proc.pixels.gather import PartialBoxes, gather_nearest
+from omezarr_proc.pixels import average as average_module
+from omezarr_proc.pixels.average import box_mean, mean_of, numpy_add_box_sums, numpy_box_mean, numpy_mean_of, sum_dtype
+from omezarr_proc.pixels.gather import PartialBoxes, gather_means, gather_nearest
 
 try:
     from omezarr_proc.pixels import _kernels
@@ -22,7 +23,7 @@ Average = Callable[[np.ndarray, int, np.ndarray], object]
 
 
 def compiled(block: np.ndarray, d: int, out: np.ndarray) -> None:
-    assert _kernels.box_mean(block[0], d, out)
+    assert _kernels.box_mean(block, d, out)
 
 
 needs_kernels = pytest.mark.skipif(_kernels is None, reason="installed without a compiler")
@@ -55,7 +56,7 @@ def in_pieces(block: np.ndarray, d: int, rng: np.random.Generator) -> np.ndarray
     height, width, samples = block.shape
     out = np.zeros((-(-height // d), -(-width // d), samples), block.dtype)
 
-    def emit(y: int, x: int, sums: np.ndarray, counts: np.ndarray) -> None:
+    def emit(y: int, x: int, sums: np.ndarray, counts: np.ndarray, dtype: np.dtype) -> None:
         mean_of(sums, counts, np.moveaxis(out, 2, 0)[:, y : y + sums.shape[1], x : x + sums.shape[2]])
 
     boxes = PartialBoxes(d, Rect(0, height, 0, width), samples, block.dtype, emit)
@@ -181,5 +182,127 @@ def test_blocks_of_any_strides_and_byte_order_are_averaged() -> None:
 def test_a_stated_byte_order_that_is_the_native_one_takes_the_kernels(dtype: str) -> None:
     named = np.dtype(dtype).newbyteorder("<" if sys.byteorder == "little" else ">")
     block, out = pixels(dtype, 40, 50, 1, 7).astype(dtype).view(named), np.empty((1, 20, 25), dtype)
-    assert _kernels.box_mean(block, 2, out)
+    assert _kernels.box_mean(block[np.newaxis], 2, out)
     np.testing.assert_array_equal(out[0], ts.downsample(ts.array(block.view(dtype)), [2, 2, 1], "mean").read().result()[..., 0])
+
+
+class Whole:
+    """A level as the target of what is gathered, in pieces of 16 x 16 pixels."""
+
+    def __init__(self, shape: tuple[int, int, int], dtype: str) -> None:
+        self.pixels = np.zeros(shape, dtype)
+
+    def views(self, y: int, x: int, height: int, width: int) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        for top in range(y - y % 16, y + height, 16):
+            for left in range(x - x % 16, x + width, 16):
+                rows, columns = slice(max(top, y), min(top + 16, y + height)), slice(max(left, x), min(left + 16, x + width))
+                here = slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
+                yield *here, self.pixels[:, rows, columns]
+
+
+def cut(plane: np.ndarray, d: int, rng: np.random.Generator) -> Iterator[tuple[int, int, np.ndarray]]:
+    """`plane[h, w, samples]` in rows of blocks of random heights, cut at a random column: some on boxes, some not."""
+    y, (height, width, _) = 0, plane.shape
+    while y < height:
+        rows = min(int(rng.integers(1, 3)) * d if rng.random() < 0.5 else int(rng.integers(1, 12)), height - y)
+        middle = int(rng.integers(0, width)) if rng.random() < 0.5 else 0
+        yield from ((y, x, plane[y : y + rows, x:end]) for x, end in ((0, middle), (middle, width)) if end > x)
+        y += rows
+
+
+def gathered(block: np.ndarray, d: int, seed: int) -> np.ndarray:
+    _, height, width, samples = block.shape
+    target, rng = Whole((samples, -(-height // d), -(-width // d)), block.dtype.str), np.random.default_rng(seed)
+    gather_means([cut(plane, d, rng) for plane in block], d, Rect(0, height, 0, width), target)
+    return target.pixels
+
+
+def averaged(block: np.ndarray, d: int, average: Average) -> np.ndarray:
+    out = np.empty((block.shape[3], -(-block.shape[1] // d), -(-block.shape[2] // d)), block.dtype)
+    average(block, d, out)
+    return out
+
+
+planes = st.integers(1, 9)
+
+
+@both
+@given(st.sampled_from(INTEGERS), planes, sizes, sizes, st.integers(1, 4), factors, st.integers(0, 2**32 - 1))
+def test_boxes_of_several_planes_equal_tensorstore(
+    average: Average, dtype: str, depth: int, height: int, width: int, samples: int, d: int, seed: int
+) -> None:
+    block = np.stack([pixels(dtype, height, width, samples, seed + z) for z in range(depth)])
+    wanted = np.moveaxis(ts.downsample(ts.array(block), [depth, d, d, 1], "mean").read().result()[0], 2, 0)
+    np.testing.assert_array_equal(averaged(block, d, average), wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        if average is numpy_box_mean:
+            patch.setattr(average_module, "_kernels", None)
+        np.testing.assert_array_equal(gathered(block, d, seed), wanted)
+
+
+@needs_kernels
+@given(st.sampled_from(("float32", "float64")), planes, sizes, sizes, st.integers(1, 4), factors, st.integers(0, 2**32 - 1), st.booleans())
+def test_floats_of_several_planes_have_the_same_bits_however_they_are_averaged(
+    dtype: str, depth: int, height: int, width: int, samples: int, d: int, seed: int, specials: bool
+) -> None:
+    block = np.stack([floats_of_all_kinds(dtype, height, width, samples, seed + z, specials) for z in range(depth)])
+    wanted = averaged(block, d, numpy_box_mean)
+    assert averaged(block, d, compiled).tobytes() == wanted.tobytes()
+    assert gathered(block, d, seed).tobytes() == wanted.tobytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(average_module, "_kernels", None)
+        assert gathered(block, d, seed).tobytes() == wanted.tobytes()
+    padded = np.pad(block.astype(np.float64), ((0, 0), (0, -height % d), (0, -width % d), (0, 0)), constant_values=np.nan)
+    boxes = padded.reshape(depth, -(-height // d), d, -(-width // d), d, samples)
+    scale = np.nanmax(np.abs(np.where(np.isinf(block), 0, block)), initial=1.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean_in_float64 = np.nansum(boxes, axis=(0, 2, 4)) / (~np.isnan(boxes)).sum(axis=(0, 2, 4))
+    np.testing.assert_allclose(np.moveaxis(wanted, 0, 2), mean_in_float64, rtol=2e-7, atol=scale * 1e-12)
+
+
+@needs_kernels
+@given(
+    st.sampled_from((*INTEGERS, "float32", "float64")),
+    st.integers(2, 9),
+    sizes,
+    sizes,
+    st.integers(1, 4),
+    factors,
+    st.integers(0, 2**32 - 1),
+)
+def test_sums_are_added_and_rounded_alike_in_both(dtype: str, depth: int, height: int, width: int, samples: int, d: int, seed: int) -> None:
+    shape = samples, -(-height // d), -(-width // d)
+    kind = sum_dtype(np.dtype(dtype), depth * d * d)
+    sums = np.full((2, *shape), -0.0 if kind.kind == "f" else 0, kind)
+    counts = np.zeros((2, *shape), np.int32) if kind.kind == "f" else (None, None)
+    for z in range(depth):
+        plane = pixels(dtype, height, width, samples, seed + z)
+        assert _kernels.add_sums(plane[np.newaxis], d, sums[0], counts[0])
+        numpy_add_box_sums(plane, d, sums[1], counts[1])
+    assert sums[0].tobytes() == sums[1].tobytes()
+    if kind.kind == "f":
+        np.testing.assert_array_equal(counts[0], counts[1])
+        return
+    out = np.empty((2, *shape), dtype)
+    for n in {depth * d * d, depth * min(d, height) * min(d, width)}:
+        assert _kernels.mean_of(np.maximum(sums[0], 0) // (depth * d * d) * n, n, out[0])
+        numpy_mean_of(np.maximum(sums[0], 0) // (depth * d * d) * n, n, out[1])
+        np.testing.assert_array_equal(out[0], out[1])
+
+
+def test_planes_of_any_strides_and_byte_order_are_averaged() -> None:
+    block = np.stack([pixels("uint16", 64, 64, 4, z) for z in range(4)])
+    views = [block[::-1], block[::2], block[:, ::-1], block[:, :, ::2], block[..., 1:3], block.transpose(2, 1, 0, 3), block.astype(">u2")]
+    for view in views:
+        native = np.ascontiguousarray(view, "uint16")
+        np.testing.assert_array_equal(averaged(view, 2, box_mean).astype("uint16"), averaged(native, 2, numpy_box_mean))
+        np.testing.assert_array_equal(gathered(view, 2, 3), averaged(native, 2, numpy_box_mean))
+
+
+@pytest.mark.parametrize("width", [200, 850])
+def test_a_last_block_of_whole_boxes_beside_blocks_that_straddle_them_keeps_its_pixels(width: int) -> None:
+    plane = pixels("uint16", 130, width, 1, 4)
+    target = Whole((1, -(-130 // 32), -(-width // 32)), "uint16")
+    tiles = [(y, x, plane[y : y + 80, x : x + 80]) for y in range(0, 130, 80) for x in range(0, width, 80)]
+    gather_means([tiles], 32, Rect(0, 130, 0, width), target)
+    np.testing.assert_array_equal(target.pixels[0], ts.downsample(ts.array(plane[..., 0]), [32, 32], "mean").read().result())

@@ -4,6 +4,8 @@ import os
 import random
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from omezarr_proc.store.objects import InMemory
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import AtOnce, Ticket
-from omezarr_proc.work.tasks import Job, Load, Write
+from omezarr_proc.work.tasks import Job, Load, Spool, Write
 
 TICKET = Ticket(lambda error: None)
 LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -74,24 +76,22 @@ def make(bench: Bench, pass_: Pass, order: random.Random) -> None:
 def made(image: Image, pyramid: Pyramid, access: str, method: str, last: int, seed: int | None) -> list[np.ndarray]:
     """Each level [z, c, y, x]; `seed` None: whole bands one after another."""
     store = ChunkStore(InMemory(), pyramid, codec_for(pyramid.dtype, "lz4", 1))
-    spool = tempfile.TemporaryFile()  # noqa: SIM115  # its descriptor outlives it
     slot = bytearray()
-    bench = Bench(Job(image, store, method, (access,)), lambda end: slot, AtOnce(), os.dup(spool.fileno()), print)
-    for pass_ in passes(image, pyramid, access, last):
-        slot = bytearray(b"x" * slot_levels(pass_, pyramid)[1])
-        if access == "spool" and pass_.source is None:
-            for ground in pyramid.levels[0].region.cut((1, 1, pass_.band[Z], 1 << 20, 1 << 20)):
-                bench._loader.spool(ground)
-                for band in bands(pass_, pyramid):
-                    if band.start[:3] == ground.start[:3]:
+    with tempfile.TemporaryFile() as spool:
+        bench = Bench(Job(image, store, method, (access,)), lambda end: slot, AtOnce(), os.dup(spool.fileno()), print)
+        with closing(bench):
+            for pass_ in passes(image, pyramid, access, last):
+                slot = bytearray(b"x" * slot_levels(pass_, pyramid)[1])
+                if access == "spool" and pass_.source is None:
+                    for ground, on_it in groupby(bands(pass_, pyramid), lambda band: band.along(3, 0, 1).along(4, 0, 1)):
+                        bench.do(Spool(ground), TICKET)
+                        for band in on_it:
+                            bench.make(pass_, band, 0, TICKET)
+                elif seed is None:
+                    for band in bands(pass_, pyramid):
                         bench.make(pass_, band, 0, TICKET)
-        elif seed is None:
-            for band in bands(pass_, pyramid):
-                bench.make(pass_, band, 0, TICKET)
-        else:
-            make(bench, pass_, random.Random(seed))
-    bench.close()
-    spool.close()
+                else:
+                    make(bench, pass_, random.Random(seed))
     found = []
     for level in pyramid.levels:
         whole = np.zeros(level.shape[1:], pyramid.dtype)
