@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 # Whatever an event needs is imported while Lambda starts the function: that time has whole CPUs, and is none of an event's.
+import omezarr_proc.app.account
 import omezarr_proc.app.batch
 import omezarr_proc.app.log
+import omezarr_proc.app.metrics
+import omezarr_proc.build.advice
 import omezarr_proc.build.image
 import omezarr_proc.build.preview
 import omezarr_proc.engine.local.engine
