@@ -116,6 +116,26 @@ def test_pages_of_different_kinds_are_images_of_their_own(tmp_path):
         assert array(image).shape == (1, 1, 1, image.height, image.width)
 
 
+@pytest.mark.parametrize("truncate", [False, True])
+@pytest.mark.parametrize(
+    ("axes", "shape", "said"), [("ZYXC", (3, 20, 30, 2), "2 x 30"), ("YXC", (20, 30, 2), "2 x 30"), ("ZXY", (4, 30, 20), "20 x 30")]
+)
+def test_an_array_that_is_cut_across_y_and_x_is_refused(tmp_path, axes, shape, said, truncate):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, coordinates(shape), photometric="minisblack", planarconfig=None, metadata={"axes": axes}, truncate=truncate)
+    message = refusal(path)
+    assert f"the axes {axes} of {shape}" in message
+    assert f"pages of {said} pixels" in message
+
+
+def test_channels_inside_of_pixels_are_channels(tmp_path):
+    pixels = coordinates((3, 20, 30, 2))
+    metadata = {"axes": "ZYXC"}
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="minisblack", planarconfig="contig", metadata=metadata, extrasamples=[0])
+    (image,) = tiff.open_images(str(tmp_path / "x.tif"))
+    assert np.array_equal(array(image)[0], np.moveaxis(pixels, -1, 0))
+
+
 def test_levels_of_a_pyramid_are_left_out(tmp_path):
     with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
         for size in (256, 128, 64):

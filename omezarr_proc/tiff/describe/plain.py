@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.image import AxisSize, Channel, Image, Plane
 from omezarr_proc.tiff.describe import imagej, ndpi, omexml, series, shaped, slides
 from omezarr_proc.tiff.describe.assemble import assembled, check_number
@@ -90,10 +90,18 @@ def _shaped(path: str, pages: Pages, chain: list[Ifd], axes: shaped.Axes) -> Ima
     """A stack as tifffile describes it in its own way; None where that does not fit the pages."""
     layout, shown = pages.kind(0, chain[0])
     width, height = pages.layouts[layout].width, pages.layouts[layout].height
+    there = len(chain) * shown.planes
+    more = len(chain) == 1 and pages.layouts[layout].raw  # planes may lie behind the only page
+    if axes.crossed(height, width, shown.stored_samples, None if more else there):
+        raise UnsupportedInputError(
+            f"its array has the axes {axes.letters} of {axes.shape}, so its pages of {width} x {height} pixels are no planes of y and x",
+            source=path,
+            hint="write it with axes that end in YX, or in YXS for colours",
+        )
     count = axes.planes(height, width, shown.stored_samples)
-    if count is None or not (count == len(chain) * shown.planes or (len(chain) == 1 and pages.layouts[layout].raw)):
+    if count is None or not (count == there or more):
         return None
-    listed = _behind(pages, chain, count // shown.planes) if count > len(chain) * shown.planes else _each(pages, chain)
+    listed = _behind(pages, chain, count // shown.planes) if count > there else _each(pages, chain)
     sizes, order = axes.sizes(shown.stored_samples)
     image = assembled(path, pages, 0, "", sizes, [listed[index] for index in order], (0, chain[0]), axes.notes)
     return replace(image, sizes=_resolution(pages.ifds(0), chain[0], None))

@@ -21,6 +21,11 @@ class Axes:
             return None
         return math.prod(self.shape[: len(self.shape) - tail])
 
+    def crossed(self, height: int, width: int, samples: int, planes: int | None) -> bool:
+        """Whether the array fills `planes` pages [height, width, samples] (None: any number), but has its Y and X elsewhere."""
+        number, rest = divmod(math.prod(self.shape), height * width * samples)
+        return {"Y", "X"} <= set(self.letters) and self._tail(samples) is None and not rest and planes in (None, number)
+
     def sizes(self, samples: int) -> tuple[tuple[int, int, int], list[int]]:
         """(t, c, z), with c counted in samples, and the order in which the stored planes go into (t, z, channel group)."""
         leading = self.letters[: len(self.letters) - (self._tail(samples) or 0)]
@@ -40,7 +45,7 @@ class Axes:
 
     def _tail(self, samples: int) -> int | None:
         """How many of the axes lie inside a plane: Y, X and interleaved samples."""
-        if self.letters.endswith("YXS") and (samples > 1 or self.shape[-1] == 1):
+        if self.letters.endswith(("YXS", "YXC")) and (samples > 1 or self.shape[-1] == 1):
             return 3 if self.shape[-1] == samples else None
         return 2 if self.letters.endswith("YX") and samples == 1 else None
 
