@@ -38,7 +38,7 @@ QUEUE_BYTES = 8 * MB
 # decoding.
 SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
 # Where slots must be larger, since bands hold several planes that are decoded whole, the spool file is taken first.
-MOST_SLOT_BYTES = 32 * MB
+MOST_SLOT_BYTES = SLOT_TARGETS[0]
 # Source pixels (of all channels) per load task: long beside a message, short beside a band.
 LOAD_PIXELS = 4 << 20
 # A band up to this size is one task; larger ones are shared between the workers.

@@ -41,6 +41,7 @@ LIMITS = Limits(memory_bytes=512 << 20, headroom_bytes=512 << 20, memory_source=
 Written = tuple[tuple[int, ...], str, str, dict[str, Any]]
 RGB: Written = ((301, 203, 3), "uint8", "YXS", {"photometric": "rgb", "tile": (64, 64), "compression": "deflate"})
 ONE_STRIP: Written = ((2, 260, 201), "uint16", "CYX", {"photometric": "minisblack", "rowsperstrip": 260, "compression": "deflate"})
+WHOLE = {"rowsperstrip": 150, "compression": "deflate"}
 # How each is written, how it is read (None: as the plan has it), and its settings.
 IMAGES: dict[str, tuple[Written, str | None, dict[str, Any]]] = {
     "tiles": (((2, 301, 403), "uint16", "CYX", {"photometric": "minisblack", "tile": (80, 80), "compression": "lzw"}), None, {}),
@@ -51,6 +52,9 @@ IMAGES: dict[str, tuple[Written, str | None, dict[str, Any]]] = {
     "rgb unbundled": (RGB, None, {"channel_chunking": "per-channel", "initial_downsample": 1}),
     "stack": (((5, 2, 150, 131), "uint8", "ZCYX", {"photometric": "minisblack"}), None, {}),
     "float": (((300, 270), "float32", "YX", {"tile": (64, 64)}), None, {"initial_downsample": 1}),
+    "volume": (((9, 2, 150, 131), "uint16", "ZCYX", {"photometric": "minisblack"}), None, {"z_downsample": "isotropic", "z_chunk": 3}),
+    "volume of planes": (((9, 150, 131), "uint8", "ZYX", {"compression": "lzw"}), None, {"z_downsample": "isotropic", "z_chunk": 1}),
+    "volume, spool": (((19, 150, 131), "uint8", "ZYX", WHOLE), "spool", {"z_downsample": "isotropic", "z_chunk": 4}),
     "nearest": (((257, 301), "uint16", "YX", {"rowsperstrip": 3}), None, {"downsample_method": "nearest", "initial_downsample": 4}),
 }
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from pyramids import picture, pyramid
 
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import LimitError
-from omezarr_proc.model.image import Channel, Image, Layout, Plane
-from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.image import AxisSize, Channel, Image, Layout, Plane
+from omezarr_proc.model.pyramid import Pyramid, make_pyramid
 from omezarr_proc.model.region import X, Y, ceil_div
 from omezarr_proc.plan.memory import MB, RESERVE_BYTES, Plan, make_plan
-from omezarr_proc.plan.passes import MAX_AMPLIFICATION, Pass, band_count, bands, cut_lines
+from omezarr_proc.plan.passes import MAX_AMPLIFICATION, Pass, band_count, bands, cut_lines, first_passes
 
 
 def limits(megabytes: int, cpus: float = 2) -> Limits:
@@ -190,3 +191,52 @@ def test_planning_is_arithmetic_for_any_numbers(height: int, width: int, side: i
 def test_bands_are_counted_without_making_them(height: int, width: int, frames: int) -> None:
     p, pass_ = pyramid(picture(height, width, c=frames), most=1), Pass(None, (1, 1, 1, 1, 1), 0, 0, (1, 1, 1, 256, 512))
     assert band_count(pass_, p) == sum(1 for _ in bands(pass_, p))
+
+
+def volume(planes: int, side: int, channels: int = 1, chunk: int = 16, z: int = 1, **layout: Any) -> tuple[Image, Pyramid]:
+    """uint16, levels from INITIAL_DOWNSAMPLE=2 on; `z`: spacing of planes in pixels."""
+    kind = Layout(side, side, 1, side, side, "uint16", segment_bytes=2 * side * side, **layout)
+    flat, _ = source(kind, channels, bundled=False)
+    sizes = {axis: AxisSize(step, "micrometer") for axis, step in (("z", z), ("y", 1), ("x", 1))}
+    image = replace(flat, size_z=planes, planes=flat.planes * planes, sizes=sizes)
+    shape = {"downsample": 2, "tile": 256, "bundled": False, "max_levels": 0, "min_dimension": 256}
+    return image, make_pyramid(image, **shape, names=("c", "z", "y", "x"), z_downsample="auto", z_chunk=chunk)
+
+
+WHOLE: dict[str, Any] = {"compression": "deflate", "stream": True, "spool": True}
+VOLUMES: dict[str, tuple[Image, Pyramid]] = {
+    "uncompressed": volume(600, 1024, raw=True),
+    "whole planes": volume(600, 1024, **WHOLE),
+    "large planes": volume(2000, 2048, **WHOLE),
+    "huge planes": volume(64, 16384, **WHOLE),
+    "jpeg2000": volume(100, 2048, compression="jpeg2000", decode_factor=5.0),
+    "far apart": volume(200, 2048, 2, 1, 3, raw=True),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volumes_take_little_memory_and_are_decoded_once(name: str) -> None:
+    plan = make_plan(*VOLUMES[name], limits(512))
+    assert plan.projected_bytes <= (200 if name != "jpeg2000" else 360) * MB
+    assert plan.amplification <= MAX_AMPLIFICATION and plan.workers == 2
+    assert well_formed(plan)
+
+
+def test_a_long_volume_fits_into_little_memory_whatever_its_length() -> None:
+    plan = make_plan(*VOLUMES["large planes"], limits(256))
+    longer = make_plan(*volume(4000, 2048, **WHOLE), limits(256))
+    assert plan.amplification <= MAX_AMPLIFICATION
+    assert longer.passes == plan.passes and longer.spool_bytes == plan.spool_bytes
+
+
+def test_the_spool_file_holds_the_planes_of_one_band() -> None:
+    image, p = VOLUMES["huge planes"]
+    plan = make_plan(image, p, limits(512))
+    assert plan.access == ("spool",)
+    assert plan.spool_bytes == 32 * 2 * 16384**2  # 16 planes of level 0 are 32 of the image
+
+
+def test_planes_in_huge_segments_are_not_streamed_band_after_band() -> None:
+    image, p = VOLUMES["huge planes"]
+    amplifications = [first.amplification for first in first_passes(image, p, ("stream",)) if first.pass_.band[Y] < p.levels[0].height]
+    assert min(amplifications) > MAX_AMPLIFICATION
