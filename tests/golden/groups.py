@@ -44,7 +44,7 @@ def _sample(name: str) -> Input:
     return Input(name, lambda path: path.write_bytes((SAMPLES / name).read_bytes()))
 
 
-EVERY = _all(inputs.codecs, inputs.dtypes, inputs.layouts, inputs.stacks, inputs.sparse, inputs.large)
+EVERY = _all(inputs.codecs, inputs.dtypes, inputs.layouts, inputs.stacks, inputs.volumes, inputs.sparse, inputs.large)
 FEW = _named("rgb-tiles", "deflate-strips", "dtype-f4", "ome-5d")
 
 GROUPS = (
@@ -53,6 +53,9 @@ GROUPS = (
     Group("layouts", _all(inputs.layouts), SMALL, (MORE,), (LITTLE,)),
     Group("stacks", _all(inputs.stacks), SMALL, (MORE,), (LITTLE,)),
     Group("large", _all(inputs.large), ("--tile-size", "512"), (LITTLE, MORE)),
+    Group("volumes", _all(inputs.volumes), ("--tile-size", "64", "--min-dimension", "16"), (MORE,), (LITTLE,)),
+    Group("isotropic", _named("ome-z", "ome-5d"), (*SMALL, "--z-downsample", "isotropic", "--z-chunk", "3"), (MORE,), (LITTLE,)),
+    Group("flat-volumes", _named("volume"), (*SMALL, "--z-downsample", "none", "--z-chunk", "1")),
     Group("resumed", _named("ome-z", "ome-5d"), SMALL, (LITTLE,), (MORE,), dies=True),
     Group("defaults", (*FEW, _sample("brightfield.ome.tiff"), _sample("fluorescence.ome.tiff"))),
     Group(

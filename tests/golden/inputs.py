@@ -157,6 +157,19 @@ def stacks() -> Iterator[Input]:
     yield Input("two-images.tif", _two_images)
 
 
+def volumes() -> Iterator[Input]:
+    """Stacks whose stated sizes have them halved in z, from the first level on or later, and stored in deep chunks."""
+    cubes = 'PhysicalSizeX="0.5" PhysicalSizeY="0.5" PhysicalSizeZ="500" PhysicalSizeZUnit="nm"'
+    near = ome_xml("90 76 1 70 1", "u2", channels=[""], pixels=cubes)
+    whole = {"rowsperstrip": 76, "compression": "deflate"}
+    yield array("volume.ome.tif", coordinates((70, 76, 90), "uint16"), description=near.encode(), **whole)
+    far = ome_xml("150 130 2 11 1", "u1", channels=["", ""], pixels=cubes.replace('"500"', '"1500"'))
+    strips = {"rowsperstrip": 16, "compression": "lzw"}
+    yield array("volume-far.ome.tif", coordinates((22, 130, 150), "uint8"), description=far.encode(), **strips)
+    series = ome_xml("70 66 1 65 2", "f4", channels=[""], pixels=cubes)
+    yield array("volume-series.ome.tif", coordinates((130, 66, 70), "float32"), description=series.encode())
+
+
 def _set(path: Path) -> None:
     """Two z planes in two files."""
     other = path.with_name("set-z1.ome.tif")
