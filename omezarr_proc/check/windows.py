@@ -36,8 +36,11 @@ def check_windows(dataset: Dataset, seen: ChannelExtremes, *, every_chunk: bool)
     """
     may_be_rgb = dataset.arrays[0].dtype == "uint8" and len(seen) >= 3
     form = "omero" if dataset.ome is dataset.attributes else "ome.omero"
+    stated = [_stated(dataset.ome, channel) for channel in range(3)]
+    colours = merged(merged({0: seen.get(0)}, {0: seen.get(1)}), {0: seen.get(2)})[0] if len(set(stated)) == 1 else None
     for channel, found in seen.items():
         window = _stated(dataset.ome, channel)
+        found = colours if channel < 3 and colours else found  # red, green and blue of a picture share one window
         if window is None or (may_be_rgb and window == _BYTES):
             continue  # `check_omero` has told of it; 8-bit RGB is shown as it is
         low, high = found or (0.0, 1.0)

@@ -5,15 +5,18 @@ attribute `ome`, Neuroglancer and the Pennsieve viewers for version 0.4 beside i
 Everything is a function of the image, the settings and the finished pixels.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import groupby
+from pathlib import PurePath
 from typing import Any, Literal
 
 from omezarr_proc import __version__
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Z
+from omezarr_proc.model.text import shown
 from omezarr_proc.ngff.colors import RGB, channel_colors, is_rgb_picture
 from omezarr_proc.ngff.windows import Window
 
@@ -30,7 +33,7 @@ def multiscales(image: Image, pyramid: Pyramid, method: str) -> Json:
     Where the file states no extent of an axis, the unit is left out and the scale counts full-resolution pixels, planes or time points.
     """
     return {
-        "name": image.name,
+        "name": image_name(image),
         "type": method,
         "metadata": {
             "description": _description(image, pyramid, method),
@@ -68,7 +71,7 @@ def omero(image: Image, windows: Sequence[Window], bundled: bool, planes: int | 
     rdefs: Json = {"defaultT": 0, "defaultZ": (planes or image.size_z) // 2}
     if image.rgb and bundled:
         rdefs["model"] = "color"
-    return {"id": 1, "name": image.name, "channels": channels, "rdefs": rdefs}
+    return {"id": 1, "name": image_name(image), "channels": channels, "rdefs": rdefs}
 
 
 def root_attributes(multiscale: Json, rendering: Json, own: Mapping[str, Any], zarr_format: Literal[2, 3] = 3) -> Json:
@@ -85,15 +88,32 @@ def root_attributes(multiscale: Json, rendering: Json, own: Mapping[str, Any], z
     }
 
 
-def channel_labels(image: Image) -> tuple[str, ...]:
-    """The name of each channel from the file, else R, G, B, else "Channel 0" and so on.
+def image_name(image: Image) -> str:
+    """The image's name, that of its file where it has none."""
+    return image.name.strip() or shown(PurePath(image.source).name)
 
-    One OME channel of three samples names each of them, as Bio-Formats has it.
+
+def channel_labels(image: Image) -> tuple[str, ...]:
+    """The name of each channel from the file, else R, G, B, else "Channel 0" and so on; no two are alike.
+
+    One OME channel of three samples names each of them, as Bio-Formats has it: each gets its letter behind it. Other equal names get the
+    channel's number.
     """
     names = [(c.name or "").strip() for c in image.channels[: image.size_c]]
     names += [""] * (image.size_c - len(names))
-    rgb = is_rgb_picture(image)
-    return tuple(name or ("RGB"[index] if rgb and index < len(RGB) else f"Channel {index}") for index, name in enumerate(names))
+    own = [str(index) for index in range(image.size_c)]
+    if is_rgb_picture(image):
+        own[: len(RGB)] = "RGB"
+    labels = [name or (letter if letter in "RGB" else f"Channel {letter}") for name, letter in zip(names, own, strict=True)]
+    while len(number := Counter(labels)) < len(labels):  # again where a name made so is another channel's already
+        labels = [f"{label} {letter}" if number[label] > 1 else label for label, letter in zip(labels, own, strict=True)]
+    return tuple(labels)
+
+
+def window_owners(image: Image) -> tuple[int, ...]:
+    """For each channel the one whose window it has: red, green and blue of a picture share one, else its colours would shift."""
+    shared = len(RGB) if is_rgb_picture(image) else 0
+    return tuple(0 if channel < shared else channel for channel in range(image.size_c))
 
 
 def fixed_windows(image: Image) -> tuple[Window, ...] | None:

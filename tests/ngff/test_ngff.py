@@ -44,11 +44,10 @@ GOLDEN = """
 def make_image(c: int = 1, z: int = 1, t: int = 1, rgb: bool = False, dtype: str = "uint16", **more: Any) -> Image:
     layout = Layout(height=769, width=1025, samples=c if rgb else 1, segment_height=769, segment_width=1025, dtype=dtype)
     values: dict[str, Any] = {"channels": (Channel(),) * c, "sizes": {"y": MICRO, "x": MICRO}, "stored_dtype": dtype} | more
+    values = {"name": "image", "source": "image.ome.tiff"} | values
     return Image(
-        source="image.ome.tiff",
         files=("image.ome.tiff",),
         series=0,
-        name="image",
         size_t=t,
         size_c=c,
         size_z=z,
@@ -189,6 +188,29 @@ def test_all_windows_or_an_error() -> None:
         omero(make_image(3), (Window(0, 1, 0, 1),) * 2, False)
 
 
+@pytest.mark.parametrize(
+    ("names", "rgb", "labels"),
+    [
+        (["Brightfield"] * 4, True, ["Brightfield R", "Brightfield G", "Brightfield B", "Brightfield 3"]),
+        (["a", "a", "b"], True, ["a R", "a G", "b"]),
+        (["DAPI", "GFP", "DAPI"], False, ["DAPI 0", "GFP", "DAPI 2"]),
+        (["A", "A", "A 0", "A 0 0"], False, None),
+        (["Channel 1", None, " Channel 1 "], False, None),
+    ],
+)
+def test_no_two_labels_are_alike(names: list[str | None], rgb: bool, labels: list[str] | None) -> None:
+    found = channel_labels(make_image(len(names), rgb=rgb, channels=tuple(map(Channel, names))))
+    assert len(set(found)) == len(names)
+    assert labels is None or list(found) == labels
+
+
+def test_an_image_without_a_name_has_that_of_its_file() -> None:
+    image = make_image(name="  ", source="/a/b/slide.tif")
+    assert multiscales(image, levels_of(image, 1, 3, 64), "mean")["name"] == "slide.tif"
+    assert omero(image, [Window(0, 1, 0, 1)], False)["name"] == "slide.tif"
+    assert multiscales(make_image(source="/a/b\udcff.tif", name=""), levels_of(image, 1, 3, 64), "mean")["name"].isascii()
+
+
 def test_fixed_windows_for_8_bit_rgb_alone() -> None:
     assert fixed_windows(make_image(4, rgb=True, dtype="uint8")) == (Window(0.0, 255.0, 0.0, 255.0),) * 4
     assert fixed_windows(make_image(3, rgb=True, dtype="uint16")) is None
@@ -199,7 +221,11 @@ def test_labels() -> None:
     named = (Channel("DAPI"), Channel(" "), Channel())
     assert channel_labels(make_image(3, channels=named)) == ("DAPI", "Channel 1", "Channel 2")
     assert channel_labels(make_image(2, channels=())) == ("Channel 0", "Channel 1")
-    assert channel_labels(make_image(3, rgb=True, channels=(Channel("Brightfield"),) * 3)) == ("Brightfield",) * 3
+    assert channel_labels(make_image(3, rgb=True, channels=(Channel("Brightfield"),) * 3)) == (
+        "Brightfield R",
+        "Brightfield G",
+        "Brightfield B",
+    )
     assert channel_labels(make_image(3, rgb=True, channels=(Channel(),) * 3)) == ("R", "G", "B")
     assert channel_labels(make_image(3, rgb=True, channels=(Channel("red"), Channel("green"), Channel("blue")))) == ("red", "green", "blue")
 

@@ -1,0 +1,41 @@
+"""The windows that viewers show first, of whole conversions, against numpy."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from conversion import convert
+
+from omezarr_proc import cli
+
+
+def windows(tmp_path: Path, pixels: Any, **options: Any) -> list[dict[str, float]]:
+    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata=None, **options)
+    assert convert(tmp_path / "a.tif", tmp_path / "out", "--initial-downsample", "1") == 0
+    dataset = tmp_path / "out/a.ome.zarr"
+    assert cli.main(["validate", "--deep", str(dataset)]) == 0
+    return [channel["window"] for channel in zarr.open_group(dataset, mode="r").attrs["ome"]["omero"]["channels"]]
+
+
+def expected(pixels: Any) -> dict[str, float]:
+    start, end = np.percentile(pixels, (0.1, 99.9), method="inverted_cdf")
+    return {"min": float(pixels.min()), "max": float(pixels.max()), "start": float(start), "end": float(end)}
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("samples", [3, 4])
+def test_red_green_and_blue_share_a_window(tmp_path: Path, dtype: str, samples: int) -> None:
+    y, x = np.mgrid[:100, :121]
+    pixels = np.stack([x * 300 + y, y * 0, y * 11 + 40, x + 7][:samples], -1).astype(dtype)  # a green that is 0 everywhere
+    options: dict[str, Any] = {"photometric": "rgb", "extrasamples": ["unassalpha"] if samples == 4 else []}
+    found = windows(tmp_path, pixels, **options)
+    assert found[:3] == [expected(pixels[..., :3])] * 3
+    assert found[3:] == [expected(pixels[..., channel]) for channel in range(3, samples)]  # transparency
+
+
+def test_channels_that_are_no_colours_have_their_own(tmp_path: Path) -> None:
+    pixels = np.stack([np.arange(6400).reshape(80, 80) * factor for factor in (1, 3, 9)]).astype("uint16")
+    assert windows(tmp_path, pixels, photometric="minisblack", planarconfig="separate") == [expected(plane) for plane in pixels]
