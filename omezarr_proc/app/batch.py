@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from omezarr_proc.app.asset import write_properties
-from omezarr_proc.app.inputs import MENTIONED, Input, check_file, dataset_of
+from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin, dataset_of
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
@@ -132,6 +132,7 @@ def _open(
                     logger.info(f"{shown(entry.path)}: is part of {shown(first.path)}")
                     continue
                 _check_time(deadline)
+                check_twin(entry)
                 check_file(entry.path)
                 budget = Budget(source=str(entry.path), bytes=metadata_bytes(limits), segments=settings.max_segments, deadline=deadline)
                 found = open_images(

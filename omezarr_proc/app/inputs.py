@@ -11,13 +11,19 @@ import stat
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loguru import logger
 
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.model.errors import InputError, MissingFolderError, NothingToConvertError, SettingsError, UnreadableInputError
+from omezarr_proc.model.errors import (
+    InputError,
+    InTheWayError,
+    MissingFolderError,
+    NothingToConvertError,
+    UnreadableInputError,
+)
 from omezarr_proc.model.text import shown
 
 # BigTIFF's endings (as Bio-Formats writes them) and those of slide scanners that write TIFF; the longer first.
@@ -28,10 +34,15 @@ MENTIONED = 5  # names in the message that no TIFF was found
 
 @dataclass(frozen=True)
 class Input:
-    """One file to convert. `relative` is its place below INPUT_DIR (only the name for a file that was named by the user)."""
+    """One file to convert.
+
+    relative  its place below INPUT_DIR (only the name for a file that was named by the user)
+    twin      another input that would become the same dataset: neither is converted
+    """
 
     path: Path
     relative: Path
+    twin: Path | None = None
 
 
 @dataclass
@@ -94,16 +105,14 @@ def find(input_dir: Path, output_dir: Path) -> Search:
             raise MissingFolderError(f"INPUT_DIR {search.unreadable[0]}")
         raise NothingToConvertError(f"no TIFF ({' '.join(PLAIN_ENDINGS)}) below INPUT_DIR {shown(input_dir)}: {_what_is_there(search)}")
     search.inputs.sort(key=lambda entry: natural_key(entry.relative))
-    check_names(search.inputs)
+    search.inputs = paired(search.inputs)
     return search
 
 
 def named(files: Sequence[str]) -> list[Input]:
     """Take the files that the user named, in that order, each once. Whether they can be read shows when they are converted."""
     paths = dict.fromkeys(Path(name) for name in files)
-    inputs = [Input(path, Path(path.name or "input")) for path in paths]
-    check_names(inputs)
-    return inputs
+    return paired(Input(path, Path(path.name or "input")) for path in paths)
 
 
 def check_file(path: Path) -> None:
@@ -122,22 +131,32 @@ def check_file(path: Path) -> None:
         raise UnreadableInputError(f"cannot be read: {error.strerror}", source=path) from None
 
 
-def check_names(inputs: Iterable[Input]) -> None:
-    """Raise SettingsError where two inputs would become one dataset.
+def paired(inputs: Iterable[Input]) -> list[Input]:
+    """The inputs, where two or more would become one dataset each with the name of another of them.
 
     Names that differ only in case or in Unicode normal form count as one on every file system: the result must not depend on where
     OUTPUT_DIR lies, and a copy of it on macOS or Windows must not lose an image.
     """
-    taken: dict[str, Input] = {}
-    clashes = []
-    for entry in inputs:
-        dataset = dataset_path(entry.relative)
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(dataset)).casefold())
-        first = taken.setdefault(key, entry)
-        if first is not entry:
-            clashes.append(f"{shown(first.path)} and {shown(entry.path)} would both become {shown(dataset)}")
-    if clashes:
-        raise SettingsError(f"{'; '.join(clashes)}: rename one of them (upper and lower case count as the same)")
+    entries = list(inputs)
+    alike: dict[str, list[Input]] = {}
+    for entry in entries:
+        alike.setdefault(_dataset_key(entry), []).append(entry)
+    twins = {entry: others[(n + 1) % len(others)].path for others in alike.values() if len(others) > 1 for n, entry in enumerate(others)}
+    return [replace(entry, twin=twins.get(entry)) for entry in entries]
+
+
+def check_twin(entry: Input) -> None:
+    """Raise InTheWayError for an input that would become the same dataset as another."""
+    if entry.twin is not None:
+        raise InTheWayError(
+            f"would become {shown(dataset_path(entry.relative))} as {shown(entry.twin)} would, so neither is converted",
+            source=entry.path,
+            hint="rename one of them (upper and lower case count as the same)",
+        )
+
+
+def _dataset_key(entry: Input) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(dataset_path(entry.relative))).casefold())
 
 
 def check_output(output_dir: Path, *, create: bool) -> None:

@@ -3,14 +3,17 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omezarr_proc import cli
 from omezarr_proc.app import log
-from omezarr_proc.app.inputs import Input, check_file, check_names, check_output, collect, dataset_path, find, named, natural_key
+from omezarr_proc.app.inputs import Input, check_file, check_output, collect, dataset_path, find, named, natural_key, paired
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.model.errors import InputError, SettingsError
+from omezarr_proc.model.errors import Exit, InputError, SettingsError
 from omezarr_proc.model.text import shown
 
 
@@ -103,24 +106,38 @@ def test_output_may_be_the_input_folder(tmp_path: Path):
         ("ß.tif", "SS.tif"),
     ],
 )
-def test_two_inputs_of_one_name_are_refused_naming_both(tmp_path: Path, pair: tuple[str, str]):
+def test_two_inputs_of_one_name_know_of_each_other(tmp_path: Path, pair: tuple[str, str]):
     touch(tmp_path, *pair, "other.tif")
-    with pytest.raises(SettingsError) as caught:
-        find(tmp_path, tmp_path / "out")
-    assert all(shown(tmp_path / name) in str(caught.value) for name in pair)
-    assert "other" not in str(caught.value).replace(str(tmp_path), "")
+    paths = {tmp_path / name for name in pair}
+    twins = {entry.path: entry.twin for entry in find(tmp_path, tmp_path / "out").inputs}
+    assert twins == {path: next(iter(paths - {path})) for path in paths} | {tmp_path / "other.tif": None}
+
+
+def test_of_three_alike_each_names_another():
+    entries = paired([Input(Path(f"{n}/a.tif"), Path("a.tif")) for n in range(3)])
+    assert [entry.twin for entry in entries] == [Path("1/a.tif"), Path("2/a.tif"), Path("0/a.tif")]
+
+
+def test_only_a_pair_of_one_name_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("a.tif", "a.ome.tif", "b.tif"):
+        tifffile.imwrite(tmp_path / name, np.ones((20, 20), np.uint8), metadata=None)
+    assert cli.main(["--input-dir", str(tmp_path), "--output-dir", str(tmp_path / "out")]) == Exit.CANNOT_WRITE
+    said = [line for line in capsys.readouterr().err.splitlines() if "ERROR" in line]
+    assert len(said) == 2
+    for line, other in zip(said, ("a.tif", "a.ome.tif"), strict=True):
+        assert f"would become a.ome.zarr as {tmp_path / other} would, so neither is converted; rename one of them" in line
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.ome.zarr"]
 
 
 def test_the_same_name_in_two_folders_is_fine():
-    check_names([Input(Path("in/a/x.tif"), Path("a/x.tif")), Input(Path("in/b/x.tif"), Path("b/x.tif"))])
+    assert not any(e.twin for e in paired([Input(Path("in/a/x.tif"), Path("a/x.tif")), Input(Path("in/b/x.tif"), Path("b/x.tif"))]))
 
 
-def test_named_files_keep_their_order_count_once_and_must_not_clash(tmp_path: Path):
+def test_named_files_keep_their_order_and_count_once(tmp_path: Path):
     names = ["z/b.tif", "a.svs", "./a.svs", "-x.tif"]
     assert [entry.path for entry in named(names)] == [Path("z/b.tif"), Path("a.svs"), Path("-x.tif")]
     assert [entry.relative for entry in named(names)] == [Path("b.tif"), Path("a.svs"), Path("-x.tif")]
-    with pytest.raises(SettingsError, match=r"one/a\.tif and two/a\.ome\.tif would both become a\.ome\.zarr"):
-        named(["one/a.tif", "two/a.ome.tif"])
+    assert [entry.twin for entry in named(["one/a.tif", "two/a.ome.tif"])] == [Path("two/a.ome.tif"), Path("one/a.tif")]
 
 
 def test_no_tiff_says_what_is_there(tmp_path: Path):
