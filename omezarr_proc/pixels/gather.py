@@ -4,7 +4,6 @@ Blocks are (y, x, pixels[h, w, samples]) in pixels of the source plane; they are
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,11 +11,14 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.image import Rect
 from omezarr_proc.model.region import ceil_div
-from omezarr_proc.pixels.average import add_box_sums, box_mean, column_sums, extents, mean_of, store, sum_dtype
+from omezarr_proc.pixels.average import add_box_sums, box_mean, column_sums, mean_of, store, sum_dtype
 
 Blocks = Iterable[tuple[int, int, NDArray[Any]]]
-# Receives (y, x, sums[samples, h, w], counts, dtype of the pixels) in pixels of the level made; counts[samples, h, w] or [h, w].
-EmitSums = Callable[[int, int, NDArray[Any], NDArray[Any], np.dtype[Any]], None]
+# Receives (y, x, sums[samples, h, w], counts, dtype of the pixels) in pixels of the level made; counts[samples, h, w], or one of all.
+EmitSums = Callable[[int, int, NDArray[Any], int | NDArray[Any], np.dtype[Any]], None]
+
+# Means that do not fall into one piece of the target are made in pieces of this size, which stay in a core's cache until they are copied.
+_PIECE_BYTES = 128 * 1024
 
 
 class Target(Protocol):
@@ -30,9 +32,7 @@ def gather_nearest(planes: Sequence[Blocks], d: int, area: Rect, target: Target)
     """Take the first pixel of each box (for label images). Only the first of `planes` is read; see `gather_means`."""
     for y, x, block in planes[0]:
         top, left = -y % d, -x % d
-        pixels = np.moveaxis(block[top::d, left::d], 2, 0)
-        for rows, columns, view in target.views((y + top) // d, (x + left) // d, *pixels.shape[1:]):
-            store(pixels[:, rows, columns], view)
+        _put(np.moveaxis(block[top::d, left::d], 2, 0), (y + top) // d, (x + left) // d, target)
 
 
 def gather_means(planes: Sequence[Blocks], d: int, area: Rect, target: Target) -> None:
@@ -55,7 +55,7 @@ class _Boxes(Protocol):
 
     def whole(self, y: int, x: int, block: NDArray[Any]) -> None: ...
 
-    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> None: ...
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: int | NDArray[Any], dtype: np.dtype[Any]) -> None: ...
 
 
 class _Means:
@@ -65,14 +65,27 @@ class _Means:
         self._d, self._target = d, target
 
     def whole(self, y: int, x: int, block: NDArray[Any]) -> None:
-        d = self._d
-        for rows, columns, view in self._target.views(y, x, ceil_div(block.shape[0], d), ceil_div(block.shape[1], d)):
-            part = block[np.newaxis, rows.start * d : rows.stop * d, columns.start * d : columns.stop * d]
-            box_mean(part, d, view)
+        d, (height, width) = self._d, (ceil_div(side, self._d) for side in block.shape[:2])
+        _, _, view = next(self._target.views(y, x, height, width))
+        if view.shape[1:] == (height, width):
+            box_mean(block[np.newaxis], d, view)
+            return
+        step = max(1, _PIECE_BYTES // (width * block.shape[2] * view.itemsize))
+        means = np.empty((block.shape[2], min(step, height), width), view.dtype)
+        for r in range(0, height, step):
+            part = means[:, : min(step, height - r)]
+            box_mean(block[np.newaxis, r * d : (r + step) * d], d, part)
+            _put(part, y + r, x, self._target)
 
-    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> None:
-        for rows, columns, view in self._target.views(y, x, *sums.shape[1:]):
-            mean_of(sums[:, rows, columns], counts[..., rows, columns], view)
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: int | NDArray[Any], dtype: np.dtype[Any]) -> None:
+        means = np.empty(sums.shape, dtype)
+        mean_of(sums, counts, means)
+        _put(means, y, x, self._target)
+
+
+def _put(pixels: NDArray[Any], y: int, x: int, target: Target) -> None:
+    for rows, columns, view in target.views(y, x, *pixels.shape[1:]):
+        store(pixels[:, rows, columns], view)
 
 
 class _Sums:
@@ -91,7 +104,7 @@ class _Sums:
         sums, counts = self._at(y, x, (block.shape[2], ceil_div(block.shape[0], self._d), ceil_div(block.shape[1], self._d)), block.dtype)
         add_box_sums(block, self._d, sums, counts)
 
-    def sums(self, y: int, x: int, sums: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> None:
+    def sums(self, y: int, x: int, sums: NDArray[Any], counts: int | NDArray[Any], dtype: np.dtype[Any]) -> None:
         into, numbers = self._at(y, x, sums.shape, dtype)
         with np.errstate(invalid="ignore"):  # opposite infinities cancel to NaN, as they should
             into += sums
@@ -113,20 +126,23 @@ class _Sums:
         """Round the sums into `target`."""
         if self._sums is None:
             return
-        for (y0, y1, high), (x0, x1, wide) in product(_even(self._area.height, self._d), _even(self._area.width, self._d)):
-            count = self._planes * high * wide
+        _, height, width = self._sums.shape
+        for y0, y1, x0, x1, pixels in _even(self._area.height, self._area.width, self._d, (0, height, 0, width)):
+            count = self._planes * pixels
             for down, across, view in target.views(self._y + y0, self._x + x0, y1 - y0, x1 - x0):
                 rows, columns = slice(y0 + down.start, y0 + down.stop), slice(x0 + across.start, x0 + across.stop)
                 mean_of(self._sums[:, rows, columns], count if self._counts is None else self._counts[:, rows, columns], view)
 
 
-def _even(length: int, d: int) -> Iterator[tuple[int, int, int]]:
-    """(first box, end, pixels of each) along an axis of so many pixels: whole boxes, and the last one where it is smaller."""
-    whole, rest = divmod(length, d)
-    if whole:
-        yield 0, whole, d
-    if rest:
-        yield whole, whole + 1, rest
+def _even(height: int, width: int, d: int, boxes: tuple[int, int, int, int]) -> Iterator[tuple[int, int, int, int, int]]:
+    """(y0, y1, x0, x1, pixels of each) of rectangles of `boxes` whose boxes are as large; the last of an area may be smaller."""
+    y0, y1, x0, x1 = boxes
+    yield from (
+        (top, bottom, left, right, high * wide)
+        for top, bottom, high in ((y0, min(y1, height // d), d), (max(y0, height // d), y1, height % d))
+        for left, right, wide in ((x0, min(x1, width // d), d), (max(x0, width // d), x1, width % d))
+        if top < bottom and left < right
+    )
 
 
 def _gather_plane(blocks: Blocks, d: int, area: Rect, boxes: _Boxes) -> None:
@@ -193,34 +209,40 @@ class PartialBoxes:
 
     def _reserve(self, rows: int) -> None:
         if rows > len(self._sums):
-            more = ((0, rows - len(self._sums)), (0, 0), (0, 0))
+            _, *line = self._sums.shape
+            more = rows - len(self._sums), *line
             # -0.0 + x is x, whatever its sign.
-            self._sums = np.pad(self._sums, more, constant_values=0 if self._counts is None else -0.0)
-            self._here = np.pad(self._here, more[:2])
+            new = np.full(more, 0 if self._counts is None else -0.0, self._sums.dtype)
+            self._sums = np.concatenate((self._sums, new))
+            self._here = np.concatenate((self._here, np.zeros((more[0], self._here.shape[1]), bool)))
             if self._counts is not None:
-                self._counts = np.pad(self._counts, more)
+                self._counts = np.concatenate((self._counts, np.zeros(more, np.int64)))
 
     def _close(self, until: int) -> None:
         n = min(until - self._row, len(self._sums))
         if n > 0:
             sums = column_sums(self._sums[:n], self._d)
-            if self._counts is None:
-                counts = np.multiply.outer(extents(self._area.y1 - self._row * self._d, self._d)[:n], extents(self._area.width, self._d))
-            else:
-                counts = column_sums(self._counts[:n], self._d)
-            for y, x0, x1 in _runs(self._here[:n]):
-                self._emit(self._row + y.start, self._area.x0 // self._d + x0, sums[:, y, x0:x1], counts[..., y, x0:x1], self._dtype)
+            counts = None if self._counts is None else column_sums(self._counts[:n], self._d)
+            for y0, y1, x0, x1, count in self._rectangles(n):
+                of_each = count if counts is None else counts[:, y0:y1, x0:x1]
+                self._emit(self._row + y0, self._area.x0 // self._d + x0, sums[:, y0:y1, x0:x1], of_each, self._dtype)
             self._sums, self._here = self._sums[n:], self._here[n:]
             if self._counts is not None:
                 self._counts = self._counts[n:]
         self._row = until
 
+    def _rectangles(self, rows: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """What is there of so many box rows, as `_even` has it."""
+        height = self._area.y1 - self._row * self._d
+        for boxes in _covered(self._here[:rows]):
+            yield from _even(height, self._area.width, self._d, boxes)
 
-def _runs(here: NDArray[np.bool_]) -> Iterator[tuple[slice, int, int]]:
-    """(rows, first column, end) of rectangles that cover what is true."""
+
+def _covered(here: NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
+    """(y0, y1, x0, x1) of rectangles that cover what is true."""
     if here.all():
-        yield slice(0, here.shape[0]), 0, here.shape[1]
+        yield 0, here.shape[0], 0, here.shape[1]
         return
     for y, row in enumerate(here):
         edges = np.flatnonzero(np.diff(row, prepend=False, append=False)).tolist()
-        yield from ((slice(y, y + 1), x0, x1) for x0, x1 in zip(edges[::2], edges[1::2], strict=True))
+        yield from ((y, y + 1, x0, x1) for x0, x1 in zip(edges[::2], edges[1::2], strict=True))
