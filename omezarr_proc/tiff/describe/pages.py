@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
+import tifffile
 
 from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.image import FileState, Layout, Plane
@@ -129,7 +130,8 @@ class Pages:
         except MemoryError:
             raise
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            said = str(error).splitlines()[:1] if isinstance(error, tifffile.TiffFileError) else []
+            reason = said[0][:160] if said else "its tags contradict each other"  # what Python says of it tells nobody anything
             raise InputError(
                 f"page {self._page(number, ifd)} is unreadable ({reason}); the file is corrupt or not supported", source=path
             ) from error

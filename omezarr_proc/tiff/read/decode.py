@@ -28,6 +28,7 @@ _SHOWN = {5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filt
 _JPEG = {6, 7, 34892, 33007}
 _JPEG2000 = {33003, 33004, 33005, 34712}
 _DEFLATE = {8, 32946}
+_CCITT = {2, 3, 4}
 _SPOOLED = {5, 7, 8, 32773, 32946, 50000, 34925}
 _NAMES = {1: "none", 5: "lzw", 6: "ojpeg", 7: "jpeg", 8: "deflate", 32946: "deflate", 32773: "packbits",
           34712: "jpeg2000", 33003: "jpeg2000", 33004: "jpeg2000",
@@ -101,6 +102,8 @@ def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
     spp, planar = page.samplesperpixel, page.planarconfig == 2 and page.samplesperpixel > 1
     if page.imagewidth < 1 or page.imagelength < 1 or not 1 <= spp <= 4096:
         raise UnsupportedError(f"a page of {page.imagewidth} x {page.imagelength} pixels of {spp} samples")
+    if page.compression in _CCITT and ((spp > 1 and not planar) or page.bitspersample != 1):
+        raise UnsupportedError(f"CCITT compression of {spp} samples of {page.bitspersample} bits; write it with another compression")
     if page.dtype is None:
         raise UnsupportedError(f"pixels of {page.bitspersample} bits in sample format {page.sampleformat!s}")
     if not isinstance(page.bitspersample, int):

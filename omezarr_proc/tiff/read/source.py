@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from omezarr_proc.model.errors import InputError, LimitError, ProcError
+from omezarr_proc.model.errors import InputError, LimitError, ProcError, UnsupportedInputError
 from omezarr_proc.model.image import Image, Plane
 from omezarr_proc.plan.memory import CACHED_PAGES, OPEN_FILES
 from omezarr_proc.tiff.file import tags
@@ -231,6 +231,9 @@ class Source:
             what = f"segment {index} does not fit into the memory there is: it is corrupt, or needs a larger machine"
             raise self.error(plane, what, LimitError) from error
         except Exception as error:
+            if self.image.layouts[plane.layout].compression == "ojpeg":  # which TIFF 6.0 left open in much
+                what = f"segment {index} is old-style JPEG in a form that is not supported, or corrupt ({_first_line(error)}); "
+                raise self.error(plane, what + "write it anew with another compression", UnsupportedInputError) from error
             raise self.error(plane, f"segment {index} is corrupt ({_first_line(error)}); copy the file again or repair it") from error
 
     def _stored_bytes(self, plane: Plane) -> int:
