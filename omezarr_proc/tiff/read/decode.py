@@ -19,7 +19,7 @@ from omezarr_proc.model.image import Layout
 from omezarr_proc.tiff.file.budget import VALUE_BYTES
 from omezarr_proc.tiff.file.bytes import stream
 from omezarr_proc.tiff.file.ifd import Ifds, Tag
-from omezarr_proc.tiff.file.tags import PHOTOMETRIC_INTERPRETATION
+from omezarr_proc.tiff.file.tags import PHOTOMETRIC_INTERPRETATION, ROWS_PER_STRIP
 from omezarr_proc.tiff.read import jpeg, ycc
 from omezarr_proc.tiff.read.damage import DamagedError
 
@@ -216,9 +216,40 @@ def segment(
     block = _jpeg(page, shown, data, index, jpegtables) if is_jpeg and not damaged else None
     if block is None:
         tables = {"jpegtables": jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
-        values: Any = page.decode(data, index, **tables)[0]
-        block = values[0]
+        block = _decoded(page, data, index, tables)
     return block if shown.convert is None else shown.convert(block)
+
+
+def _decoded(page: tifffile.TiffPage, data: bytes | bytearray, index: int, tables: Mapping[str, Any]) -> NDArray[Any]:
+    """The values of a segment; of a plane's last strip, which some writers fill up, those of its rows.
+
+    Codecs refuse what decodes to more than they are asked for.
+    """
+    values: Any
+    try:
+        values = page.decode(data, index, **tables)[0]
+    except Exception:
+        whole = None if (index + 1) % segments_of(page) else _of_whole_strips(page)
+        if whole is None:
+            raise
+        rows = page.imagelength - (segments_of(page) - 1) * page.rowsperstrip
+        values = whole.decode(data, index, **tables)[0]
+        values = values[:, :rows]
+    block: NDArray[Any] = values[0]
+    return block
+
+
+def _of_whole_strips(page: tifffile.TiffPage) -> tifffile.TiffPage | None:
+    """The page as high as its strips are; None where it is, or where they are out of all proportion."""
+    rows, height = page.tags.valueof(ROWS_PER_STRIP, 0), page.imagelength
+    if page.is_tiled or not isinstance(rows, int) or not 0 < rows <= max(2 * height, 64) or not height % rows:
+        return None
+    whole = copy.copy(page)
+    whole.rowsperstrip, whole.imagelength = rows, math.ceil(height / rows) * rows
+    whole.shaped = (*page.shaped[:2], whole.imagelength, *page.shaped[3:])
+    for kept in ("decode", "hash"):  # by tifffile, from the first use on; by its hash a page shares decoders with others
+        whole.__dict__.pop(kept, None)
+    return whole
 
 
 def _jpeg(page: tifffile.TiffPage, shown: Pixels, data: bytes | bytearray, index: int, tables: bytes | None) -> NDArray[Any] | None:
