@@ -89,7 +89,7 @@ coverage: $(VENV)/.test
 	$(VENV)/bin/coverage combine --quiet 2>/dev/null; $(VENV)/bin/coverage report; exit $$status
 
 golden: $(VENV)/.test
-	$(VENV)/bin/python -m tests.golden
+	PYTHONPATH=tests/helpers $(VENV)/bin/python -m tests.golden
 
 benchmark: $(VENV)/.test
 	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)
