@@ -120,7 +120,8 @@ class Build:
         height, width = self.pyramid.levels[pass_.first].shape[Y:]
         for ground, on_it in groupby(todo, lambda band: band.along(Y, 0, height).along(X, 0, width)):
             t, c, *_ = ground.stop
-            yield tuple(Spool(ground, part) for part in ground.cut((t, c, 1, height, width))), on_it
+            parts = ground.cut((t, c, 1, height, width))
+            yield tuple(Spool(part, part.start[Z] - ground.start[Z]) for part in parts), on_it
 
     def _encoded(self, pass_: Pass, band: Region, written: Sequence[Written]) -> None:
         self._open.setdefault(band, []).extend(written)

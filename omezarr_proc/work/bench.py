@@ -77,8 +77,8 @@ class Bench:
                 return self._write(task, ticket)
             case Make(pass_, slot, bands):
                 return Made(tuple(self.make(pass_, band, slot, ticket) for band in bands))
-            case Spool(ground, part):
-                self._loader.spool(ground, part)
+            case Spool(band, before):
+                self._loader.spool(band, before)
                 return Filled()
             case Count():
                 return Counted(self._count(task))

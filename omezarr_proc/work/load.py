@@ -43,12 +43,11 @@ class Loader:
             row, within = divmod(z - band.start[Z], slot.shape[4])
             self._load_planes(pass_, band, part.along(Z, z, z + 1), slot[row, :, :, :, within])
 
-    def spool(self, ground: Region, part: Region) -> None:
-        """Decode the planes of `part`, with all channels of `ground`, into the spool file: each to its place among those of `ground`."""
+    def spool(self, band: Region, before: int) -> None:
+        """Decode all planes of a band's channels and depth into the spool file, behind those of `before` depths."""
         deep = self._job.store.pyramid.levels[0].factor[Z]
-        groups = (ground.stop[1] - ground.start[1]) // self._job.image.layouts[0].samples
-        before = (part.start[Z] - ground.start[Z]) * deep * groups
-        for i, plane in enumerate(self._planes(part, part.start[Z] * deep, part.stop[Z] * deep), before):
+        groups = (band.stop[1] - band.start[1]) // self._job.image.layouts[0].samples
+        for i, plane in enumerate(self._planes(band, band.start[Z] * deep, band.stop[Z] * deep), before * deep * groups):
             if plane is not None:
                 self._reader.spool(plane, self._spool_fd(), self._spool_offset(i))
 

@@ -68,13 +68,13 @@ class Make:
 
 @dataclass(frozen=True)
 class Spool:
-    """Decode the planes of `part` into the spool file, whence the bands of a ground are loaded.
+    """Decode the planes of a band's time point, channels and depth into the spool file, whence the bands of that ground are loaded.
 
-    ground, part  in pixels of the base level; a part has all channels of the ground
+    before  depths of the ground that lie in front of it, where it is a part of one
     """
 
-    ground: Region
-    part: Region
+    band: Region
+    before: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def doing(task: Task) -> str:
             return f"storing level {pass_.first + step} of the band with {_rows(band)} of level {pass_.first}"
         case Make(pass_, _, bands):
             return f"reading and storing {_rows(bands[0], bands[-1])} of level {pass_.first}"
-        case Spool(_, part):
-            return f"decoding the planes of the TIFF from t={part.start[0]} c={part.start[1]} z={part.start[2]} of level 0 on"
+        case Spool(band):
+            return f"decoding the planes of the TIFF from t={band.start[0]} c={band.start[1]} z={band.start[2]} on"
         case Count(level):
             return f"counting the pixels of level {level} for the display windows"
         case Check():

@@ -21,7 +21,10 @@ MICROMETRES = {"PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25, "PhysicalSizeXUnit"
 
 @dataclass(frozen=True)
 class Case:
-    """One input: its size at scale 1, how it is stored, the converter's settings, and the goals as (factor over the work, seconds, MB)."""
+    """One input: its size at scale 1, how it is stored, the converter's settings, and the goals as (factor over the work, seconds, MB).
+
+    z  of a volume, how many times as far apart as its pixels its planes are; 0: not stated
+    """
 
     name: str
     what: str
@@ -29,6 +32,7 @@ class Case:
     tiff: dict[str, Any]
     goal: tuple[float, float, int]
     flags: tuple[str, ...] = ()
+    z: float = 0
 
     @property
     def rgb(self) -> bool:
@@ -49,6 +53,8 @@ SLIDE = {"tile": (512, 512), **JPEG}
 DEFLATE = {"tile": (256, 256), "compression": "deflate", "predictor": True}
 LZW = {"rowsperstrip": 64, "compression": "lzw", "predictor": True}
 TALL = {"rowsperstrip": 4096, "compression": "deflate"}
+ONE = {"rowsperstrip": 1024, "compression": "deflate"}
+LOW = {"rowsperstrip": 16, "compression": "lzw"}
 SPLIT = ("--channel-chunking", "per-channel")
 _ALL = (
     Case("A", "RGB uint8 16384 x 16384, JPEG tiles 512", (16384, 16384, 3), SLIDE, (1.15, 0.4, 200)),
@@ -59,6 +65,17 @@ _ALL = (
     Case("E240", "RGB uint8 8192 x 8192, JPEG tiles 240", (8192, 8192, 3), {**SLIDE, "tile": (240, 240)}, (1.3, 0.4, 200)),
     Case("E4096", "uint16 8192 x 8192, deflate strips of 4096", (8192, 8192), TALL, (1.3, 0.4, 200)),
     Case("Eper", "RGB uint8 8192 x 8192, JPEG tiles 512, per-channel", (8192, 8192, 3), SLIDE, (1.3, 0.4, 200), SPLIT),
+    Case("V1", "600 planes of 1024 x 1024 uint16, isotropic, uncompressed", (1, 600, 1024, 1024), {}, (1.2, 0.4, 200), (), 1),
+    Case("V2", "the same, a deflate strip a plane", (1, 600, 1024, 1024), ONE, (1.2, 0.4, 200), (), 1),
+    Case(
+        "V3",
+        "2 x 200 planes of 2048 x 2048 uint16, z 3, LZW strips of 16",
+        (2, 200, 2048, 2048),
+        LOW,
+        (1.2, 0.4, 200),
+        (),
+        3,
+    ),
     Case("small", "RGB uint8 512 x 512", (512, 512, 3), {**SLIDE, "tile": (256, 256)}, (1.5, 0.15, 100)),
 )
 CASES = {case.name: case for case in _ALL}
@@ -73,7 +90,8 @@ def make(case: Case, scale: float, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(5)
     axes = "YXS" if case.rgb else {2: "YX", 3: "CYX", 4: "CZYX"}[len(shape)]
-    options = {"photometric": "rgb" if case.rgb else "minisblack", "bigtiff": True, "metadata": {"axes": axes, **MICROMETRES}, **case.tiff}
+    sizes = MICROMETRES | ({"PhysicalSizeZ": 0.25 * case.z, "PhysicalSizeZUnit": "µm"} if case.z else {})
+    options = {"photometric": "rgb" if case.rgb else "minisblack", "bigtiff": True, "metadata": {"axes": axes, **sizes}, **case.tiff}
     data: Any
     if "tile" in case.tiff:
         data = _tiles(shape, case.tiff["tile"], rng, _tissue if case.rgb else _fluorescence)

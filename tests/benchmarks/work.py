@@ -46,17 +46,20 @@ class Clock:
             total[1] += time.perf_counter() - wall
 
 
-def read(path: Path, k: int, n: int, clock: Clock) -> None:
-    """Decode every nth segment and halve it."""
+def read(path: Path, planes: int, k: int, n: int, clock: Clock) -> None:
+    """Decode every nth segment of each so many planes and halve it in y and x, and in z where level 0 has fewer of them."""
     with tifffile.TiffFile(path) as tiff:
         means: dict[tuple[int, ...], NDArray[Any]] = {}
-        segments = ((page, i) for page in tiff.series[0].pages for i in range(len(page.dataoffsets)))
-        for page, index in itertools.islice(segments, k, None, n):
-            for block in _decoded(tiff, page, index, clock):
-                shape = block.shape[2], -(-block.shape[0] // 2), -(-block.shape[1] // 2)
+        pages = tiff.series[0].pages
+        deep = -(-len(pages) // planes)
+        segments = ((pages[p : p + deep], i) for p in range(0, len(pages), deep) for i in range(len(pages[p].dataoffsets)))
+        for together, index in itertools.islice(segments, k, None, n):
+            for blocks in zip(*(_decoded(tiff, page, index, clock) for page in together), strict=True):
+                block = np.stack(blocks) if deep > 1 else blocks[0][np.newaxis]
+                shape = block.shape[3], -(-block.shape[1] // 2), -(-block.shape[2] // 2)
                 out = means.setdefault(shape, np.zeros(shape, block.dtype))
                 with clock.of("average"):
-                    box_mean(block[np.newaxis], 2, out)
+                    box_mean(block, 2, out)
 
 
 def _decoded(tiff: tifffile.TiffFile, page: Any, index: int, clock: Clock) -> Iterator[NDArray[Any]]:
@@ -81,8 +84,11 @@ def _decoded(tiff: tifffile.TiffFile, page: Any, index: int, clock: Clock) -> It
 def store(dataset: Path, output: Path, k: int, n: int, clock: Clock) -> None:
     """Encode every nth chunk of a finished dataset, one whose channels are constant only once; write the files; halve the chunk."""
     constant: dict[bytes, bytes] = {}
-    for level in sorted((p for p in dataset.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)):
-        array: Any = zarr.open_array(level, mode="r")
+    arrays = _levels(dataset)
+    for number, array in enumerate(arrays):
+        level = dataset / str(number)
+        above = arrays[number + 1] if number + 1 < len(arrays) else array
+        deep = 2 if array.ndim > 3 and above.shape[-3] < array.shape[-3] else 1
         configuration = dict(array.metadata.codecs[-1].to_dict()["configuration"])
         codec = Codec(**configuration)
         places = list(np.ndindex(*(-(-size // chunk) for size, chunk in zip(array.shape, array.chunks, strict=True))))[k::n]
@@ -101,9 +107,11 @@ def store(dataset: Path, output: Path, k: int, n: int, clock: Clock) -> None:
                         data = codec.encode(chunk)
                 planes = chunk.reshape(-1, *chunk.shape[-2:])
                 out = np.empty((1, *(size // 2 for size in planes.shape[1:])), chunk.dtype)
+                if deep > len(planes):  # of two chunks of a plane each the second stands for both
+                    planes = np.stack([planes[0], planes[0]]) if place[-3] % 2 else planes[:0]
                 with clock.of("average"):
-                    for plane in planes:
-                        box_mean(plane[np.newaxis, :, :, np.newaxis], 2, out)
+                    for z in range(0, len(planes), deep):
+                        box_mean(planes[z : z + deep, :, :, np.newaxis], 2, out)
                 folder = output / level.name / "/".join(map(str, place[:-1]))
                 path = f"{folder}/{place[-1]}"
                 with clock.of("write"):
@@ -113,6 +121,11 @@ def store(dataset: Path, output: Path, k: int, n: int, clock: Clock) -> None:
                     fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
                     os.write(fd, data)
                     os.close(fd)
+
+
+def _levels(dataset: Path) -> list[Any]:
+    numbers = sorted(int(path.name) for path in dataset.iterdir() if path.name.isdigit())
+    return [zarr.open_array(dataset / str(number), mode="r") for number in numbers]
 
 
 def _chunk(array: Any, place: tuple[int, ...]) -> NDArray[Any]:
@@ -129,7 +142,7 @@ def main(arguments: list[str]) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     clock = Clock()
-    read(source, k, n, clock)
+    read(source, int(np.prod(_levels(dataset)[0].shape[:-2])), k, n, clock)
     store(dataset, output, k, n, clock)
     print(json.dumps(clock.seconds))
 

@@ -158,7 +158,7 @@ def made(store: ChunkStore, job: Job, passes: list[Pass], spool: Path) -> None:
         for pass_ in passes:
             for band in reversed(list(bands(pass_, store.pyramid))):
                 if pass_.source is None and job.access == ("spool",):
-                    bench.do(Spool(band, band), ticket)
+                    bench.do(Spool(band), ticket)
                 bench.make(pass_, band, 0, ticket)
         bench.close()
 
