@@ -22,6 +22,7 @@ from omezarr_proc.model.errors import (
     ProcError,
     ProcessLimitError,
     SettingsError,
+    UnsupportedInputError,
     about,
     without_frames,
 )
@@ -80,7 +81,9 @@ def run(
 def open_inputs(
     settings: Settings, inputs: Sequence[Input], limits: Limits, deadline: float | None = None
 ) -> Iterator[tuple[Input, "list[Image] | ProcError"]]:
-    """Each input with its images, or with the error why there are none. The members of a set are one input: the first of them.
+    """Each input with its images, or with the error why there are none, and with that of each image that is not supported.
+
+    The members of a set are one input: the first of them.
 
     Raises SettingsError, before anything is yielded, where OUTPUT_LAYOUT=root has no place for all of them.
     """
@@ -126,6 +129,7 @@ def _open(
     members: dict[str, Input] = {}
     for entry in inputs:
         found: list[Image] | ProcError
+        refused: list[UnsupportedInputError] = []
         try:
             with _typed(entry.path):
                 if first := members.get(os.path.realpath(entry.path)):
@@ -142,12 +146,14 @@ def _open(
                     reduced_by=reduced_by,
                     z_downsample=settings.z_downsample,
                     budget=budget,
+                    refused=refused,
                 )
                 members |= {os.path.realpath(file): entry for image in found for file in image.files}
         except ProcError as error:
             found = without_frames(error)
         yield entry, found
         del found
+        yield from ((entry, without_frames(error)) for error in refused)
 
 
 def _check_time(deadline: float | None) -> None:

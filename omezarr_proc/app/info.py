@@ -5,7 +5,7 @@
     path, kind ("tiff" or "dataset"), error (text or null)
     tiff     images: index, name, converted (by IMAGES=auto), sizes (t, c, z, y, x), dtype, stored_dtype, rgb, pixel_size (axis: value,
              unit), magnification (or null), channels (name, color, emission_nm), layout (tiled, segment, compression), levels (y, x of
-             each), files, notes
+             each), files, notes; refused (why, for each image that is not supported beside others)
     dataset  name, zarr_format, ngff, axes (name, type, unit), levels (path, shape, chunks, dtype, compression, scale, factor, bytes),
              chunks, stored_bytes (null where counting would take long), channels (label, color, active, window), notes, and how it was
              made: method, made_by, description
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omezarr_proc.app.inputs import check_file
-from omezarr_proc.model.errors import InputError, LimitError, about
+from omezarr_proc.model.errors import InputError, LimitError, UnsupportedInputError, about
 from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.store.read import Dataset, first_multiscale, open_dataset
 
@@ -68,9 +68,11 @@ def describe_tiff(path: Path) -> Json:
 
     check_file(path)
     most = metadata_bytes(read_limits())
-    converted = {image.series for image in open_images(str(path), budget=Budget(source=str(path), bytes=most))}
-    images = open_images(str(path), images="all", budget=Budget(source=str(path), bytes=most))
-    return {"images": [_image(image, image.series in converted) for image in images]}
+    converted = {image.series for image in open_images(str(path), budget=Budget(source=str(path), bytes=most), refused=[])}
+    refused: list[UnsupportedInputError] = []
+    images = open_images(str(path), images="all", budget=Budget(source=str(path), bytes=most), refused=refused)
+    told = {"images": [_image(image, image.series in converted) for image in images]}
+    return told | {"refused": [str(error) for error in refused]}
 
 
 def describe_dataset(dataset: Dataset) -> Json:
@@ -117,6 +119,7 @@ def lines(told: Json) -> Iterator[str]:
     elif told["kind"] == "tiff":
         for image in told["images"]:
             yield from _image_lines(name, image)
+        yield from told["refused"]
     else:
         yield from _dataset_lines(name, told)
 

@@ -1,5 +1,7 @@
 """Planes and what a file says of them as one Image, with the notes that the log should have."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from omezarr_proc.model.errors import UnsupportedInputError
@@ -7,6 +9,15 @@ from omezarr_proc.model.image import Channel, Image, Plane
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import Ifd
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An image that cannot be converted, beside others of its file that can."""
+
+    name: str
+    error: UnsupportedInputError
+
 
 _STORED = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 

@@ -16,6 +16,7 @@ from omezarr_proc.model.image import Image
 from omezarr_proc.model.volume import ZDownsample
 from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
 from omezarr_proc.tiff.describe import members as sets
+from omezarr_proc.tiff.describe.assemble import Refused
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.reduced import take_reduced
 from omezarr_proc.tiff.file.budget import Budget
@@ -41,6 +42,7 @@ def open_images(
     z_downsample: ZDownsample = "none",
     budget: Budget | None = None,
     opener: Opener = open_bytes,
+    refused: list[UnsupportedInputError] | None = None,
 ) -> list[Image]:
     """The images of a file, with all members of its set.
 
@@ -50,6 +52,7 @@ def open_images(
     z_downsample  what a base level so much smaller does to z
     budget      what it may take
     opener      opens a file by its path
+    refused     gets the error of each chosen image that is not supported, where there are others; without it, one is an error of all
 
     Raises InputError, in one line, for whatever cannot be converted faithfully, LimitError and OutOfTimeError as the budget says.
     """
@@ -63,7 +66,13 @@ def open_images(
         pages.states.append(files.bytes(path).identity)
         most = MAX_IMAGES if images == "auto" else None
         found = ome.images(path, text, pages, on_missing == "fill", most) if is_ome else plain.images(path, text, pages, most)
-        return [_finished(take_reduced(image, pages, reduced_by, z_downsample), pages) for image in _chosen(path, found, images)]
+        chosen = _chosen(path, found, images)
+        errors = [one.error for one in chosen if isinstance(one, Refused)]
+        if errors and (refused is None or len(errors) == len(chosen)):
+            raise errors[0]
+        if refused is not None:
+            refused.extend(errors)
+        return [_finished(take_reduced(one, pages, reduced_by, z_downsample), pages) for one in chosen if isinstance(one, Image)]
     except omexml.OmeXmlError as error:
         raise InputError(
             f"its OME-XML contradicts itself or the pages: {error}", source=path, hint="repair its ImageDescription or write the file anew"
@@ -107,7 +116,7 @@ def _finished(image: Image, pages: Pages) -> Image:
     )
 
 
-def _chosen(path: str, found: list[Image], images: Chosen) -> list[Image]:
+def _chosen(path: str, found: list[Image | Refused], images: Chosen) -> list[Image | Refused]:
     if images == "all":
         return found
     if images == "auto":

@@ -3,16 +3,16 @@
 import math
 from dataclasses import replace
 
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.image import Channel, Image, Plane
 from omezarr_proc.tiff.describe import members, omexml, planes
-from omezarr_proc.tiff.describe.assemble import assembled, check_number
+from omezarr_proc.tiff.describe.assemble import Refused, assembled, check_number
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.file.budget import PLANE_BYTES
 from omezarr_proc.tiff.file.ifd import Ifd
 
 
-def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> list[Image]:
+def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> list[Image | Refused]:
     """The images that the OME-XML `text` of `path` describes; with `fill`, planes that are not there are None.
 
     most  images that the file may have; None: any number
@@ -35,7 +35,13 @@ def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> 
                 "put it into the same folder (or set ON_MISSING=fill)",
                 source=path,
             )
-    return [_image(path, text, number, ome, paths, pages, fill) for number, ome in enumerate(document.images)]
+    found: list[Image | Refused] = []
+    for number, ome in enumerate(document.images):
+        try:
+            found.append(_image(path, text, number, ome, paths, pages, fill))
+        except UnsupportedInputError as error:
+            found.append(Refused(ome.name, error))
+    return found
 
 
 def _image(

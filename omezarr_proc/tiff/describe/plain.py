@@ -5,7 +5,7 @@ from dataclasses import replace
 from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.image import AxisSize, Channel, Image, Plane
 from omezarr_proc.tiff.describe import imagej, ndpi, omexml, series, shaped, slides
-from omezarr_proc.tiff.describe.assemble import assembled, check_number
+from omezarr_proc.tiff.describe.assemble import Refused, assembled, check_number
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.planes import MAX_PLANES
 from omezarr_proc.tiff.file import tags
@@ -14,7 +14,7 @@ from omezarr_proc.tiff.file.ifd import Ifd, Ifds
 _RESOLUTION = {2: 25400.0, 3: 10000.0}  # micrometres in a ResolutionUnit
 
 
-def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image]:
+def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image | Refused]:
     """The images of a file with the description `text`, no more than `most`. Raises InputError for pages that cannot be read faithfully."""
     file = pages.file(path)
     ifds, chain = pages.ifds(file), pages.chains[file]
@@ -25,29 +25,37 @@ def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image]:
         described = _shaped(path, pages, chain, axes)
         if described is not None:
             return [described]
-    found = []
+    found: list[Image | Refused] = []
     listed = series.of(ifds, chain, text)
     check_number(path, len(listed), most)
     for number, one in enumerate(listed):
-        _, shown = pages.kind(file, one.pages[0])
-        samples = shown.samples * shown.planes
-        count = len(one.pages)
-        notes = list(one.notes)
-        if one.channels:
-            sizes, step = (1, samples * count, 1), "channels"
-        elif shown.stored_samples * shown.planes > 1 and not one.focal:
-            sizes, step = (count, samples, 1), "time points"
-        else:
-            sizes, step = (1, samples, count), "z slices"
-        if count > 1 and not one.focal:
-            notes.append(f"its {count} pages are taken as {step}, since nothing in the file says what they are")
-        image = assembled(path, pages, number, one.name, sizes, _each(pages, one.pages), (file, one.pages[0]), notes)
-        channels = tuple(Channel(name or None) for name in one.channels) if len(one.channels) == image.size_c else image.channels
-        if image.size_c == 1:
-            channels = (Channel(series.metamorph_name(text)),)
-        image = replace(image, channels=channels, sizes=_resolution(ifds, one.pages[0], None))
-        found.append(image if one.name else _measured(image, text, ifds, one))  # a thumbnail repeats the slide's description
+        try:
+            found.append(_series(path, text, pages, number, one))
+        except UnsupportedInputError as error:
+            found.append(Refused(one.name, error))
     return found
+
+
+def _series(path: str, text: str, pages: Pages, number: int, one: series.Series) -> Image:
+    _, shown = pages.kind(0, one.pages[0])
+    samples = shown.samples * shown.planes
+    count = len(one.pages)
+    notes = list(one.notes)
+    if one.channels:
+        sizes, step = (1, samples * count, 1), "channels"
+    elif shown.stored_samples * shown.planes > 1 and not one.focal:
+        sizes, step = (count, samples, 1), "time points"
+    else:
+        sizes, step = (1, samples, count), "z slices"
+    if count > 1 and not one.focal:
+        notes.append(f"its {count} pages are taken as {step}, since nothing in the file says what they are")
+    image = assembled(path, pages, number, one.name, sizes, _each(pages, one.pages), (0, one.pages[0]), notes)
+    channels = tuple(Channel(name or None) for name in one.channels) if len(one.channels) == image.size_c else image.channels
+    if image.size_c == 1:
+        channels = (Channel(series.metamorph_name(text)),)
+    ifds = pages.ifds(0)
+    image = replace(image, channels=channels, sizes=_resolution(ifds, one.pages[0], None))
+    return image if one.name else _measured(image, text, ifds, one)  # a thumbnail repeats the slide's description
 
 
 def _measured(image: Image, text: str, ifds: Ifds, one: series.Series) -> Image:
