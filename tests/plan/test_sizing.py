@@ -195,7 +195,8 @@ def test_bands_are_counted_without_making_them(height: int, width: int, frames: 
 
 def volume(planes: int, side: int, channels: int = 1, chunk: int = 16, z: int = 1, **layout: Any) -> tuple[Image, Pyramid]:
     """uint16, levels from INITIAL_DOWNSAMPLE=2 on; `z`: spacing of planes in pixels."""
-    kind = Layout(side, side, 1, side, side, "uint16", segment_bytes=2 * side * side, **layout)
+    sides = {"height": side, "width": side, "segment_height": side, "segment_width": side}
+    kind = Layout(samples=1, dtype="uint16", segment_bytes=2 * side * side, **sides, **layout)
     flat, _ = source(kind, channels, bundled=False)
     sizes = {axis: AxisSize(step, "micrometer") for axis, step in (("z", z), ("y", 1), ("x", 1))}
     image = replace(flat, size_z=planes, planes=flat.planes * planes, sizes=sizes)
