@@ -423,7 +423,7 @@ def test_a_wrong_dataset_is_not_published(tmp_path: Path, monkeypatch: pytest.Mo
 
     source = made("stack").with_name("a.ome.tif")
     monkeypatch.setattr(ngff, "omero", without_window)
-    assert cli.main([str(source), "--output-dir", str(tmp_path), "--quiet"]) == 1
+    assert cli.main([str(source), "--output-dir", str(tmp_path), "--quiet"]) == 73
     assert "channels[0].window" in capsys.readouterr().err
     assert not (tmp_path / "a.ome.zarr").exists()
     monkeypatch.undo()

@@ -78,7 +78,7 @@ def test_nothing_is_published_and_the_next_run_begins_anew(
     source, out = tmp_path / "a.tif", tmp_path / "out"
     write(source, 1)
     once_before(moment, lambda: change(source), monkeypatch)
-    assert cli.main([str(source), "--output-dir", str(out), "--quiet"]) == 1
+    assert cli.main([str(source), "--output-dir", str(out), "--quiet"]) == 75
     text = capsys.readouterr().err
     assert text.count("\n") == 1
     assert f"{source}: {said}" in text
@@ -114,6 +114,6 @@ def test_every_file_of_a_set_counts_also_its_companion(tmp_path: Path, capsys, m
         save(tmp_path / name, page(number, text))
     once_before("refuse_wrong", lambda: append(tmp_path / changing), monkeypatch)
     out = tmp_path / "out"
-    assert cli.main([str(tmp_path / "a.ome.tif"), "--output-dir", str(out), "--quiet"]) == 1
+    assert cli.main([str(tmp_path / "a.ome.tif"), "--output-dir", str(out), "--quiet"]) == 75
     assert f"{tmp_path / changing}: has changed while it was read" in capsys.readouterr().err
     assert os.listdir(out) == []
