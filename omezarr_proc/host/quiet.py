@@ -1,11 +1,15 @@
-"""What libraries log of broken files, which is reported as an error anyway."""
+"""What libraries say of broken files, which is reported as an error anyway."""
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 LIBRARIES = ("tifffile", "imagecodecs")
+STDERR = 2
+
+_only_one = threading.Lock()  # another one would keep the null device as what is to come back
 
 
 @contextmanager
@@ -24,3 +28,22 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeFilter(is_foreign)
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Within, what is written to this process's stderr goes nowhere: some C libraries write there, thousands of lines for one file."""
+    with _only_one:
+        try:
+            kept = os.dup(STDERR)
+        except OSError:  # there is none
+            yield
+            return
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, STDERR)
+            os.close(null)
+            yield
+        finally:
+            os.dup2(kept, STDERR)
+            os.close(kept)

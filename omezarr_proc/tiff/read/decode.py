@@ -4,6 +4,7 @@ Every viewer inverts MinIsWhite, shows a palette's colours and sees a bit as 0 o
 page are tifffile's decoded values, converted by `Pixels`. Pages that nothing here reads faithfully are refused by `pixels`.
 """
 
+import contextlib
 import copy
 import math
 import os
@@ -15,6 +16,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from omezarr_proc.host.quiet import quiet_stderr
 from omezarr_proc.model.image import Layout
 from omezarr_proc.tiff.file.budget import VALUE_BYTES
 from omezarr_proc.tiff.file.bytes import stream
@@ -27,6 +29,7 @@ MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, YCBCR, LINEAR_RAW = 0, 1, 2, 3, 4, 6
 _SHOWN = {5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv"}
 _JPEG = {6, 7, 34892, 33007}
 _JPEG2000 = {33003, 33004, 33005, 34712}
+_JPEG_XR = {22610, 34934}
 _DEFLATE = {8, 32946}
 _CCITT = {2, 3, 4}
 _SPOOLED = {5, 7, 8, 32773, 32946, 50000, 34925}
@@ -216,7 +219,8 @@ def segment(
     block = _jpeg(page, shown, data, index, jpegtables) if is_jpeg and not damaged else None
     if block is None:
         tables = {"jpegtables": jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
-        block = _decoded(page, data, index, tables)
+        with quiet_stderr() if page.compression in _JPEG_XR else contextlib.nullcontext():  # of each odd tag jxrlib tells the terminal
+            block = _decoded(page, data, index, tables)
     return block if shown.convert is None else shown.convert(block)
 
 
