@@ -190,10 +190,24 @@ typedef struct {
             for (Py_ssize_t i = 1; i < columns; i++) *count += counts[begin + i * samples];                                        \
         return sum;                                                                                                                \
     }                                                                                                                              \
-    static void NAME##_run(const Task *t, const int add) {                                                                         \
+    static void NAME##_one(const Task *t) {                                                                                        \
+        const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples;                                                \
+        double *restrict sums = t->sums, *restrict counts = sums + n;                                                              \
+        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
+            const Py_ssize_t rows = t->height - y < d ? t->height - y : d;                                                         \
+            const int missing = NAME##_rows(t, 0, y, rows, sums, counts);                                                          \
+            for (Py_ssize_t s = 0; s < samples; s++) {                                                                             \
+                U *restrict out = (U *)(t->out + s * t->out_sample + row * t->out_row);                                            \
+                for (Py_ssize_t x = 0; x * d < t->width; x++) {                                                                    \
+                    double count, sum = NAME##_box(t, sums, counts, missing, rows, x, s, &count);                                  \
+                    out[x] = (U)(sum / count);                                                                                     \
+                }                                                                                                                  \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    }                                                                                                                              \
+    static void NAME##_several(const Task *t, const int add) {                                                                     \
         const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples, boxes = (t->width + d - 1) / d;                \
         double *restrict sums = t->sums, *restrict counts = sums + n;                                                              \
-        const int alone = !add && t->planes == 1;                                                                                  \
         for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
             const Py_ssize_t rows = t->height - y < d ? t->height - y : d;                                                         \
             for (Py_ssize_t p = 0; p < t->planes; p++) {                                                                           \
@@ -202,11 +216,6 @@ typedef struct {
                     char *to = t->out + s * t->out_sample + row * t->out_row;                                                      \
                     int32_t *held = (int32_t *)(t->counts + s * t->counts_sample + row * t->counts_row); /* where sums are added */\
                     double *before = counts + n + s * boxes, *numbers = before + n; /* of the planes before */                     \
-                    for (Py_ssize_t x = 0; alone && x * d < t->width; x++) {                                                       \
-                        double count, sum = NAME##_box(t, sums, counts, missing, rows, x, s, &count);                              \
-                        ((U *)to)[x] = (U)(sum / count);                                                                           \
-                    }                                                                                                              \
-                    if (alone) continue;                                                                                           \
                     for (Py_ssize_t x = 0; x * d < t->width; x++) {                                                                \
                         double count, sum = NAME##_box(t, sums, counts, missing, rows, x, s, &count);                              \
                         if (add) {                                                                                                 \
@@ -229,8 +238,11 @@ typedef struct {
             }                                                                                                                      \
         }                                                                                                                          \
     }                                                                                                                              \
-    static void NAME(const Task *t) { NAME##_run(t, 0); }                                                                          \
-    static inline void NAME##_add(const Task *t) { NAME##_run(t, 1); }
+    static void NAME(const Task *t) {                                                                                              \
+        if (t->planes == 1) NAME##_one(t);                                                                                         \
+        else NAME##_several(t, 0);                                                                                                 \
+    }                                                                                                                              \
+    static inline void NAME##_add(const Task *t) { NAME##_several(t, 1); }
 
 /* Pixels as they are, from interleaved to planar. */
 #define COPY(NAME, T)                                                                                                              \

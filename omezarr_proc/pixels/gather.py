@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.image import Rect
 from omezarr_proc.model.region import ceil_div
-from omezarr_proc.pixels.average import add_box_sums, box_mean, column_sums, mean_of, store, sum_dtype
+from omezarr_proc.pixels.average import add_box_sums, box_mean, column_sums, mean_of, sum_dtype
 
 Blocks = Iterable[tuple[int, int, NDArray[Any]]]
 # Receives (y, x, sums[samples, h, w], counts, dtype of the pixels) in pixels of the level made; counts[samples, h, w], or one of all.
@@ -23,6 +23,9 @@ _PIECE_BYTES = 128 * 1024
 
 class Target(Protocol):
     """Where the pixels of a level go."""
+
+    def view(self, y: int, x: int, height: int, width: int) -> NDArray[Any] | None:
+        """The memory [samples, h, w] of a rectangle of the level, where it is in one piece."""
 
     def views(self, y: int, x: int, height: int, width: int) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
         """A rectangle of the level in pieces: the rows and columns of each, from (`y`, `x`) on, and its memory [samples, h, w]."""
@@ -65,13 +68,14 @@ class _Means:
         self._d, self._target = d, target
 
     def whole(self, y: int, x: int, block: NDArray[Any]) -> None:
-        d, (height, width) = self._d, (ceil_div(side, self._d) for side in block.shape[:2])
-        _, _, view = next(self._target.views(y, x, height, width))
-        if view.shape[1:] == (height, width):
+        d = self._d
+        height, width = ceil_div(block.shape[0], d), ceil_div(block.shape[1], d)
+        view = self._target.view(y, x, height, width)
+        if view is not None:
             box_mean(block[np.newaxis], d, view)
             return
-        step = max(1, _PIECE_BYTES // (width * block.shape[2] * view.itemsize))
-        means = np.empty((block.shape[2], min(step, height), width), view.dtype)
+        step = max(1, _PIECE_BYTES // (width * block.shape[2] * block.itemsize))
+        means = np.empty((block.shape[2], min(step, height), width), block.dtype)
         for r in range(0, height, step):
             part = means[:, : min(step, height - r)]
             box_mean(block[np.newaxis, r * d : (r + step) * d], d, part)
@@ -84,8 +88,9 @@ class _Means:
 
 
 def _put(pixels: NDArray[Any], y: int, x: int, target: Target) -> None:
-    for rows, columns, view in target.views(y, x, *pixels.shape[1:]):
-        store(pixels[:, rows, columns], view)
+    with np.errstate(over="ignore", invalid="ignore"):  # as `store` has it, but once
+        for rows, columns, view in target.views(y, x, *pixels.shape[1:]):
+            np.copyto(view, pixels[:, rows, columns], casting="unsafe")
 
 
 class _Sums:

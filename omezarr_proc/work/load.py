@@ -110,15 +110,26 @@ class _Tiles:
         self._tiles = tiles[:, :, channel : channel + samples]
         self._y, self._x = band.start[Y], band.start[X]
 
+    def view(self, y: int, x: int, height: int, width: int) -> NDArray[Any] | None:
+        """See `Target`."""
+        tile = self._tiles.shape[-1]
+        row, top = divmod(y - self._y, tile)
+        column, left = divmod(x - self._x, tile)
+        if top + height > tile or left + width > tile:
+            return None
+        tiles: NDArray[Any] = self._tiles[row, column, :, top : top + height, left : left + width]
+        return tiles
+
     def views(self, y: int, x: int, height: int, width: int) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
         """See `Target`."""
         tile, y, x = self._tiles.shape[-1], y - self._y, x - self._x
         for row in range(y // tile, ceil_div(y + height, tile)):
             top, bottom = max(y, row * tile), min(y + height, (row + 1) * tile)
+            rows, down = slice(top - y, bottom - y), slice(top - row * tile, bottom - row * tile)
             for column in range(x // tile, ceil_div(x + width, tile)):
                 left, right = max(x, column * tile), min(x + width, (column + 1) * tile)
-                rows, columns = slice(top - row * tile, bottom - row * tile), slice(left - column * tile, right - column * tile)
-                yield slice(top - y, bottom - y), slice(left - x, right - x), self._tiles[row, column, :, rows, columns]
+                view = self._tiles[row, column, :, down, left - column * tile : right - column * tile]
+                yield rows, slice(left - x, right - x), view
 
 
 def _yx(region: Region) -> tuple[int, int, int, int]:
