@@ -142,21 +142,35 @@ def _zeros(area: Rect, samples: int, dtype: np.dtype[Any]) -> Blocks:
         yield y, area.x0, np.zeros((min(16, area.y1 - y), area.width, samples), dtype)
 
 
-_NARROW = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.uint64): np.dtype(np.uint32)}
+_NARROW = {np.dtype(wide): np.dtype(narrow) for wide, narrow in (("i8", "i4"), ("u8", "u4"), ("f8", "f4"))}
 
 
 def _narrowed(blocks: Blocks, narrow: np.dtype[Any], image: Image, band: Region, z: int, index: int) -> Blocks:
-    """64-bit integers as 32-bit ones, since browsers cannot show them; a value outside is an error, never wrapped."""
-    info = np.iinfo(narrow)
+    """64-bit integers as 32-bit ones, since browsers cannot show them; a value outside is an error, never wrapped.
+
+    Floats stay float64, whose mean is taken; a finite value that float32 has not is the same error, never an infinity.
+    """
     for y, x, block in blocks:
-        outside = (block < info.min) | (block > info.max)
+        outside = _outside(block, narrow)
         if outside.any():
             row, column, sample = np.argwhere(outside)[0]
             raise UnsupportedInputError(
                 f"image {image.series}, plane t={band.start[0]} c={band.start[1] + index * block.shape[2] + sample} z={z}:"
                 f" the value {block[row, column, sample]}"
                 f" at y={y + row}, x={x + column} does not fit into {narrow}, as which {image.dtype} is stored"
-                " (viewers cannot show 64-bit integers): rescale the image",
+                " (viewers cannot show 64-bit pixels): rescale the image",
                 source=image.source,
             )
-        yield y, x, block.astype(narrow)
+        yield y, x, block if narrow.kind == "f" else block.astype(narrow)
+
+
+def _outside(block: NDArray[Any], narrow: np.dtype[Any]) -> NDArray[np.bool_]:
+    outside: NDArray[np.bool_]
+    if narrow.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            outside = np.isinf(block.astype(narrow))
+        outside &= np.isfinite(block)
+    else:
+        info = np.iinfo(narrow)
+        outside = (block < info.min) | (block > info.max)
+    return outside

@@ -115,6 +115,22 @@ def test_labels_by_nearest_keep_their_values(tmp_path: Path) -> None:
         np.testing.assert_array_equal(array[0], labels[:: 2 << level, :: 2 << level])
 
 
+@pytest.mark.parametrize("value", [3.5e38, -1.7976931348623157e308])
+def test_floats_beyond_float32_are_an_error_and_infinities_are_not(
+    tmp_path: Path, value: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limit = float(np.finfo(np.float32).max)
+    values = np.full((70, 70), limit)
+    values[0, :3] = np.inf, -np.inf, np.nan
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    assert convert(tmp_path / "a.tif", tmp_path / "out", "--initial-downsample", "1") == 0
+    np.testing.assert_array_equal(levels(tmp_path / "out/a.ome.zarr")[0][0], values.astype(np.float32))
+    values[61, 7] = value
+    tifffile.imwrite(tmp_path / "b.tif", values)
+    assert convert(tmp_path / "b.tif", tmp_path / "out", "--initial-downsample", "1") == 1
+    assert f"the value {value} at y=61, x=7 does not fit into float32, as which float64 is stored" in capsys.readouterr().err
+
+
 def test_large_integers_are_narrowed_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = np.arange(100 * 100, dtype="int64").reshape(100, 100) - 5000
     tifffile.imwrite(tmp_path / "fits.tif", values)
