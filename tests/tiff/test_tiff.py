@@ -118,7 +118,7 @@ def test_pages_of_different_kinds_are_images_of_their_own(tmp_path):
 
 @pytest.mark.parametrize("truncate", [False, True])
 @pytest.mark.parametrize(
-    ("axes", "shape", "said"), [("ZYXC", (3, 20, 30, 2), "2 x 30"), ("YXC", (20, 30, 2), "2 x 30"), ("ZXY", (4, 30, 20), "20 x 30")]
+    ("axes", "shape", "said"), [("ZYXC", (3, 20, 30, 2), "2 x 30"), ("YXC", (20, 30, 2), "2 x 30"), ("YZX", (4, 30, 20), "20 x 30")]
 )
 def test_an_array_that_is_cut_across_y_and_x_is_refused(tmp_path, axes, shape, said, truncate):
     path = tmp_path / "x.tif"
@@ -126,6 +126,18 @@ def test_an_array_that_is_cut_across_y_and_x_is_refused(tmp_path, axes, shape, s
     message = refusal(path)
     assert f"the axes {axes} of {shape}" in message
     assert f"pages of {said} pixels" in message
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("CXY", (1, 30, 20)), ("XYC", (30, 20, 1)), ("TXY", (4, 30, 20))])
+def test_rows_that_are_called_x_stay_rows(tmp_path, axes, shape):
+    pixels = coordinates(shape)
+    stored = pixels.reshape(-1, 30, 20) if axes == "XYC" else pixels
+    text = json.dumps({"axes": axes, "shape": shape})
+    tifffile.imwrite(tmp_path / "x.tif", stored, photometric="minisblack", planarconfig=None, metadata=None, description=text)
+    (image,) = tiff.open_images(str(tmp_path / "x.tif"))
+    assert np.array_equal(array(image)[:, 0, 0], pixels.reshape(-1, 30, 20))
+    assert image.size_t == (4 if axes == "TXY" else 1)
+    assert any("rows and columns stay" in note for note in image.notes)
 
 
 def test_channels_inside_of_pixels_are_channels(tmp_path):

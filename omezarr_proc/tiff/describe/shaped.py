@@ -45,7 +45,7 @@ class Axes:
 
     def _tail(self, samples: int) -> int | None:
         """How many of the axes lie inside a plane: Y, X and interleaved samples."""
-        if self.letters.endswith(("YXS", "YXC")) and (samples > 1 or self.shape[-1] == 1):
+        if self.letters.endswith(("YXS", "YXC")) and samples > 1:
             return 3 if self.shape[-1] == samples else None
         return 2 if self.letters.endswith("YX") and samples == 1 else None
 
@@ -61,5 +61,11 @@ def parse(text: str) -> Axes | None:
         return None
     if not letters.isascii() or len(shape) != len(letters) or len(set(letters)) != len(letters) or min(shape, default=0) < 1:
         return None
+    kept = [index for index, length in enumerate(shape) if length > 1 or letters[index] in "YX"]
+    letters, shape = "".join(letters[index] for index in kept), tuple(shape[index] for index in kept)
     unknown = "".join(letter for letter in letters if letter not in "TCZYXS")
-    return Axes(letters, shape, [f"the axes {unknown} are laid along z"] if unknown else [])
+    notes = [f"the axes {unknown} are laid along z"] if unknown else []
+    if "XY" in letters:
+        letters = letters.replace("XY", "YX")
+        notes.append("rows and columns stay as they are stored, though its axes call them x and y")
+    return Axes(letters, shape, notes)
