@@ -15,6 +15,7 @@ from omezarr_proc.app import batch
 from omezarr_proc.app.inputs import collect
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.address import absolute
 from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.events import Summary
 from omezarr_proc.model.outcome import Outcome
@@ -82,7 +83,7 @@ def convert(
     if unknown:
         raise SettingsError(f"wrong settings: there is no {', '.join(unknown)}; there are {', '.join(sorted(Options.__annotations__))}")
     files = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    paths = [os.path.abspath(os.fspath(file)) for file in files]  # whatever folder the caller goes to meanwhile
+    paths = [absolute(os.fspath(file)) for file in files]  # whatever folder the caller goes to meanwhile
     if not paths:
         raise SettingsError("no input is named")
     is_folder = isinstance(inputs, str | os.PathLike) and os.path.isdir(paths[0])

@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from types import FrameType
@@ -152,7 +152,7 @@ def _status(error: BaseException) -> int:
     return Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.TERMINATED
 
 
-def print_plan(settings: Settings, found: "Sequence[Input]") -> int:
+def print_plan(settings: Settings, found: "Iterable[Input]") -> int:
     """Print what would be done, and return the exit status."""
     from omezarr_proc.app.plan import dry_run
     from omezarr_proc.model.text import one_line

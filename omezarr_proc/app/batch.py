@@ -1,8 +1,7 @@
 """The run: inputs -> each image in turn -> results. One bad input never stops the others."""
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin, da
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
+from omezarr_proc.model.address import Place, real
 from omezarr_proc.model.errors import (
     InTheWayError,
     LimitError,
@@ -44,10 +44,11 @@ STOP_SECONDS = 4.0
 
 
 def run(
-    settings: Settings, inputs: Sequence[Input], report: Report, *, deadline: float | None = None, may_fork: bool = True
+    settings: Settings, found: Iterable[Input], report: Report, *, deadline: float | None = None, may_fork: bool = True
 ) -> list[Outcome]:
     """Convert every image of every input; errors are outcomes, told to `report` where they happen.
 
+    found     the inputs; iterated when the nursery is there, since that may ask an object store
     deadline  when to stop in good order, as time.monotonic() counts
     may_fork  whether this process is ours to fork
     """
@@ -63,14 +64,15 @@ def run(
 
     engine = Local(nursery, deadline, settings.stall_seconds)
     try:
+        inputs = list(found)
         opened = open_inputs(settings, inputs, limits, deadline)
         left = _recover(settings, inputs)
         images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline)
         outcomes: list[Outcome] = []
         report.phase("open")
-        for entry, found in opened:
-            outcomes += images.convert(entry, found)
-            del found  # its metadata are gone before the next one's are read
+        for entry, of_entry in opened:
+            outcomes += images.convert(entry, of_entry)
+            del of_entry  # its metadata are gone before the next one's are read
         if settings.asset_properties:
             write_properties(settings.output_dir, outcomes)
         return outcomes
@@ -79,7 +81,7 @@ def run(
 
 
 def open_inputs(
-    settings: Settings, inputs: Sequence[Input], limits: Limits, deadline: float | None = None
+    settings: Settings, inputs: Iterable[Input], limits: Limits, deadline: float | None = None
 ) -> Iterator[tuple[Input, "list[Image] | ProcError"]]:
     """Each input with its images, or with the error why there are none, and with that of each image that is not supported.
 
@@ -110,7 +112,7 @@ def _the_only_one(opened: "Iterator[tuple[Input, list[Image] | ProcError]]") -> 
     return first
 
 
-def _recover(settings: Settings, inputs: Sequence[Input]) -> set[Path]:
+def _recover(settings: Settings, inputs: Iterable[Input]) -> set[Path]:
     """Put in order what killed runs have left half done; returns the datasets that still have something hidden."""
     tree = TREES[settings.output_layout]
     folders = sorted({tree.target_of(dataset_of(settings, entry.relative)).parent for entry in inputs})
@@ -118,7 +120,7 @@ def _recover(settings: Settings, inputs: Sequence[Input]) -> set[Path]:
 
 
 def _open(
-    settings: Settings, inputs: Sequence[Input], limits: Limits, deadline: float | None
+    settings: Settings, inputs: Iterable[Input], limits: Limits, deadline: float | None
 ) -> Iterator[tuple[Input, "list[Image] | ProcError"]]:
     from omezarr_proc.plan.memory import metadata_bytes
     from omezarr_proc.tiff.describe.images import open_images
@@ -132,7 +134,7 @@ def _open(
         refused: list[UnsupportedInputError] = []
         try:
             with _typed(entry.path):
-                if first := members.get(os.path.realpath(entry.path)):
+                if first := members.get(real(entry.path)):
                     logger.info(f"{shown(entry.path)}: is part of {shown(first.path)}")
                     continue
                 _check_time(deadline)
@@ -148,7 +150,7 @@ def _open(
                     budget=budget,
                     refused=refused,
                 )
-                members |= {os.path.realpath(file): entry for image in found for file in image.files}
+                members |= {real(file): entry for image in found for file in image.files}
         except ProcError as error:
             found = without_frames(error)
         yield entry, found
@@ -162,7 +164,7 @@ def _check_time(deadline: float | None) -> None:
 
 
 @contextmanager
-def _typed(source: Path) -> Iterator[None]:
+def _typed(source: Place) -> Iterator[None]:
     """Within, whatever goes wrong with an input becomes a ProcError about it: the others are tried all the same."""
     with about(source):
         try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omezarr_proc.app.inputs import check_file
+from omezarr_proc.model.address import Place, place
 from omezarr_proc.model.errors import InputError, LimitError, UnsupportedInputError, about
 from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.store.read import Dataset, first_multiscale, open_dataset
@@ -34,7 +35,7 @@ COUNTED_CHUNKS = 20_000  # on a network file system the size of each file is a q
 def main(argv: list[str]) -> int:
     """Tell what the named files hold; returns 1 when one cannot be read, else 0."""
     parser = argparse.ArgumentParser(prog="omezarr-proc info", description="Tell what TIFFs and OME-Zarr images hold.", allow_abbrev=False)
-    parser.add_argument("paths", metavar="DATASET|TIFF", nargs="+", type=Path)
+    parser.add_argument("paths", metavar="DATASET|TIFF", nargs="+", type=place)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     arguments = parser.parse_args(argv)
     found = []
@@ -48,18 +49,18 @@ def main(argv: list[str]) -> int:
     return 1 if any(entry["error"] for entry in found) else 0
 
 
-def describe(path: Path) -> Json:
+def describe(path: Place) -> Json:
     """All that is told of one file or folder."""
-    kind = "dataset" if path.is_dir() else "tiff"
+    kind = "dataset" if isinstance(path, Path) and path.is_dir() else "tiff"
     try:
         with about(path):
-            told = describe_dataset(open_dataset(path)) if kind == "dataset" else describe_tiff(path)
+            told = describe_dataset(open_dataset(path)) if isinstance(path, Path) and path.is_dir() else describe_tiff(path)
         return {"path": str(path), "kind": kind, "error": None} | told
     except (InputError, LimitError) as error:
         return {"path": str(path), "kind": kind, "error": str(error)}
 
 
-def describe_tiff(path: Path) -> Json:
+def describe_tiff(path: Place) -> Json:
     """The images of a TIFF with all members of its set. Raises InputError."""
     from omezarr_proc.host.limits import read_limits
     from omezarr_proc.plan.memory import metadata_bytes

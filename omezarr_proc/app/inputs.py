@@ -1,8 +1,8 @@
 """Which files are converted, and what their datasets are called. Only names are looked at here, never contents.
 
-INPUT_DIR is searched with its subfolders. Links to files count as files; links to folders are followed after all real folders, and no
-folder is searched twice, so loops end and a file keeps the name of its real place. Hidden files and folders, Zarr datasets and OUTPUT_DIR
-are left out. A dataset keeps its input's relative folder.
+INPUT_DIR, a folder or a place in an object store, is searched with its subfolders. Links to files count as files; links to folders are
+followed after all real folders, and no folder is searched twice, so loops end and a file keeps the name of its real place. Hidden files
+and folders, Zarr datasets and OUTPUT_DIR are left out. A dataset keeps its input's relative folder.
 """
 
 import os
@@ -10,18 +10,21 @@ import re
 import stat
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loguru import logger
 
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.host.remote import walk
+from omezarr_proc.model.address import READABLE, Address, Place, place
 from omezarr_proc.model.errors import (
     InputError,
     InTheWayError,
     MissingFolderError,
     NothingToConvertError,
+    SettingsError,
     UnreadableInputError,
 )
 from omezarr_proc.model.text import shown
@@ -40,9 +43,9 @@ class Input:
     twin      another input that would become the same dataset: neither is converted
     """
 
-    path: Path
+    path: Place
     relative: Path
-    twin: Path | None = None
+    twin: Place | None = None
 
 
 @dataclass
@@ -81,25 +84,37 @@ def natural_key(path: Path) -> tuple[tuple[tuple[str | int, ...], ...], str]:
     return tuple(tuple(int(piece) if n % 2 else piece for n, piece in enumerate(part)) for part in parts), str(path)
 
 
-def collect(settings: Settings, files: Sequence[str] = (), *, create_output: bool) -> list[Input]:
-    """Return the inputs of a run: the named files or else all below INPUT_DIR. Raises SettingsError before any work if it cannot begin."""
+def collect(settings: Settings, files: Sequence[str] = (), *, create_output: bool) -> Iterable[Input]:
+    """Return the inputs of a run: the named files or else all below INPUT_DIR. Raises SettingsError before any work if it cannot begin.
+
+    An object store is searched, and the error raised, when the inputs are iterated: who has made a request must not be forked.
+    """
     if files:
-        inputs = named(files)
+        inputs: Iterable[Input] = named(files)
     else:
         assert settings.input_dir is not None  # Settings.load has seen to it
-        search = find(settings.input_dir, settings.output_dir)
-        for place in search.unreadable:
-            logger.warning(f"left out, since it cannot be read: {place}")
-        inputs = search.inputs
+        inputs = _found(settings.input_dir, settings.output_dir)
+        if not isinstance(settings.input_dir, Address):
+            inputs = list(inputs)
     check_output(settings.output_dir, create=create_output)
     return inputs
 
 
-def find(input_dir: Path, output_dir: Path) -> Search:
+def _found(input_dir: Place, output_dir: Path) -> Iterator[Input]:
+    search = find(input_dir, output_dir)
+    for where in search.unreadable:
+        logger.warning(f"left out, since it cannot be read: {where}")
+    yield from search.inputs
+
+
+def find(input_dir: Place, output_dir: Path) -> Search:
     """All TIFFs below `input_dir`. Raises SettingsError when it cannot be searched or holds none, saying what is there."""
-    if not input_dir.is_dir():
+    if isinstance(input_dir, Address):
+        search = _search_store(input_dir)
+    elif input_dir.is_dir():
+        search = _search(input_dir, output_dir)
+    else:
         raise MissingFolderError(f"INPUT_DIR {shown(input_dir)} {'is not a folder' if input_dir.exists() else 'does not exist'}")
-    search = _search(input_dir, output_dir)
     if not search.inputs:
         if search.unreadable and search.unreadable[0].startswith(shown(input_dir) + ":"):
             raise MissingFolderError(f"INPUT_DIR {search.unreadable[0]}")
@@ -111,12 +126,31 @@ def find(input_dir: Path, output_dir: Path) -> Search:
 
 def named(files: Sequence[str]) -> list[Input]:
     """Take the files that the user named, in that order, each once. Whether they can be read shows when they are converted."""
-    paths = dict.fromkeys(Path(name) for name in files)
+    paths = dict.fromkeys(map(_named, files))
     return paired(Input(path, Path(path.name or "input")) for path in paths)
 
 
-def check_file(path: Path) -> None:
-    """Raise InputError unless this is a regular file with something in it that may be read (a FIFO would block its reader for ever)."""
+def _named(name: str) -> Place:
+    found = place(name)
+    if isinstance(found, Path):
+        return found
+    if found.scheme not in READABLE:
+        raise SettingsError(f"{shown(found)}: there are {', '.join(f'{scheme}://' for scheme in READABLE)}")
+    if found.scheme in ("https", "http") and set("?#@") & set(found):
+        raise SettingsError(
+            f"the address of {shown(found.partition('?')[0].rpartition('/')[2])} has a query, a fragment or a user. These can hold a"
+            " password, which would be logged and noted: download the file, or use the store's own address (s3://...)"
+        )
+    return found
+
+
+def check_file(path: Place) -> None:
+    """Raise InputError unless this is a regular file with something in it that may be read (a FIFO would block its reader for ever).
+
+    An object is not looked at: whoever opens it finds out with the first request.
+    """
+    if isinstance(path, Address):
+        return
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -195,21 +229,36 @@ def _search(input_dir: Path, output_dir: Path) -> Search:
     return search
 
 
+def _search_store(address: Address) -> Search:
+    """What lies below an address. Raises MissingFolderError where that cannot be listed."""
+    search = Search()
+    try:
+        for found, relative in walk(address, lambda name: not name.startswith(".") and not name.lower().endswith(".zarr")):
+            if not found.name.startswith("."):
+                if tiff_ending(found.name):
+                    search.inputs.append(Input(found, Path(relative)))
+                else:
+                    search.others.append(relative)
+    except OSError as error:
+        raise MissingFolderError(f"INPUT_DIR {shown(address)} cannot be listed: {error.strerror}") from None
+    return search
+
+
 def _sort_in(entry: os.DirEntry[str], relative: Path, search: Search, folders: deque[tuple[Path, Path]]) -> None:
-    place = relative / entry.name
+    where = relative / entry.name
     mode = _mode(Path(entry.path))
     if entry.name.startswith("."):
         return
     if stat.S_ISDIR(mode) and not entry.name.lower().endswith(".zarr"):
         if entry.is_symlink():
-            folders.append((Path(entry.path), place))
+            folders.append((Path(entry.path), where))
         else:
-            folders.appendleft((Path(entry.path), place))
+            folders.appendleft((Path(entry.path), where))
     elif tiff_ending(entry.name) and (stat.S_ISREG(mode) or not mode):
         # a broken link counts too: it fails in its turn and is reported, where leaving it out would lose an image silently
-        search.inputs.append(Input(Path(entry.path), place))
+        search.inputs.append(Input(Path(entry.path), where))
     else:
-        search.others.append(str(place))
+        search.others.append(str(where))
 
 
 def _mode(path: Path) -> int:

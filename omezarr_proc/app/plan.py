@@ -1,6 +1,6 @@
 """`--dry-run`: the plan for each image, as lines for a person, before anything is written."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from omezarr_proc.app.batch import open_inputs
 from omezarr_proc.app.inputs import Input, dataset_of
@@ -16,7 +16,7 @@ from omezarr_proc.plan.memory import MB, make_plan
 from omezarr_proc.plan.passes import band_count
 
 
-def dry_run(settings: Settings, inputs: Sequence[Input]) -> Iterator[tuple[str, bool]]:
+def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, bool]]:
     """Yield (line, whether it is an error) for what `process.run` would do."""
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)
     yield f"memory: {limits.memory_bytes // MB} MB ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used", False

@@ -1,12 +1,12 @@
 """What the value of a setting must be: how its text is read, and how that is said to the user."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omezarr_proc.config.secret import Secret
+from omezarr_proc.model.address import STORES, Place, is_address, place
 
 T = TypeVar("T")
 
@@ -79,21 +79,24 @@ def _flag(text: str) -> bool:
     return SWITCH[_require(text.casefold(), text.casefold() in SWITCH)]
 
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-
-
 def _path(text: str) -> Path:
-    return Path(_require(text, "\0" not in text and not _ADDRESS.match(text)))
+    return Path(_require(text, "\0" not in text and not is_address(text)))
 
 
 def _no_address(text: str) -> str:
     """Why `s3://bucket` is not taken for a folder called "s3:"."""
-    return "addresses are not read or written yet: mount the bucket, or copy from and to it" if _ADDRESS.match(text) else ""
+    return "addresses are not written to yet: mount the bucket, or copy to it" if is_address(text) else ""
+
+
+def _place(text: str) -> Place:
+    found = place(_require(text, "\0" not in text))
+    return found if isinstance(found, Path) else _require(found, found.scheme in STORES)
 
 
 FLAG = Rule(_flag, "1 or 0 (true or false)")
 FOLDER = Rule(_path, "a folder", _no_address)
 FILE = Rule(_path, "a file", _no_address)
+PLACE = Rule(_place, "a folder, or a place in an object store (s3://, gs:// or az://)")
 TEXT = Rule(str, "")  # never wrong
 TOKEN = Rule(Secret, "")
 IMAGES = Rule(_images, "auto, all, or indices like 0,2")

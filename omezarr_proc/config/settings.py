@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from omezarr_proc.config.rules import FILE, FLAG, FOLDER, IMAGES, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
+from omezarr_proc.config.rules import FILE, FLAG, FOLDER, IMAGES, PLACE, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
 from omezarr_proc.config.secret import Mask, Secret
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import SettingsError
 
 SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
@@ -28,7 +29,7 @@ def _row(rule: Rule, help: str, shapes_output: bool = False, later: bool = False
 class Settings:
     """Every setting, checked. Paths are as given; `input_dir` is None when files are named instead."""
 
-    input_dir: Path | None = field(default=None, metadata=_row(FOLDER, "where TIFFs are read (not needed when files are named)"))
+    input_dir: Place | None = field(default=None, metadata=_row(PLACE, "where TIFFs are read (not needed when files are named)"))
     output_dir: Path = field(default=Path(), metadata=_row(FOLDER, "where datasets are written"))
     initial_downsample: int = field(
         default=2,
@@ -195,7 +196,7 @@ class Settings:
         values: dict[str, Any] = {}
         wrong = [f"{name} is not set: it must name a folder" for name in required if not texts[name]]
         for entry in table():
-            text = texts[entry.variable] if entry.rule in (FOLDER, FILE) else texts[entry.variable].strip()
+            text = texts[entry.variable] if entry.rule in (FOLDER, FILE, PLACE) else texts[entry.variable].strip()
             if not text:
                 continue
             try:
@@ -205,7 +206,7 @@ class Settings:
         return cls(**values), SettingsError(f"wrong settings: {'; '.join(wrong)}") if wrong else None
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], **folders: Path) -> "Settings":
+    def of(cls, values: Mapping[str, Any], **folders: Place) -> "Settings":
         """Settings from Python's values (`tile_size=512`), by the rules of the environment's texts; folders are taken as they are.
 
         Raises SettingsError: one message with every wrong value.
@@ -284,7 +285,7 @@ class Entry:
     @property
     def default_text(self) -> str:
         """The default as one would write it; empty where there is none."""
-        if self.rule in (FOLDER, FILE, TOKEN):
+        if self.rule in (FOLDER, FILE, PLACE, TOKEN):
             return ""
         return str(int(self.default)) if self.rule is FLAG else str(self.default)
 

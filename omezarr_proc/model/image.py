@@ -6,6 +6,8 @@ interleaved RGB, else 1). Nothing here holds pixels or an open file, so every va
 
 from dataclasses import dataclass, field
 
+from omezarr_proc.model.address import is_address
+
 
 @dataclass(frozen=True)
 class Rect:
@@ -104,13 +106,17 @@ class AxisSize:
 
 @dataclass(frozen=True, kw_only=True)
 class FileState:
-    """What tells whether a file is still the same: absolute path, bytes, times of the last change in ns, number in its file system."""
+    """What tells whether a file is still the same: absolute path, bytes, times of the last change in ns, number in its file system.
+
+    Of an object: its address, bytes and ETag; all else is 0, but the time of its last change where it has no ETag.
+    """
 
     path: str
     size: int
     mtime_ns: int
     inode: int
     ctime_ns: int
+    etag: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,3 +159,8 @@ class Image:
     reduced_by: int = 1
     fingerprint: str = ""
     states: tuple[FileState, ...] = ()
+
+    @property
+    def distant(self) -> bool:
+        """Whether it lies in an object store."""
+        return any(map(is_address, self.files))

@@ -34,6 +34,10 @@ RESERVE_BYTES = 24 * MB
 # Encoded bytes that wait in a worker for slow storage: enough for chunk rows of many folders. On fast storage next to nothing waits.
 QUEUE_BYTES = 8 * MB
 
+# Of an input in an object store: bytes that a worker holds ahead of its decoder, and what a client with its connections takes.
+AHEAD_BYTES = 8 * MB
+CLIENT_BYTES = 12 * MB
+
 # Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
 # decoding.
 SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
@@ -162,13 +166,15 @@ def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...],
     first, slot_bytes = passes.passes[0], passes.slot_bytes
     bands = band_count(first, pyramid)
     undivided = slot_bytes <= UNDIVIDED_BAND_BYTES and bands >= 2 * workers and "stream" not in access
-    slots = min((2 * workers if undivided else workers) + spare, max(bands, 1))
+    distant = image.distant
+    slots = min(((2 + distant) * workers if undivided else workers) + spare, max(bands, 1))
     layouts = zip(image.layouts, access, strict=True)
     load = max(_load_bytes(layout, how, first) for layout, how in layouts)
     chunk = math.prod(pyramid.levels[0].chunk) * pyramid.itemsize
     main, own = _metadata(image, pyramid)
     waiting = min(QUEUE_BYTES, pyramid.pixels * pyramid.itemsize)
-    per_worker = WORKER_BYTES + own + waiting + max(load, 3 * chunk)
+    fetched = CLIENT_BYTES + AHEAD_BYTES + max(layout.encoded_bytes for layout in image.layouts) if distant else 0
+    per_worker = WORKER_BYTES + own + waiting + fetched + max(load, 3 * chunk)
     return Plan(
         workers,
         slots,
@@ -177,7 +183,7 @@ def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...],
         access,
         undivided,
         passes.amplification,
-        MAIN_BYTES + main + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
+        MAIN_BYTES + (CLIENT_BYTES if distant else 0) + main + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
         _spool_bytes(image, first) if "spool" in access else 0,
     )
 

@@ -1,6 +1,6 @@
 """Source to slot: reduce the pixels of a band, from the TIFF or from a finished level, into the first level of its slot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,17 @@ class Loader:
             row, within = divmod(z - band.start[Z], slot.shape[4])
             self._load_planes(pass_, band, part.along(Z, z, z + 1), slot[row, :, :, :, within])
 
+    def ahead(self, pass_: Pass, bands: Iterable[tuple[Region, Region]]) -> None:
+        """Begin to fetch what loading parts of bands (band, part) will read of the TIFF."""
+        if pass_.source is None:
+            deep = pass_.ratio[Z]
+            self._reader.ahead(
+                (plane, self._area(pass_, part), self._job.access[plane.layout])
+                for band, part in bands
+                for plane in self._planes(band, part.start[Z] * deep, part.stop[Z] * deep)
+                if plane is not None
+            )
+
     def spool(self, band: Region, before: int) -> None:
         """Decode all planes of a band's channels and depth into the spool file, behind those of `before` depths."""
         deep = self._job.store.pyramid.levels[0].factor[Z]
@@ -62,12 +73,16 @@ class Loader:
     def _load_planes(self, pass_: Pass, band: Region, part: Region, tiles: NDArray[Any]) -> None:
         """Fill one depth of the band, `tiles[rows, columns, channels, tile, tile]`, from the planes of the TIFF that it is made of."""
         image, (_, _, deep, d, _) = self._job.image, pass_.ratio
-        layout, z = image.layouts[0], part.start[Z]
-        ends = layout.height, layout.height, layout.width, layout.width
-        area = Rect(*(min(v * d, end) for v, end in zip(_yx(part), ends, strict=True)))
+        layout, z, area = image.layouts[0], part.start[Z], self._area(pass_, part)
         of_depth = (self._sources(band, source, deep, area) for source in range(z * deep, min((z + 1) * deep, image.size_z)))
         for i, planes in enumerate(zip(*of_depth, strict=True)):
             self._reduction.gather(planes, d, area, _Tiles(tiles, band, i * layout.samples, layout.samples))
+
+    def _area(self, pass_: Pass, part: Region) -> Rect:
+        """What of each plane of the TIFF a part of a band is made of."""
+        layout, d = self._job.image.layouts[0], pass_.ratio[Y]
+        ends = layout.height, layout.height, layout.width, layout.width
+        return Rect(*(min(v * d, end) for v, end in zip(_yx(part), ends, strict=True)))
 
     def _planes(self, band: Region, z0: int, z1: int) -> Iterator[Plane | None]:
         """The TIFF planes of a band's time point and channels from z0 to z1 or the last."""

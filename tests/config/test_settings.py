@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from omezarr_proc.config.secret import Secret
 from omezarr_proc.config.settings import COMPRESSORS, Settings, readme_table, table
+from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import SettingsError
 
 FOLDERS = {"INPUT_DIR": "in", "OUTPUT_DIR": "out"}
@@ -319,12 +320,20 @@ def test_the_readme_names_every_variable_with_its_default():
         assert not entry.default_text or f"`{entry.default_text}`" in row[0]
 
 
-@pytest.mark.parametrize("name", FOLDERS)
 @pytest.mark.parametrize("address", ["s3://bucket/prefix", "gs://b", "az://b/c", "https://host/a", "file:///tmp"])
-def test_an_address_is_not_taken_for_a_folder(name: str, address: str):
-    with pytest.raises(SettingsError, match=rf"{name}='{address}' must be a folder \(addresses are not read or written yet"):
-        Settings.load(FOLDERS | {name: address}, {})
-    assert Settings.load(FOLDERS | {name: "./s3:/bucket"}, {})
+def test_an_address_is_not_taken_for_a_folder(address: str):
+    with pytest.raises(SettingsError, match=rf"OUTPUT_DIR='{address}' must be a folder \(addresses are not written to yet"):
+        Settings.load(FOLDERS | {"OUTPUT_DIR": address}, {})
+    assert Settings.load(FOLDERS | {"OUTPUT_DIR": "./s3:/bucket"}, {})
+
+
+def test_inputs_are_in_a_folder_or_in_an_object_store():
+    for address in ("s3://bucket/prefix", "gs://b", "az://b/c"):
+        assert Settings.load(FOLDERS | {"INPUT_DIR": f"{address}/"}, {}).input_dir == Address(address)
+    for address in ("https://host/a", "file:///tmp", "s3://"):
+        with pytest.raises(SettingsError, match=r"INPUT_DIR=.* must be a folder, or a place in an object store"):
+            Settings.load(FOLDERS | {"INPUT_DIR": address}, {})
+    assert Settings.load(FOLDERS | {"INPUT_DIR": "./s3:/bucket"}, {}).input_dir == Path("s3:/bucket")
 
 
 def test_an_unknown_deployment_mode_is_a_warning():

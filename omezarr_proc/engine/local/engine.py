@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from omezarr_proc.engine.base import OnEncoded, OnStored
 from omezarr_proc.engine.local.nursery import Nursery
-from omezarr_proc.engine.local.pipeline import run
+from omezarr_proc.engine.local.pipeline import HELD, HELD_FAR, run
 from omezarr_proc.engine.local.pool import Pool
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.engine.local.watch import Watch
@@ -61,7 +61,8 @@ class Local:
                     on_encoded(band, of_band)
             schedule.done(task)
 
-        run(self._pool, schedule.next, note, lambda: schedule.finished)
+        distant = pass_.source is None and self._job is not None and self._job.image.distant
+        run(self._pool, schedule.next, note, lambda: schedule.finished, HELD_FAR if distant else HELD)
 
     def work(self, tasks: Iterable[Loose], on_reply: Callable[[Loose, Reply], None]) -> None:
         """See `Engine`."""

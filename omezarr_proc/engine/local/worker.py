@@ -6,6 +6,7 @@ what goes wrong travels back as the answer.
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -26,6 +27,7 @@ def serve(connection: Connection, memory_fd: int) -> None:
     arena, filing = ArenaMap(memory_fd), Filing()
     sending = threading.Lock()  # filing's threads answer too
     bench: Bench | None = None
+    inbox: deque[Job | Task] = deque()
 
     def send(reply: Reply) -> None:
         with sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -34,7 +36,11 @@ def serve(connection: Connection, memory_fd: int) -> None:
     with quiet_libraries(), without_threads():
         while True:
             try:
-                message = connection.recv()
+                while not inbox or (bench and bench.distant and not isinstance(inbox[-1], Job) and connection.poll()):
+                    inbox.append(coming := connection.recv())
+                    if bench and not isinstance(coming, Job):  # a job is followed by a descriptor: nothing is taken behind it
+                        bench.expect(coming)
+                message = inbox.popleft()
                 if isinstance(message, Job):
                     if bench:
                         bench.close()

@@ -5,12 +5,12 @@ plain.py     ImageJ, tifffile's axes, vendors' slides, plain pages
 pages.py     every page looked at, and like ones told from unlike ones
 """
 
-import os
 import re
 from dataclasses import replace
 from typing import Literal
 
 from omezarr_proc.host.quiet import quiet_libraries
+from omezarr_proc.model.address import absolute
 from omezarr_proc.model.errors import InputError, UnreadableInputError, UnsupportedInputError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.volume import ZDownsample
@@ -56,7 +56,7 @@ def open_images(
 
     Raises InputError, in one line, for whatever cannot be converted faithfully, LimitError and OutOfTimeError as the budget says.
     """
-    path = os.path.abspath(path)
+    path = absolute(path)
     budget = budget or Budget(source=path)
     files = _files(budget, opener)
     try:

@@ -11,7 +11,7 @@ from omezarr_proc.model.errors import InputError, UnreadableInputError
 from omezarr_proc.tiff.describe import omexml
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.budget import Budget
-from omezarr_proc.tiff.file.bytes import Bytes
+from omezarr_proc.tiff.file.bytes import Bytes, is_file, names_beside
 from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import MAX_TEXT
 
@@ -56,7 +56,7 @@ def metadata(path: str, text: str, files: Files, budget: Budget) -> tuple[str, s
         return path, text, document
     name = _basename(document.metadata_file)
     companion = os.path.join(os.path.dirname(path), name)
-    if not os.path.isfile(companion):
+    if not is_file(companion):
         found = _siblings(path, files, budget).get(document.metadata_uuid or "")
         if found is None:
             raise InputError(f"its metadata are in {name!r}, which is not in its folder", source=path, hint="put it there")
@@ -83,7 +83,7 @@ def resolve(path: str, document: omexml.OmeDocument, files: Files, budget: Budge
         name = _basename(filename) if filename else None
         if (uuid is None and not name) or (uuid is not None and uuid == own) or name == os.path.basename(path):
             found[uuid, filename] = path
-        elif name and os.path.isfile(os.path.join(os.path.dirname(path), name)):
+        elif name and is_file(os.path.join(os.path.dirname(path), name)):
             found[uuid, filename] = os.path.join(os.path.dirname(path), name)
         else:
             siblings = _siblings(path, files, budget) if siblings is None and uuid else siblings
@@ -95,11 +95,11 @@ def resolve(path: str, document: omexml.OmeDocument, files: Files, budget: Budge
 
 def _siblings(path: str, files: Files, budget: Budget) -> dict[str, str]:
     folder = os.path.dirname(path)
-    names = sorted(name for name in os.listdir(folder or ".") if re.search(r"\.(tiff?|tf[28]|btf|ome)$", name, re.IGNORECASE))
+    names = sorted(name for name in names_beside(path) if re.search(r"\.(tiff?|tf[28]|btf|ome)$", name, re.IGNORECASE))
     found: dict[str, str] = {}
     for name in names[:MAX_SIBLINGS]:
         sibling = os.path.join(folder, name)
-        uuid = _own_uuid(sibling, files, budget) if os.path.isfile(sibling) else None
+        uuid = _own_uuid(sibling, files, budget) if is_file(sibling) else None
         if uuid:
             found.setdefault(uuid, sibling)
     return found

@@ -73,7 +73,7 @@ class Pages:
         self.chains.append(ifds.chain())
         state = ifds.source.identity
         self.states.append(state)
-        self._digest.update(f"{state.size} {state.mtime_ns} ".encode() + ifds.head)
+        self._digest.update(f"{state.size} {state.mtime_ns} {state.etag}".encode() + ifds.head)
         for ifd in self.chains[number]:
             ndpi.check(ifds, ifd)
             self._digest.update(ifd.entries)

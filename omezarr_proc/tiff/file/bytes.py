@@ -1,7 +1,7 @@
 """The port for bytes in: an input is bytes that have a size and an identity, and of which many ranges are asked for at once.
 
-Who reads a TIFF knows no path, descriptor or protocol, so an input in an object store is one more class here and one more case in
-`open_bytes`. Such a store answers in 10 to 50 ms: what is needed is asked for together.
+Who reads a TIFF knows no path, descriptor or protocol. An object store (`remote`) answers in 10 to 50 ms: what is needed is asked for
+together, and ahead.
 """
 
 import io
@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from omezarr_proc.host.remote import exists, listed
+from omezarr_proc.model.address import Address, is_address
 from omezarr_proc.model.image import FileState
 
 if TYPE_CHECKING:
@@ -22,12 +24,14 @@ class Bytes(ABC):
 
     path      what messages call it
     identity  tells it from a changed one; as it was when it was opened
+    distant   asking takes much longer than reading: what will be needed is worth being planned
 
     All methods raise OSError where the storage fails.
     """
 
     path: str
     identity: FileState
+    distant: bool = False
 
     @property
     def size(self) -> int:
@@ -45,6 +49,9 @@ class Bytes(ABC):
                 raise ended(offset + len(data))
             out[:] = data
 
+    def ahead(self, ranges: Sequence[tuple[int, int]]) -> None:  # noqa: B027  # what is near is not asked for ahead
+        """Hear which ranges (offset, count) will be read soon, in this order, and begin to fetch them."""
+
     def mapped(self, offset: int, count: int) -> memoryview:
         """The `count` bytes at `offset`, all inside the input, freed with the last view of them."""
         return memoryview(self.read([(offset, count)])[0])
@@ -61,14 +68,34 @@ def ended(at: int) -> EOFError:
     return EOFError(f"the file ends at byte {at}")
 
 
-def open_bytes(path: str) -> Bytes:
-    """The bytes of an input by its name. Raises OSError."""
+def open_bytes(path: str, known: FileState | None = None) -> Bytes:
+    """The bytes of an input by its name. `known`: its state when it was opened elsewhere. Raises OSError."""
+    if is_address(path):
+        from omezarr_proc.tiff.file.remote import RemoteFile
+
+        return RemoteFile(path, known)
     return LocalFile(path)
 
 
 def identity_of(path: str) -> FileState:
     """The identity that an input would have if it were opened now. Raises OSError."""
+    if is_address(path):
+        from omezarr_proc.tiff.file import remote
+
+        return remote.identity_of(path)
     return _identity(path, os.stat(path))
+
+
+def is_file(path: str) -> bool:
+    """Whether there is an input of that name."""
+    return exists(Address(path)) if is_address(path) else os.path.isfile(path)
+
+
+def names_beside(path: str) -> list[str]:
+    """The names of what lies in the folder of an input. Raises OSError."""
+    if is_address(path):
+        return [name for name, _ in listed(Address(path).parent)[1]]
+    return os.listdir(os.path.dirname(path) or ".")
 
 
 def _identity(path: str, status: os.stat_result) -> FileState:

@@ -16,7 +16,7 @@ def changed(states: Iterable[FileState]) -> str | None:
             return f"{before.path}: went away while it was read ({error.strerror})"
         if now.size != before.size:
             return f"{before.path}: has changed while it was read, from {before.size} to {now.size} bytes"
-        if now.mtime_ns != before.mtime_ns:
+        if now.mtime_ns != before.mtime_ns or now.etag != before.etag:
             return f"{before.path}: was written to while it was read"
         # A link or new permissions change the one, a file system in user space may forget the other.
         if now.inode != before.inode and now.ctime_ns != before.ctime_ns:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,11 @@ from omezarr_proc.tiff.file.bytes import Bytes
 MAX_PAGES = 200_000
 MAX_NDPI_PAGES = 500  # tifffile looks at all of them again for each
 MAX_TAGS = 4096
+_BLOCK = 4096  # bytes that are read of a directory before its length is known
+_CLOSE = 64 << 10  # bytes between directories which are read together
+_MOST_SLACK = 64 << 10  # bytes by which a place may be missed
+_LOOKED_BACK = 8  # directories from which the next ones are foretold
+_FORESEEN = 64
 MAX_TEXT = 64 << 10  # bytes of the descriptions that only tell pages apart
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NDPI = 65420  # Hamamatsu's mark
@@ -107,7 +113,7 @@ class Ifds:
         """The directory at a byte offset. Raises InputError when it lies outside the file or is cut off."""
         order, big, path = self.order, self.big, self.path
         head, width, entry = (8, 8, "HHQ8s") if big else (2, 8 if self.ndpi else 4, "HHI4s")
-        block = self._read(offset, 4096) if 0 < offset < self.size else b""
+        block = self._read(offset, _BLOCK) if 0 < offset < self.size else b""
         if len(block) < head:
             raise InputError(
                 f"an IFD is said to be at byte {offset}, outside the file of {self.size} bytes; the file is cut off or corrupt", source=path
@@ -138,18 +144,37 @@ class Ifds:
         found: list[Ifd] = []
         seen: set[int] = set()
         offset = self.first if first is None else first
+        foresee = 3
         while offset:
             if offset in seen:
                 raise InputError(f"the chain of pages loops back to byte {offset}; the file is corrupt", source=self.path)
             if len(found) == limit:
                 raise InputError(f"more than {limit} pages", source=self.path, hint="split the file")
             seen.add(offset)
+            if self.source.distant and len(found) == foresee:
+                foresee += self._foresee([ifd.offset for ifd in found[-_LOOKED_BACK:]] + [offset])
             found.append(self.ifd(offset))
             self.budget.keep(PAGE_BYTES + len(found[-1].entries))
             offset = found[-1].following
         if not found:
             raise InputError("the file has no page; it was not finished by its writer", source=self.path)
         return found
+
+    def _foresee(self, offsets: list[int]) -> int:
+        """Ask for the directories that come after some, where they are expected; returns after how many more to look again.
+
+        A chain is walked one by one, a round each, but pages mostly lie at about even distances. Close ones are read together anyway.
+        """
+        steps = [after - before for before, after in pairwise(offsets)]
+        step, spread = sum(steps) // len(steps), max(steps) - min(steps)
+        expected = []
+        for number in range(_FORESEEN):
+            slack = spread * min(number, 4)
+            if abs(step) <= _CLOSE or slack > _MOST_SLACK:
+                break
+            expected.append((max(0, offsets[-1] + number * step - slack), _BLOCK + 2 * slack))
+        self.source.ahead(expected)
+        return max(len(expected), _LOOKED_BACK)
 
     def raw(self, tag: Tag, most: int | None = None) -> bytes:
         """The bytes of a tag's values, the first `most` of them; shorter than stated when the file ends before."""

@@ -8,14 +8,16 @@ Blocks are (y, x, pixels[h, w, samples]) in native byte order, disjoint, and cov
 memory may be used again for the next block.
 """
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Image, Plane, Rect
-from omezarr_proc.tiff.file.bytes import Opener, open_bytes
+from omezarr_proc.tiff.file.bytes import Opener
 from omezarr_proc.tiff.read import decode
 from omezarr_proc.tiff.read.source import Source
 from omezarr_proc.tiff.read.spool import read_spooled, spool
@@ -29,7 +31,7 @@ Block = tuple[int, int, NDArray[Any]]
 class Reader:
     """Reads the planes of one image; opens its files when they are needed."""
 
-    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener = open_bytes) -> None:
+    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener | None = None) -> None:
         """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
         self.image = image
         self._source = Source(image, on_damage, opener)
@@ -53,6 +55,33 @@ class Reader:
         if access == "stream" and layout.stream:
             return self._streams.read(plane, rect, PIECE)
         raise ValueError(f"no access {access!r} to {layout.compression} segments")
+
+    def ahead(self, wanted: Iterable[tuple[Plane, Rect, str]]) -> None:
+        """Begin to fetch what `read` will ask for, where the files are far away. Errors come when it is read."""
+        with contextlib.suppress(ProcError):
+            self._source.ahead(
+                (plane, *place)
+                for plane, rect, access in wanted
+                if access in ("rows", "segment") and self._source.distant(plane)
+                for place in self._places(plane, rect, access)
+            )
+
+    def _places(self, plane: Plane, rect: Rect, access: str) -> Iterator[tuple[int, int]]:
+        """The bytes (offset, count) that a read takes of each segment, one after the other; with those between parts of rows."""
+        layout = self.image.layouts[plane.layout]
+        high, wide = layout.segment_height, layout.segment_width
+        across = -(-layout.width // wide)
+        for row in range(rect.y0 // high, -(-rect.y1 // high)):
+            for column in range(rect.x0 // wide, -(-rect.x1 // wide)):
+                place = self._source.extent(plane, row * across + column)
+                if place is None:
+                    continue
+                if access == "rows":
+                    shown = self._source.page(plane).shown
+                    line = wide * shown.stored.itemsize * shown.stored_samples
+                    first, last = max(rect.y0 - row * high, 0), min(rect.y1 - row * high, high)
+                    place = place[0] + first * line, min(last * line, place[1]) - first * line
+                yield place
 
     def spool(self, plane: Plane, fd: int, offset: int) -> None:
         """Decode the whole plane into the file `fd` from byte `offset` on: rows [height, width, samples] of the layout's dtype."""

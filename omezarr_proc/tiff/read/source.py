@@ -6,6 +6,7 @@ plane and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writ
 """
 
 import contextlib
+import errno
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from omezarr_proc.model.address import is_address
 from omezarr_proc.model.errors import InputError, LimitError, ProcError, UnsupportedInputError
 from omezarr_proc.model.image import Image, Plane
 from omezarr_proc.plan.memory import CACHED_PAGES, OPEN_FILES
@@ -26,6 +28,9 @@ from omezarr_proc.tiff.file.ifd import Ifds
 from omezarr_proc.tiff.read import claims, damage, decode, lzw
 from omezarr_proc.tiff.read.damage import DamagedError
 
+_KEPT_SEGMENTS = 1 << 15
+_FORESEEN = 32  # planes whose directories are asked for together
+_DIRECTORY = 8 << 10  # bytes of one, with the small values that stand behind it
 READ_TOGETHER = 512 << 10  # bytes of encoded segments that wait to be decoded
 _SPECIAL = {"ojpeg", "ccittrle", "ccittfax3", "ccittfax4", "ccitt_t4", "ccitt_t6"}  # tifffile mends their offsets
 
@@ -55,13 +60,15 @@ class _File:
 class Source:
     """The pages and encoded segments of an image's files. Few descriptors: the files used last stay open."""
 
-    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener = open_bytes) -> None:
+    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener | None = None) -> None:
         """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
         self.image = image
         self._on_damage = on_damage
-        self._files = Files(OPEN_FILES, opener=opener, closed=self._forget)
+        known = {state.path: state for state in image.states}
+        self._files = Files(OPEN_FILES, opener=opener or (lambda path: open_bytes(path, known.get(path))), closed=self._forget)
         self._opened: dict[str, _File] = {}
         self._pages: OrderedDict[tuple[int, int], Page] = OrderedDict()
+        self._foreseen: set[Plane] = set()
 
     def close(self) -> None:
         """Close all files."""
@@ -76,20 +83,37 @@ class Source:
             self._pages.move_to_end(key)
             return self._pages[key]
         file = self._file(plane)
+        if file.ifds.source.distant:
+            self._foresee(plane)
         like = file.kinds.get(plane.layout)
         with self._reading(plane):
             page = (self._alike(plane, file, like) if like else None) or self._interpret(plane, file)
         file.kinds.setdefault(plane.layout, page)
         self._pages[key] = page
-        if len(self._pages) > CACHED_PAGES:
+        if len(self._pages) > CACHED_PAGES and not (file.ifds.source.distant and self._small_pages()):
             self._pages.popitem(last=False)
         return page
+
+    def _small_pages(self) -> bool:
+        """Whether the pages that are kept are small: more of them then, since each is looked at a while before it is read."""
+        return len(self._pages) * max(len(page.offsets) for page in self._pages.values()) <= _KEPT_SEGMENTS
+
+    def _foresee(self, plane: Plane) -> None:
+        """Ask for the directories of the planes that come after one, which are looked at in that order: each would be asked for alone."""
+        if plane in self._foreseen:
+            return
+        first = self.image.planes.index(plane)
+        coming = [one for one in self.image.planes[first : first + _FORESEEN] if one and one.file == plane.file]
+        self._foreseen = set(coming)
+        self.ahead((one, one.ifd, _DIRECTORY) for one in dict.fromkeys(coming))
 
     def _interpret(self, plane: Plane, file: _File) -> Page:
         layout = self.image.layouts[plane.layout]
         try:
             tiff = decode.page_at(file.tiff, plane.ifd, plane.ifd == file.tiff.pages.first.offset)
             shown = decode.pixels(tiff, layout.samples == 3)
+        except OSError:
+            raise
         except Exception as error:
             raise self.error(plane, f"its IFD at byte {plane.ifd} is unreadable ({_first_line(error)})") from error
         if (tiff.imagelength, tiff.imagewidth, shown.samples, shown.dtype) != (layout.height, layout.width, layout.samples, layout.dtype):
@@ -172,6 +196,20 @@ class Source:
     def mapped(self, plane: Plane, offset: int, count: int) -> memoryview:
         """The bytes at `offset` as file-backed memory, freed with its last view."""
         return self._file(plane).ifds.source.mapped(offset, count)
+
+    def distant(self, plane: Plane) -> bool:
+        """Whether the plane's file is worth being asked ahead."""
+        return self._file(plane).ifds.source.distant
+
+    def ahead(self, ranges: Iterable[tuple[Plane, int, int]]) -> None:
+        """Begin to fetch what will be read soon, in this order: bytes (offset, count) of the files of planes."""
+        files: dict[int, list[tuple[int, int]]] = {}
+        last = {}
+        for plane, offset, count in ranges:
+            files.setdefault(plane.file, []).append((offset, count))
+            last[plane.file] = plane
+        for number, wanted in files.items():
+            self._file(last[number]).ifds.source.ahead(wanted)
 
     def segment(self, plane: Plane, index: int) -> NDArray[Any]:
         """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""
@@ -279,7 +317,13 @@ class Source:
         except EOFError as error:
             raise self.error(plane, f"{error}; copy it again") from error
         except OSError as error:
-            raise self.error(plane, f"the file cannot be read ({error.strerror}); check its storage, then run again") from error
+            raise self._failed(plane, error) from error
+
+    def _failed(self, plane: Plane, error: OSError) -> ProcError:
+        """What to raise where a file cannot be read. A store that does not answer is not the file's fault: what is finished is kept."""
+        passing = is_address(self.image.files[plane.file]) and error.errno != errno.ESTALE
+        text = f"the file cannot be read ({error.strerror}); check its storage, then run again"
+        return self.error(plane, text, ProcError if passing else InputError)
 
     def _file(self, plane: Plane) -> _File:
         path = self.image.files[plane.file]
@@ -290,6 +334,8 @@ class Source:
                 file = self._opened[path] = _File(decode.open_file(ifds), ifds, {})
             return file
         except OSError as error:  # not the file's fault: another run may be able to
+            if is_address(path):
+                raise self._failed(plane, error) from error
             raise self.error(plane, f"the file cannot be opened ({_first_line(error)})", ProcError) from error
         except Exception as error:
             raise self.error(plane, f"the file cannot be opened ({_first_line(error)})") from error

@@ -36,6 +36,8 @@ class _Inflate:
         self.stored = shown.stored
         self.read = 0
         self.row = 0
+        if self.place:
+            source.ahead([(plane, *self.place)])
         self._inflate: Any = None
 
     def rows(self, number: int) -> NDArray[Any]:

@@ -1,0 +1,157 @@
+"""Object stores as this machine reaches them: a client for an address, with the credentials that there are, and what its errors mean.
+
+obstore finds credentials by itself: plain variables, a container's endpoint, web identity, instance metadata, Lambda's variables.
+Nothing that a server answers is ever repeated but its error code: an answer can hold what was signed.
+
+A process must not be forked once it has made a request: the client's threads are not there in the child, which then waits for ever.
+Importing obstore and making a client is safe.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from omezarr_proc.model.address import READABLE, Address
+from omezarr_proc.model.errors import SettingsError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+
+_TRIES = 4  # where a connection breaks off in an answer; the client itself tries again what got no answer, 429 and 5xx
+_BACKOFF = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2}
+_RETRY = {"max_retries": 10, "retry_timeout": timedelta(seconds=90), "backoff": _BACKOFF}
+_CLIENT = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=5), "read_timeout": timedelta(seconds=30)}
+_GIVES_CREDENTIALS = re.compile(r"https?://(169\.254\.|\[fd00:|metadata\.|sts\.|oauth2\.|login\.|localhost:\d+/metadata)|.*/v2/credentials")
+
+
+@lru_cache(maxsize=64)
+def client(root: Address) -> "ObjectStore":
+    """The client of a bucket, container or host. Raises SettingsError where there is none for it."""
+    try:
+        from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
+    except ImportError:
+        raise SettingsError(
+            f"{root}: object stores need the package obstore, which is not installed: pip install 'omezarr-proc[remote]'"
+        ) from None
+    kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore, "https": HTTPStore, "http": HTTPStore}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    plain = root.scheme == "http" or (root.scheme == "s3" and endpoint.startswith("http://"))
+    options: dict[str, Any] = {"client_options": _CLIENT | ({"allow_http": True} if plain else {}), "retry_config": _RETRY}
+    if root.scheme == "s3" and endpoint:
+        options["endpoint"] = endpoint
+    if root.scheme == "s3" and os.environ.get("AWS_PROFILE") and not os.environ.get("AWS_ACCESS_KEY_ID"):
+        options["credential_provider"] = _profile()
+    try:
+        found: ObjectStore = kinds[root.scheme].from_url(str(root), **options)
+    except KeyError:
+        raise SettingsError(f"{root}: there are {', '.join(f'{scheme}://' for scheme in READABLE)}") from None
+    except Exception as error:
+        raise SettingsError(f"{root}: {_first_words(error)}") from None
+    return found
+
+
+def ask(address: Address, work: Callable[[], T]) -> T:
+    """Do a request about `address`.
+
+    Raises OSError that says what is wrong and what to do, and ConditionError where the condition of the request does not hold.
+    """
+    from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError, PreconditionError
+
+    for attempt in range(_TRIES):
+        try:
+            return work()
+        except (AlreadyExistsError, NotModifiedError, PreconditionError):
+            raise ConditionError(str(address)) from None
+        except (BaseError, OSError) as error:
+            failure = _failure(address, error)
+            if failure.errno != errno.EPIPE or attempt == _TRIES - 1:
+                raise failure from None
+    raise AssertionError
+
+
+class ConditionError(Exception):
+    """The condition of a request does not hold: the object is not the one that it should be."""
+
+
+def listed(address: Address) -> tuple[list[Address], list[tuple[str, int]]]:
+    """What lies directly below an address: the prefixes, and each object's name with its size. Raises OSError."""
+    import obstore
+
+    prefix = f"{address.key}/" if address.key else None
+    found = ask(address, lambda: obstore.list_with_delimiter(client(address.root), prefix))
+    folders = [address.root / folder for folder in found["common_prefixes"]]
+    return folders, [(Address(f"{address.root}/{entry['path']}").name, entry["size"]) for entry in found["objects"]]
+
+
+def exists(address: Address) -> bool:
+    """Whether there is an object. Raises OSError where that cannot be found out."""
+    import obstore
+
+    try:
+        ask(address, lambda: obstore.head(client(address.root), address.key))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _failure(address: Address, error: Exception) -> OSError:
+    """What an error of the client means for the person who must act; EPIPE: the connection broke off in an answer."""
+    text = str(error)
+    asked = next(iter(re.findall(r"Error performing \w+ (\S+) in", text)), "")
+    status = next(iter(re.findall(r"status code: (\d{3})", text)), "")
+    code = next(iter(re.findall(r"<Code>(\w{1,60})</Code>", text)), "")
+    said = code or (f"HTTP {status}" if status else type(error).__name__)
+    if code == "NoSuchBucket":
+        number, meaning = errno.ENOENT, "there is no such bucket: check its name, AWS_REGION and AWS_ENDPOINT_URL"
+    elif isinstance(error, FileNotFoundError):
+        number, meaning = errno.ENOENT, "there is no such object: check its name"
+    elif code in ("ExpiredToken", "ExpiredTokenException", "RequestTimeTooSkewed"):
+        number, meaning = errno.EACCES, f"the store denies it ({said}): get new credentials, and check this machine's clock"
+    elif _GIVES_CREDENTIALS.match(asked) or (not asked and "redential" in text):
+        number, meaning = errno.EACCES, "no credentials are found: give the task a role, or set the store's variables"
+    elif status in ("401", "403"):
+        number, meaning = errno.EACCES, f"the store denies it ({said}): check the credentials and their rights"
+    elif "edirect" in text.replace(address.key, "") or code in (
+        "AuthorizationHeaderMalformed",
+        "PermanentRedirect",
+        "IllegalLocationConstraintException",
+    ):
+        number, meaning = errno.EINVAL, "the bucket is in another region: set AWS_REGION to it"
+    elif status:
+        number, meaning = errno.EREMOTEIO, f"the store answers with {said}: run again later"
+    elif "retries" in text.partition("Debug source")[0] or "error sending request" in text:
+        number, meaning = errno.EHOSTUNREACH, "the store does not answer: check the network and the endpoint, then run again"
+    else:
+        number, meaning = errno.EPIPE, "the connection breaks off again and again: check the network, then run again"
+    return OSError(number, meaning, str(address))
+
+
+def _profile() -> Any:
+    try:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError:
+        raise SettingsError("AWS_PROFILE is set, but profiles need the package boto3, which is not installed: pip install boto3") from None
+    return Boto3CredentialProvider()
+
+
+def _first_words(error: Exception) -> str:
+    """What is wrong with an address or a variable, without the details, which can hold its value."""
+    return str(error).partition("\n")[0].rpartition("error: ")[2][:80] or type(error).__name__
+
+
+def walk(address: Address, enter: Callable[[str], bool]) -> Iterator[tuple[Address, str]]:
+    """All objects below an address, with their keys from there; of folders only those whose name is to be entered. Raises OSError."""
+    folders = [address]
+    while folders:
+        folder = folders.pop()
+        inner, names = listed(folder)
+        folders += [found for found in sorted(inner, reverse=True) if enter(found.name)]
+        for name, _ in sorted(names):
+            found = folder / name
+            yield found, found.removeprefix(address).lstrip("/")

@@ -1,0 +1,219 @@
+"""Inputs in an object store: read as a file is, by few requests, and never mixed of two versions."""
+
+import functools
+import http.server
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+import obstore
+import pytest
+import tifffile
+from conversion import convert, digest
+from faultyproxy import FaultyProxy
+from objectserver import BUCKET, SECRET, object_server  # noqa: F401  # a fixture
+from reading import accesses, whole
+from tiffs import coordinates
+
+from omezarr_proc.engine.local import nursery
+from omezarr_proc.host import remote
+from omezarr_proc.model.address import Address
+from omezarr_proc.model.errors import InputError, ProcError
+from omezarr_proc.tiff.describe.images import open_images
+from omezarr_proc.tiff.file.bytes import open_bytes
+from omezarr_proc.tiff.file.ifd import Ifds
+from omezarr_proc.tiff.read.reader import Reader
+
+
+@pytest.fixture
+def store(object_server, monkeypatch, request):  # noqa: F811
+    """Gives a prefix to this test, a proxy before the server, and its credentials to this process."""
+    with FaultyProxy(object_server.port) as proxy:
+        for name, value in object_server.environ(proxy.endpoint).items():
+            monkeypatch.setenv(name, value)
+        remote.client.cache_clear()
+        yield Put(object_server.store(), f"prefix-{zlib.crc32(request.node.name.encode())}", proxy)
+        remote.client.cache_clear()
+
+
+class Put:
+    def __init__(self, client, prefix: str, proxy: FaultyProxy):
+        self.client, self.prefix, self.proxy = client, prefix, proxy
+        self.address = f"s3://{BUCKET}/{prefix}"
+
+    def __call__(self, path: Path, name: str = "") -> str:
+        obstore.put(self.client, f"{self.prefix}/{name or path.name}", path.read_bytes(), use_multipart=False)
+        return f"{self.address}/{name or path.name}"
+
+
+def test_an_object_is_bytes_like_any_input(store, tmp_path):
+    data = np.random.default_rng(1).bytes((3 << 20) + 11)
+    (tmp_path / "x #ü?.tif").write_bytes(data)
+    opened = open_bytes(store(tmp_path / "x #ü?.tif"))
+    ranges = [(4097, 5), (0, 16), (7, 0), (len(data) - 3, 10), (len(data), 4), (len(data) + 9, 4), (0, len(data) + 1), (9, 2 << 20)]
+    assert opened.size == len(data)
+    assert opened.read(ranges) == [data[offset : offset + count] for offset, count in ranges]
+    opened.ahead([(2 << 20, 70_000), (5, 100_000)])
+    assert opened.read([(5, 100_000), (2 << 20, 70_000)]) == [data[5:100_005], data[2 << 20 : (2 << 20) + 70_000]]
+    view = opened.mapped(11, 3 << 20)
+    opened.close()
+    assert view == data[11 : 11 + (3 << 20)]
+    assert open_bytes(opened.path).identity == opened.identity
+
+
+def test_an_empty_object_is_told_as_an_empty_file(store, tmp_path):
+    (tmp_path / "x.tif").touch()
+    with pytest.raises(InputError, match="the file is empty"):
+        open_images(store(tmp_path / "x.tif"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"metadata": {"axes": "ZYX"}, "ome": True},
+        {"compression": "zlib", "tile": (128, 128)},
+        {"compression": "lzw", "predictor": 2, "rowsperstrip": 7},
+        {"compression": "packbits", "bigtiff": True, "byteorder": ">"},
+    ],
+)
+def test_an_image_is_read_from_a_store_as_from_a_folder(store, tmp_path, options):
+    pixels = coordinates((3, 700, 900))
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="minisblack", **options)
+    (image,) = open_images(store(tmp_path / "x.tif"))
+    reader = Reader(image)
+    for access in accesses(image.layouts[0]):
+        np.testing.assert_array_equal([whole(reader, plane, access)[..., 0] for plane in image.planes], pixels)
+    reader.close()
+
+
+def test_a_bucket_is_converted_as_a_folder_is_and_nobody_asked_before_the_nursery_was_there(store, tmp_path, monkeypatch):
+    for folder, name in (("", "a.ome.tif"), ("sub", "b.tif"), ("skip.zarr", "c.tif"), (".hidden", "d.tif")):
+        (tmp_path / "in" / folder).mkdir(exist_ok=True, parents=True)
+        pixels = np.random.default_rng(3).integers(0, 999, (2, 600, 700), np.uint16)
+        tifffile.imwrite(tmp_path / "in" / folder / name, pixels, tile=(64, 64), compression="zlib", ome=name == "a.ome.tif")
+        store(tmp_path / "in" / folder / name, f"in/{folder}/{name}".replace("//", "/"))
+    asked = []
+    started = nursery.Nursery.__init__
+
+    def start(self, **options):
+        asked.append(len(store.proxy.requests))
+        started(self, **options)
+
+    monkeypatch.setattr(nursery.Nursery, "__init__", start)
+    assert convert(tmp_path / "in", tmp_path / "x", "--images", "0") != 0  # a folder is no file
+    from omezarr_proc.cli import main
+
+    assert main(["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "local"), "--quiet"]) == 0
+    asked.clear()
+    assert main(["--input-dir", f"{store.address}/in/", "--output-dir", str(tmp_path / "remote"), "--quiet"]) == 0
+    assert asked == [0]
+    assert store.proxy.requests
+    local, there = digest(tmp_path / "local"), digest(tmp_path / "remote")
+    assert local.keys() == there.keys()
+    assert {name for name in local if local[name] != there[name]} == {"a.ome.zarr/zarr.json", "sub/b.ome.zarr/zarr.json"}  # the key
+    store.proxy.requests.clear()
+    assert main(["--input-dir", f"{store.address}/in", "--output-dir", str(tmp_path / "remote"), "--quiet"]) == 0
+    assert len(store.proxy.requests) < 12  # found again, not made again
+
+
+@pytest.mark.parametrize("kind", ["side by side", "apart", "apart, of different lengths"])
+def test_headers_of_many_pages_take_few_rounds(store, tmp_path, kind):
+    rng = np.random.default_rng(2)
+    path, pages = tmp_path / "x.tif", 1000 if kind == "side by side" else 150
+    if kind == "side by side":
+        tifffile.imwrite(path, np.zeros((pages, 16, 16), np.uint8), ome=True, metadata={"axes": "ZYX"})
+    else:
+        with tifffile.TiffWriter(path) as writer:
+            for _ in range(pages):
+                page = rng.integers(0, 255, (400, 300 if kind == "apart" else int(rng.integers(300, 310))), np.uint8)
+                writer.write(page, contiguous=False, metadata=None)
+    address = store(path)
+    store.proxy.requests.clear()
+    assert len(Ifds(open_bytes(address)).chain()) == pages
+    assert len(store.proxy.requests) < (20 if kind == "side by side" else 1.5 * pages)
+    assert kind == "side by side" or store.proxy.most >= 8  # and not one after the other
+
+
+def test_what_changes_while_it_is_read_is_an_error(store, tmp_path):
+    pixels = coordinates((512, 2048))
+    tifffile.imwrite(tmp_path / "x.tif", pixels, metadata=None, rowsperstrip=16)
+    address = store(tmp_path / "x.tif")
+    (image,) = open_images(address)
+    reader = Reader(image)
+    tifffile.imwrite(tmp_path / "x.tif", pixels[::-1], metadata=None, rowsperstrip=16)
+    store(tmp_path / "x.tif")
+    with pytest.raises(InputError, match="it has changed since it was opened"):
+        whole(reader, image.planes[0])
+
+
+@pytest.mark.parametrize("fault", [503, 500, "cut", "half"])
+def test_every_third_answer_may_fail(store, tmp_path, fault):
+    pixels = coordinates((300, 2048))
+    tifffile.imwrite(tmp_path / "x.tif", pixels, metadata=None, rowsperstrip=16)
+    address = store(tmp_path / "x.tif")
+    store.proxy.fault = lambda request: fault if request.number % 3 == 0 else None
+    (image,) = open_images(address)
+    np.testing.assert_array_equal(whole(Reader(image), image.planes[0])[..., 0], pixels)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"name": "nothing.tif"}, "there is no such object"),
+        ({"bucket": "s3://nothing"}, "there is no such bucket"),
+        ({"AWS_SECRET_ACCESS_KEY": "another"}, r"the store denies it \(SignatureDoesNotMatch\): check the credentials"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, r"the store denies it \(InvalidAccessKeyId\): check the credentials"),
+    ],
+)
+def test_errors_say_what_to_do_on_one_line_without_credentials(store, tmp_path, monkeypatch, change, text):
+    tifffile.imwrite(tmp_path / "x.tif", coordinates((16, 16)))
+    address = Address(store(tmp_path / "x.tif"))
+    for name, value in change.items():
+        if name.startswith("AWS"):
+            monkeypatch.setenv(name, value)
+    address = Address(change["bucket"]) / address.key if "bucket" in change else address.parent / change.get("name", address.name)
+    with pytest.raises(ProcError, match=text) as caught:
+        open_images(str(address))
+    assert str(address) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in (SECRET, "another", "nobody", "Signature=", "http://"))
+
+
+def test_a_store_that_does_not_answer_is_told(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
+    with pytest.raises(ProcError, match="the store does not answer: check the network and the endpoint"):
+        open_images(f"{store.address}/x.tif")
+
+
+def test_without_the_extra_a_message_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
+    remote.client.cache_clear()
+    with pytest.raises(ProcError, match=r"obstore, which is not installed: pip install 'omezarr-proc\[remote\]'"):
+        open_images("s3://bucket/x.tif")
+
+
+def test_a_file_is_read_from_a_web_server(tmp_path):
+    class Ranges(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            data = Path(self.translate_path(self.path)).read_bytes()
+            first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+            part = data[int(first) : int(last or len(data)) + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(part)))
+            self.send_header("Last-Modified", "Tue, 15 Nov 1994 12:45:26 GMT")
+            self.end_headers()
+            self.wfile.write(part)
+
+        def log_message(self, *message):
+            pass
+
+    pixels = coordinates((100, 200))
+    tifffile.imwrite(tmp_path / "x.tif", pixels, metadata=None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Ranges, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        (image,) = open_images(f"http://127.0.0.1:{server.server_port}/x.tif")
+        np.testing.assert_array_equal(whole(Reader(image), image.planes[0])[..., 0], pixels)
+        server.shutdown()
