@@ -8,28 +8,33 @@ import json
 import os
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
 
 from loguru import logger
 
 from omezarr_proc.host.faults import describe
+from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.outcome import Outcome
+from omezarr_proc.store.remote import Bucket
 
 NAME = "asset-properties.json"
 
 
-def write_properties(output_dir: Path, outcomes: Sequence[Outcome]) -> None:
+def write_properties(output_dir: Place, outcomes: Sequence[Outcome]) -> None:
     """Name the dataset of a run; with several, or none, nothing is written, and the log says so. Raises OutputError."""
     datasets = [outcome.target for outcome in outcomes if outcome.target and not outcome.error]
     if len(datasets) != 1:
         logger.warning(f"no {NAME} is written: it names one dataset, and there are {len(datasets)}")
         return
+    text = json.dumps({"root_path": os.path.relpath(datasets[0], output_dir)}) + "\n"
+    if isinstance(output_dir, Address):
+        Bucket(output_dir).put(NAME, text.encode())
+        return
     target = output_dir / NAME
     partial = target.with_name(f".{NAME}.{secrets.token_hex(4)}.partial")
     try:
         try:
-            partial.write_text(json.dumps({"root_path": datasets[0].relative_to(output_dir).as_posix()}) + "\n")
+            partial.write_text(text)
             os.replace(partial, target)
         except BaseException:
             partial.unlink(missing_ok=True)

@@ -1,11 +1,12 @@
 """The run: inputs -> each image in turn -> results. One bad input never stops the others."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -14,7 +15,7 @@ from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin, da
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
-from omezarr_proc.model.address import Place, real
+from omezarr_proc.model.address import Address, Place, real
 from omezarr_proc.model.errors import (
     InTheWayError,
     LimitError,
@@ -29,10 +30,7 @@ from omezarr_proc.model.errors import (
 from omezarr_proc.model.events import Begun
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.model.text import shown
-from omezarr_proc.publish.existing import dataset_key as key_of
-from omezarr_proc.publish.leftovers import discard
-from omezarr_proc.publish.lock import Lock
-from omezarr_proc.publish.tree import TREES, ByRename, ByRootLast
+from omezarr_proc.publish.tree import tree_for
 from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
@@ -62,6 +60,10 @@ def run(
         limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - EXECUTED_BYTES))
     from omezarr_proc.engine.local.engine import Local
 
+    if isinstance(settings.output_dir, Address):
+        from omezarr_proc.plan.memory import STORE_BYTES
+
+        limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - STORE_BYTES * (1 + math.ceil(limits.cpus))))
     engine = Local(nursery, deadline, settings.stall_seconds)
     try:
         inputs = list(found)
@@ -114,7 +116,9 @@ def _the_only_one(opened: "Iterator[tuple[Input, list[Image] | ProcError]]") -> 
 
 def _recover(settings: Settings, inputs: Iterable[Input]) -> set[Path]:
     """Put in order what killed runs have left half done; returns the datasets that still have something hidden."""
-    tree = TREES[settings.output_layout]
+    if isinstance(settings.output_dir, Address):  # each is asked for in its turn
+        return set()
+    tree = tree_for(settings.output_dir, settings.output_layout)
     folders = sorted({tree.target_of(dataset_of(settings, entry.relative)).parent for entry in inputs})
     return {left for folder in folders if not first_link(settings.output_dir, folder) for left in tree.recover(folder)}
 
@@ -195,8 +199,8 @@ class _Images:
     deadline: float | None
 
     @property
-    def _tree(self) -> type[ByRename] | type[ByRootLast]:
-        return TREES[self.settings.output_layout]
+    def _tree(self) -> Any:
+        return tree_for(self.settings.output_dir, self.settings.output_layout)
 
     def convert(self, entry: Input, images: "list[Image] | ProcError") -> Iterator[Outcome]:
         if isinstance(images, ProcError):
@@ -212,32 +216,35 @@ class _Images:
                 outcome = self._failed(entry, target, without_frames(error))
             yield outcome
 
-    def _failed(self, entry: Input, target: Path | None, error: ProcError) -> Outcome:
+    def _failed(self, entry: Input, target: Place | None, error: ProcError) -> Outcome:
         self.report.fail(str(entry.path), error, None if target is None else str(target))
         return Outcome(source=str(entry.path), status="failed", target=target, error=error)
 
-    def _picture(self, target: Path) -> None:
+    def _picture(self, target: Place) -> None:
         """A picture that is there already is kept in step with its dataset, asked for or not."""
         from omezarr_proc.build.preview import is_current, preview_path, write_preview
 
+        if isinstance(target, Address):  # PREVIEW is refused there
+            return
         picture = preview_path(self._tree.target_of(target))
         if (self.settings.preview or picture.exists()) and not is_current(picture, target):
             self.engine.rest()  # the picture may take what they had
             write_preview(picture, target)
 
-    def _make(self, entry: Input, image: "Image", target: Path) -> Outcome:
+    def _make(self, entry: Input, image: "Image", target: Place) -> Outcome:
         from omezarr_proc.build.dataset import dataset_key
         from omezarr_proc.build.image import Conversion
 
-        key, locked = dataset_key(image, self.settings), self._tree.target_of(target)
-        if link := first_link(self.settings.output_dir, locked.parent):
+        key, tree = dataset_key(image, self.settings), self._tree
+        if isinstance(target, Path) and (link := first_link(Path(self.settings.output_dir), tree.target_of(target).parent)):
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
-        if target not in self.left and (reason := self._left_alone(target, key)):
+        left = target in self.left or (isinstance(target, Address) and tree.is_unfinished(target))
+        if not left and (reason := self._left_alone(target, key)):
             return self._skipped(entry, image, target, reason)
         _check_time(self.deadline)
-        with Lock(locked) as lock:
+        with tree.locked(target) as lock:
             if reason := self._left_alone(target, key):
-                discard(locked, self.deadline)
+                tree.discard(target, self.deadline)
                 return self._skipped(entry, image, target, reason)
             self._begin(image, target)
             summary = Conversion(
@@ -262,7 +269,7 @@ class _Images:
             seconds=summary.seconds,
         )
 
-    def _begin(self, image: "Image", target: Path) -> None:
+    def _begin(self, image: "Image", target: Place) -> None:
         from omezarr_proc.build.advice import advice
         from omezarr_proc.build.dataset import object_count, pyramid_of
 
@@ -281,17 +288,17 @@ class _Images:
         for line in advice(image, pyramid, self.settings):
             self.report.advise(image.source, line)
 
-    def _skipped(self, entry: Input, image: "Image", target: Path, reason: str) -> Outcome:
+    def _skipped(self, entry: Input, image: "Image", target: Place, reason: str) -> Outcome:
         self.report.skip(image.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)
 
-    def _left_alone(self, target: Path, key: str) -> str:
+    def _left_alone(self, target: Place, key: str) -> str:
         """Why the dataset that is there already is left alone; empty where it is not. Raises OutputError where it must not be there."""
         existing = self.settings.existing
         if existing == "force":
             return ""
         if self._tree.is_taken(target):
-            if key_of(target) == key:
+            if self._tree.key_of(target) == key:
                 return "is there already, made of the same input with the same settings"
             if existing == "skip":
                 return "is there already (EXISTING=skip)"

@@ -67,7 +67,7 @@ def dataset_path(relative: Path, series: int = 0) -> Path:
     return relative.with_name(f"{stem}.series{series}.ome.zarr" if series else f"{stem}.ome.zarr")
 
 
-def dataset_of(settings: Settings, relative: Path, series: int = 0) -> Path:
+def dataset_of(settings: Settings, relative: Path, series: int = 0) -> Place:
     """Where the dataset of an image goes."""
     return settings.output_dir if settings.output_layout == "root" else settings.output_dir / dataset_path(relative, series)
 
@@ -97,17 +97,19 @@ def collect(settings: Settings, files: Sequence[str] = (), *, create_output: boo
         if not isinstance(settings.input_dir, Address):
             inputs = list(inputs)
     check_output(settings.output_dir, create=create_output)
+    if settings.preview and isinstance(settings.output_dir, Address):
+        raise SettingsError("PREVIEW=1 is not possible in an object store yet: set OUTPUT_DIR to a folder, or leave PREVIEW out")
     return inputs
 
 
-def _found(input_dir: Place, output_dir: Path) -> Iterator[Input]:
+def _found(input_dir: Place, output_dir: Place) -> Iterator[Input]:
     search = find(input_dir, output_dir)
     for where in search.unreadable:
         logger.warning(f"left out, since it cannot be read: {where}")
     yield from search.inputs
 
 
-def find(input_dir: Place, output_dir: Path) -> Search:
+def find(input_dir: Place, output_dir: Place) -> Search:
     """All TIFFs below `input_dir`. Raises SettingsError when it cannot be searched or holds none, saying what is there."""
     if isinstance(input_dir, Address):
         search = _search_store(input_dir)
@@ -193,8 +195,10 @@ def _dataset_key(entry: Input) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(dataset_path(entry.relative))).casefold())
 
 
-def check_output(output_dir: Path, *, create: bool) -> None:
+def check_output(output_dir: Place, *, create: bool) -> None:
     """Make sure that datasets can be written to `output_dir`, making it if asked to. Raises SettingsError."""
+    if isinstance(output_dir, Address):  # whether it can be written to shows with the first lock
+        return
     try:
         if create:
             output_dir.mkdir(parents=True, exist_ok=True)
@@ -209,10 +213,10 @@ def check_output(output_dir: Path, *, create: bool) -> None:
         raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} cannot be written to: {error.strerror}") from None
 
 
-def _search(input_dir: Path, output_dir: Path) -> Search:
+def _search(input_dir: Path, output_dir: Place) -> Search:
     search = Search()
     start = input_dir.stat()
-    searched = {_identity(output_dir.stat())} - {_identity(start)} if output_dir.is_dir() else set()
+    searched = {_identity(output_dir.stat())} - {_identity(start)} if isinstance(output_dir, Path) and output_dir.is_dir() else set()
     folders = deque([(input_dir, Path())])
     while folders:
         folder, relative = folders.popleft()

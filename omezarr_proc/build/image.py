@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -18,18 +18,22 @@ from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine, WorkerLostError
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, InputError, LimitError, OutOfTimeError, OutputError
 from omezarr_proc.model.events import Progress, Summary
 from omezarr_proc.model.image import Image
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.publish.lock import Lock
-from omezarr_proc.publish.tree import TREES, Tree
+from omezarr_proc.publish.tree import Tree, tree_for
 from omezarr_proc.store.arrays import spool_file, write_arrays, write_ome_xml, write_root
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.tiff.file.changes import changed
 from omezarr_proc.work.tasks import Job
+
+if TYPE_CHECKING:
+    from omezarr_proc.publish.in_store import StoreLock
 
 # Kills in a row before anything was finished, the last two of the smallest plan, and deaths of workers with one plan, after which it is
 # given up.
@@ -45,12 +49,12 @@ class Conversion:
     """
 
     image: Image
-    target: Path
+    target: Place
     settings: Settings
     limits: Limits
     engine: Engine
     report: Progress
-    lock: Lock
+    lock: "Lock | StoreLock"
     deadline: float | None = None
 
     def run(self) -> Summary:
@@ -63,7 +67,9 @@ class Conversion:
         make_plan(self.image, pyramid, self.limits)  # refuses what cannot be done before anything is written
         codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
         key, force = dataset_key(self.image, self.settings), self.settings.existing == "force"
-        tree = TREES[self.settings.output_layout](self.target, key, self.lock, force=force, deadline=self.deadline)
+        tree: Tree = tree_for(self.settings.output_dir, self.settings.output_layout)(
+            self.target, key, self.lock, force=force, deadline=self.deadline
+        )
         store = ChunkStore(tree.objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
         began = time.monotonic()
         with PeakMemory(self.engine.processes) as memory:

@@ -79,13 +79,8 @@ def _flag(text: str) -> bool:
     return SWITCH[_require(text.casefold(), text.casefold() in SWITCH)]
 
 
-def _path(text: str) -> Path:
+def _file(text: str) -> Path:
     return Path(_require(text, "\0" not in text and not is_address(text)))
-
-
-def _no_address(text: str) -> str:
-    """Why `s3://bucket` is not taken for a folder called "s3:"."""
-    return "addresses are not written to yet: mount the bucket, or copy to it" if is_address(text) else ""
 
 
 def _place(text: str) -> Place:
@@ -94,8 +89,7 @@ def _place(text: str) -> Place:
 
 
 FLAG = Rule(_flag, "1 or 0 (true or false)")
-FOLDER = Rule(_path, "a folder", _no_address)
-FILE = Rule(_path, "a file", _no_address)
+FILE = Rule(_file, "a file", lambda text: "it is not written to object stores" if is_address(text) else "")
 PLACE = Rule(_place, "a folder, or a place in an object store (s3://, gs:// or az://)")
 TEXT = Rule(str, "")  # never wrong
 TOKEN = Rule(Secret, "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from omezarr_proc.config.rules import FILE, FLAG, FOLDER, IMAGES, PLACE, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
+from omezarr_proc.config.rules import FILE, FLAG, IMAGES, PLACE, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
 from omezarr_proc.config.secret import Mask, Secret
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import SettingsError
@@ -30,7 +30,7 @@ class Settings:
     """Every setting, checked. Paths are as given; `input_dir` is None when files are named instead."""
 
     input_dir: Place | None = field(default=None, metadata=_row(PLACE, "where TIFFs are read (not needed when files are named)"))
-    output_dir: Path = field(default=Path(), metadata=_row(FOLDER, "where datasets are written"))
+    output_dir: Place = field(default=Path(), metadata=_row(PLACE, "where datasets are written"))
     initial_downsample: int = field(
         default=2,
         metadata=_row(power_of_two(1, 4096), "1 = full resolution included, 2 = start from 2x downsampled, 4, ...", shapes_output=True),
@@ -196,7 +196,7 @@ class Settings:
         values: dict[str, Any] = {}
         wrong = [f"{name} is not set: it must name a folder" for name in required if not texts[name]]
         for entry in table():
-            text = texts[entry.variable] if entry.rule in (FOLDER, FILE, PLACE) else texts[entry.variable].strip()
+            text = texts[entry.variable] if entry.rule in (FILE, PLACE) else texts[entry.variable].strip()
             if not text:
                 continue
             try:
@@ -285,7 +285,7 @@ class Entry:
     @property
     def default_text(self) -> str:
         """The default as one would write it; empty where there is none."""
-        if self.rule in (FOLDER, FILE, PLACE, TOKEN):
+        if self.rule in (FILE, PLACE, TOKEN):
             return ""
         return str(int(self.default)) if self.rule is FLAG else str(self.default)
 

@@ -10,6 +10,7 @@ Importing obstore and making a client is safe.
 import errno
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import lru_cache
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TRIES = 4  # where a connection breaks off in an answer; the client itself tries again what got no answer, 429 and 5xx
+# Where a connection breaks off in an answer, or before one to a POST: every request here bears being made twice. All else is tried again by
+# the client itself.
+_TRIES = 5
+_PAUSE = 0.1
 _BACKOFF = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2}
 _RETRY = {"max_retries": 10, "retry_timeout": timedelta(seconds=90), "backoff": _BACKOFF}
 _CLIENT = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=5), "read_timeout": timedelta(seconds=30)}
@@ -72,6 +76,7 @@ def ask(address: Address, work: Callable[[], T]) -> T:
             failure = _failure(address, error)
             if failure.errno != errno.EPIPE or attempt == _TRIES - 1:
                 raise failure from None
+        time.sleep(_PAUSE * 2**attempt)
     raise AssertionError
 
 
@@ -115,6 +120,8 @@ def _failure(address: Address, error: Exception) -> OSError:
         number, meaning = errno.EACCES, f"the store denies it ({said}): get new credentials, and check this machine's clock"
     elif _GIVES_CREDENTIALS.match(asked) or (not asked and "redential" in text):
         number, meaning = errno.EACCES, "no credentials are found: give the task a role, or set the store's variables"
+    elif status == "409":
+        number, meaning = errno.EBUSY, "somebody else puts it at this moment: run again"
     elif status in ("401", "403"):
         number, meaning = errno.EACCES, f"the store denies it ({said}): check the credentials and their rights"
     elif "edirect" in text.replace(address.key, "") or code in (
@@ -125,7 +132,7 @@ def _failure(address: Address, error: Exception) -> OSError:
         number, meaning = errno.EINVAL, "the bucket is in another region: set AWS_REGION to it"
     elif status:
         number, meaning = errno.EREMOTEIO, f"the store answers with {said}: run again later"
-    elif "retries" in text.partition("Debug source")[0] or "error sending request" in text:
+    elif " retries, " in text.partition("Debug source")[0]:
         number, meaning = errno.EHOSTUNREACH, "the store does not answer: check the network and the endpoint, then run again"
     else:
         number, meaning = errno.EPIPE, "the connection breaks off again and again: check the network, then run again"

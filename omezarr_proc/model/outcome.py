@@ -1,9 +1,9 @@
 """What became of one image."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ProcError
 
 
@@ -22,7 +22,7 @@ class Outcome:
 
     source: str
     status: Literal["converted", "skipped", "failed"]
-    target: Path | None = None
+    target: Place | None = None
     error: ProcError | None = None
     reason: str = ""
     shape: tuple[int, ...] | None = None
@@ -32,7 +32,7 @@ class Outcome:
     seconds: float | None = None
 
     @property
-    def dataset(self) -> Path:
+    def dataset(self) -> Place:
         """Where the dataset is. Raises the error of an image that failed, as a future's `result()` does."""
         if self.error is not None:
             raise self.error

@@ -37,6 +37,8 @@ QUEUE_BYTES = 8 * MB
 # Of an input in an object store: bytes that a worker holds ahead of its decoder, and what a client with its connections takes.
 AHEAD_BYTES = 8 * MB
 CLIENT_BYTES = 12 * MB
+# Of an output there, in each process, beside what waits: the client, and what it sends.
+STORE_BYTES = CLIENT_BYTES + QUEUE_BYTES
 
 # Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
 # decoding.

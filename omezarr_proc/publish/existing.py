@@ -39,7 +39,7 @@ def dataset_at(folder: Path) -> str | None:
     """Whose OME-Zarr dataset a folder is, in words; None where it is none."""
     if own := _own(folder):
         return f"an OME-Zarr dataset of omezarr_proc {own.get('version', '')}".strip()
-    return "an OME-Zarr dataset of another program" if any(map(_is_ome, groups(folder))) else None
+    return "an OME-Zarr dataset of another program" if any(map(is_ome, groups(folder))) else None
 
 
 def refuse_foreign(path: Path) -> None:
@@ -79,7 +79,8 @@ def _own(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _is_ome(attributes: dict[str, Any]) -> bool:
+def is_ome(attributes: dict[str, Any]) -> bool:
+    """Whether these are the root attributes of an OME-Zarr dataset."""
     inner = attributes.get("ome")  # since NGFF 0.5
     return any(mark in place for place in (attributes, inner) if isinstance(place, dict) for mark in _MARKS)
 

@@ -55,8 +55,13 @@ def _system() -> str:
 
 def read(fd: int) -> Holder:
     """Who a lock file names, as far as it does (yet)."""
+    return holder_of(os.pread(fd, _MOST_BYTES, 0))
+
+
+def holder_of(data: bytes) -> Holder:
+    """Who the content of a lock file names."""
     try:
-        found = json.loads(os.pread(fd, _MOST_BYTES, 0))
+        found = json.loads(data)
         holder = Holder(found["pid"], found["host"], found["since"], found["system"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return Holder()

@@ -12,7 +12,7 @@ from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.read import is_inside
 
 # What a dataset of ours has at its top: levels are halved, so there are never a hundred.
-_OURS = re.compile(r"zarr\.json|\.zgroup|\.zattrs|\.zmetadata|OME|[0-9]{1,2}")
+OURS = re.compile(r"zarr\.json|\.zgroup|\.zattrs|\.zmetadata|OME|[0-9]{1,2}")
 
 
 def parts_of(folder: Path, roots: Iterable[dict[str, Any]]) -> set[str]:
@@ -44,7 +44,7 @@ def refuse_in_the_way(folder: Path) -> None:
     """Raise OutputError where something in `folder` has a name that a dataset in its place needs, and is of no OME-Zarr dataset."""
     kept = {*ROOT_DOCUMENTS, *parts_of(folder, groups(folder))} if dataset_at(folder) else set()
     for name in sorted(os.listdir(folder)):
-        if _OURS.fullmatch(name) and name not in kept:
+        if OURS.fullmatch(name) and name not in kept:
             raise OutputError(
                 "is of no OME-Zarr dataset and is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it",
                 source=folder / name,

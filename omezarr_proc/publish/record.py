@@ -45,7 +45,11 @@ class Record:
         self.path, self.staging = record_path(target), staging_path(target)
         self.units, self.attempts = tuple(history.units), tuple(history.attempts)
         self.disk = disk
-        self._fd, self._end, self._interval = fd, history.end, interval
+        self._fd, self._end = fd, history.end
+        self._start(interval)
+
+    def _start(self, interval: float) -> None:
+        self._interval = interval
         self._changed = threading.Condition()
         self._waiting: list[bytes] = []
         self._units = self._urgent = self._busy = self._closed = False
@@ -154,6 +158,9 @@ class Record:
             with self._changed:
                 self._busy, self._error = False, error
                 self._changed.notify_all()
+        self._let_go()
+
+    def _let_go(self) -> None:
         os.close(self._fd)
 
     def _write(self, data: bytes, units: bool) -> OSError | None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from omezarr_proc.host.faults import describe
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish import by_rename, by_root_last
-from omezarr_proc.publish.existing import dataset_at, refuse_foreign
+from omezarr_proc.publish.existing import dataset_at, dataset_key, refuse_foreign
 from omezarr_proc.publish.hidden import inside
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.leftovers import discard
@@ -87,6 +88,21 @@ class _Staged:
     def target_of(dataset: Path) -> Path:
         """The path that is locked, and beside which the hidden files are."""
         return dataset
+
+    @classmethod
+    def locked(cls, dataset: Path) -> Lock:
+        """The lock of a dataset, to be entered."""
+        return Lock(cls.target_of(dataset))
+
+    @staticmethod
+    def key_of(dataset: Path) -> str | None:
+        """The key that a complete dataset of ours carries."""
+        return dataset_key(dataset)
+
+    @classmethod
+    def discard(cls, dataset: Path, deadline: float | None = None) -> None:
+        """Remove all that is hidden of a dataset that needs no more work. The caller holds the lock."""
+        discard(cls.target_of(dataset), deadline)
 
     def flush(self) -> None:
         """See `Tree`."""
@@ -160,3 +176,12 @@ class ByRootLast(_Staged):
 
 
 TREES: dict[str, type[ByRename] | type[ByRootLast]] = {"folders": ByRename, "root": ByRootLast}  # by OUTPUT_LAYOUT
+
+
+def tree_for(output_dir: Place, layout: str) -> Any:
+    """The class of the trees of an OUTPUT_DIR: of TREES, or in an object store of those in `in_store`, which are used alike."""
+    if isinstance(output_dir, Path):
+        return TREES[layout]
+    from omezarr_proc.publish.in_store import InStore, InStoreRoot
+
+    return {"folders": InStore, "root": InStoreRoot}[layout]

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from omezarr_proc.host.faults import output_error, retry
 from omezarr_proc.store.opening import PLAIN, open_file
@@ -15,6 +16,7 @@ class Folder:
     """The objects below `root`; keys are the paths from there."""
 
     root: str
+    apart: ClassVar[bool] = False
 
     def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
         """See `Objects`.

@@ -5,11 +5,16 @@ where nothing is) is no part of it: `publish` asks for that by itself.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class Objects(Protocol):
-    """Where the objects of one tree lie. Values of it travel to workers."""
+    """Where the objects of one tree lie. Values of it travel to workers.
+
+    apart  puts do not wait for each other, whatever their keys; in a folder of a file system they do
+    """
+
+    apart: ClassVar[bool]
 
     def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
         """Create or replace an object.
@@ -35,6 +40,8 @@ class Objects(Protocol):
 
 class InMemory:
     """Objects of this process, for tests."""
+
+    apart: ClassVar[bool] = False
 
     def __init__(self) -> None:
         """Nothing is there yet."""

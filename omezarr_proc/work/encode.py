@@ -53,7 +53,9 @@ class Writer:
                 valid = _valid(pixels, level.shape, (z, y, x))
                 for part, row in enumerate(rows):
                     encoded = self._encode(pixels if pyramid.bundled else pixels[part : part + 1])
-                    self._files.put(row, len(encoded), partial(store.objects.put, f"{row}/{x}", encoded), ticket)
+                    key = f"{row}/{x}"
+                    folder = key if store.objects.apart else row
+                    self._files.put(folder, len(encoded), partial(store.objects.put, key, encoded), ticket)
                     checksums += checksum(encoded)
                 if index == 0:
                     found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]

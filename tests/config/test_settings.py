@@ -320,20 +320,14 @@ def test_the_readme_names_every_variable_with_its_default():
         assert not entry.default_text or f"`{entry.default_text}`" in row[0]
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/prefix", "gs://b", "az://b/c", "https://host/a", "file:///tmp"])
-def test_an_address_is_not_taken_for_a_folder(address: str):
-    with pytest.raises(SettingsError, match=rf"OUTPUT_DIR='{address}' must be a folder \(addresses are not written to yet"):
-        Settings.load(FOLDERS | {"OUTPUT_DIR": address}, {})
-    assert Settings.load(FOLDERS | {"OUTPUT_DIR": "./s3:/bucket"}, {})
-
-
-def test_inputs_are_in_a_folder_or_in_an_object_store():
+@pytest.mark.parametrize("name", FOLDERS)
+def test_inputs_and_datasets_are_in_a_folder_or_in_an_object_store(name: str):
     for address in ("s3://bucket/prefix", "gs://b", "az://b/c"):
-        assert Settings.load(FOLDERS | {"INPUT_DIR": f"{address}/"}, {}).input_dir == Address(address)
+        assert getattr(Settings.load(FOLDERS | {name: f"{address}/"}, {}), name.lower()) == Address(address)
     for address in ("https://host/a", "file:///tmp", "s3://"):
-        with pytest.raises(SettingsError, match=r"INPUT_DIR=.* must be a folder, or a place in an object store"):
-            Settings.load(FOLDERS | {"INPUT_DIR": address}, {})
-    assert Settings.load(FOLDERS | {"INPUT_DIR": "./s3:/bucket"}, {}).input_dir == Path("s3:/bucket")
+        with pytest.raises(SettingsError, match=rf"{name}=.* must be a folder, or a place in an object store"):
+            Settings.load(FOLDERS | {name: address}, {})
+    assert getattr(Settings.load(FOLDERS | {name: "./s3:/bucket"}, {}), name.lower()) == Path("s3:/bucket")
 
 
 def test_an_unknown_deployment_mode_is_a_warning():
@@ -352,3 +346,10 @@ def test_a_flag_is_1_or_0_or_what_forms_send(text: str, value: bool) -> None:
 @pytest.mark.parametrize("text", ["yes", "2", "on", "truefalse"])
 def test_a_flag_is_nothing_else(text: str) -> None:
     assert f"PREVIEW={text!r} must be 1 or 0 (true or false)" in refusal(PREVIEW=text)
+
+
+def test_a_report_is_a_file_on_this_machine() -> None:
+    assert "REPORT='s3://bucket/report.json' must be a file (it is not written to object stores)" in refusal(
+        REPORT="s3://bucket/report.json"
+    )
+    assert load(REPORT="./s3:/report.json").report == Path("s3:/report.json")

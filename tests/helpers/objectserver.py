@@ -1,6 +1,7 @@
 """An object store for tests: a real S3 server on this machine with its own credentials, killed and started again at will."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -8,9 +9,14 @@ import socket
 import subprocess
 import sysconfig
 import time
+import zlib
 from pathlib import Path
 
+import obstore
 import pytest
+from faultyproxy import FaultyProxy
+
+from omezarr_proc.host import remote
 
 ACCESS, SECRET = "omezarr-test", "s3cr3t-of-the-tests"
 BUCKET = "test"
@@ -78,8 +84,6 @@ class ObjectServer:
             self._process = None
 
     def _answers(self) -> bool:
-        import obstore
-
         try:
             obstore.put(self.store(), "started", b"yes")
         except Exception:  # not there yet, or without its bucket
@@ -123,3 +127,35 @@ def object_server(tmp_path_factory: pytest.TempPathFactory):
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture
+def store(object_server, monkeypatch, request):
+    """Gives a prefix to this test, a proxy before the server, and its credentials to this process."""
+    with FaultyProxy(object_server.port) as proxy:
+        for name, value in object_server.environ(proxy.endpoint).items():
+            monkeypatch.setenv(name, value)
+        remote.client.cache_clear()
+        yield Prefix(
+            object_server.environ(proxy.endpoint), object_server.store(), f"prefix-{zlib.crc32(request.node.name.encode())}", proxy
+        )
+        remote.client.cache_clear()
+
+
+class Prefix:
+    """A prefix of the bucket: a call puts a file there and returns its address."""
+
+    def __init__(self, environ: dict[str, str], client, prefix: str, proxy: FaultyProxy):
+        self.environ = environ
+        self.client, self.prefix, self.proxy = client, prefix, proxy
+        self.address = f"s3://{BUCKET}/{prefix}"
+
+    def objects(self, prefix: str = "") -> dict[str, str]:
+        """Keys below a prefix, each with the digest of what is there."""
+        begin = f"{self.prefix}/{prefix}"
+        keys = [entry["path"] for batch in obstore.list(self.client, begin) for entry in batch]
+        return {key.removeprefix(begin): hashlib.sha256(bytes(obstore.get(self.client, key).bytes())).hexdigest() for key in keys}
+
+    def __call__(self, path: Path, name: str = "") -> str:
+        obstore.put(self.client, f"{self.prefix}/{name or path.name}", path.read_bytes(), use_multipart=False)
+        return f"{self.address}/{name or path.name}"

@@ -1,18 +1,16 @@
+# ruff: noqa: F811  # fixtures by their names
 """Inputs in an object store: read as a file is, by few requests, and never mixed of two versions."""
 
 import functools
 import http.server
 import threading
-import zlib
 from pathlib import Path
 
 import numpy as np
-import obstore
 import pytest
 import tifffile
 from conversion import convert, digest
-from faultyproxy import FaultyProxy
-from objectserver import BUCKET, SECRET, object_server  # noqa: F401  # a fixture
+from objectserver import SECRET, object_server, store  # noqa: F401  # fixtures
 from reading import accesses, whole
 from tiffs import coordinates
 
@@ -24,27 +22,6 @@ from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.file.bytes import open_bytes
 from omezarr_proc.tiff.file.ifd import Ifds
 from omezarr_proc.tiff.read.reader import Reader
-
-
-@pytest.fixture
-def store(object_server, monkeypatch, request):  # noqa: F811
-    """Gives a prefix to this test, a proxy before the server, and its credentials to this process."""
-    with FaultyProxy(object_server.port) as proxy:
-        for name, value in object_server.environ(proxy.endpoint).items():
-            monkeypatch.setenv(name, value)
-        remote.client.cache_clear()
-        yield Put(object_server.store(), f"prefix-{zlib.crc32(request.node.name.encode())}", proxy)
-        remote.client.cache_clear()
-
-
-class Put:
-    def __init__(self, client, prefix: str, proxy: FaultyProxy):
-        self.client, self.prefix, self.proxy = client, prefix, proxy
-        self.address = f"s3://{BUCKET}/{prefix}"
-
-    def __call__(self, path: Path, name: str = "") -> str:
-        obstore.put(self.client, f"{self.prefix}/{name or path.name}", path.read_bytes(), use_multipart=False)
-        return f"{self.address}/{name or path.name}"
 
 
 def test_an_object_is_bytes_like_any_input(store, tmp_path):

@@ -1,0 +1,358 @@
+"""A dataset in an object store: lock, record, and publishing with the root last. All that is hidden lies below the dataset's own prefix.
+
+    .omezarr_proc/lock          who works on it: put where there is none, renewed while it is ours alone
+    .omezarr_proc/record/N      what is finished, an object for each flush; together they read as a record in a folder does
+    0/c/... and the like        put in place, which nobody takes for a dataset while there is no root
+    zarr.json                   the root, put last, after which the record goes
+
+A dataset that is replaced loses its root first, then all its objects, before the first new one is put: nobody ever sees parts of both.
+A run that is killed leaves its record, and the next one goes on from there.
+
+The lock is a conditional put, and its time is the store's. It is taken over when its holder's process is known to be gone, or has not
+renewed it for STALE seconds. Of a store without conditional puts the log says that two runs are not kept apart.
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+from loguru import logger
+
+from omezarr_proc.model.address import Address
+from omezarr_proc.model.errors import InTheWayError, OutputError
+from omezarr_proc.publish.existing import is_ome
+from omezarr_proc.publish.hidden import MAGIC
+from omezarr_proc.publish.history import History, header, read
+from omezarr_proc.publish.holder import holder_of, is_dead, moment, myself
+from omezarr_proc.publish.lock import LockedError
+from omezarr_proc.publish.parts import OURS
+from omezarr_proc.publish.record import INTERVAL, Record
+from omezarr_proc.store.documents import ROOT_DOCUMENTS
+from omezarr_proc.store.objects import Objects
+from omezarr_proc.store.remote import Bucket, UnconditionalError, read_json
+
+HEARTBEAT = 10.0
+STALE = 60.0
+_HIDDEN = ".omezarr_proc/"
+_LOCK = f"{_HIDDEN}lock"
+_RECORD = f"{_HIDDEN}record/"
+
+
+class StoreLock:
+    """`with StoreLock(dataset):` holds the right to work on a dataset of an object store.
+
+    Raises LockedError when another run has it, OutputError when the lock cannot be made.
+    """
+
+    def __init__(self, dataset: Address) -> None:
+        self._dataset, self._bucket = dataset, Bucket(dataset)
+        self._me = myself()
+        self._beats = 0
+        self._etag = ""
+        self._lost = False
+        self._ending = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def __enter__(self) -> "StoreLock":
+        try:
+            self._take()
+            self._heart = threading.Thread(target=self._beat, daemon=True)
+            self._heart.start()
+        except OSError as error:
+            raise OutputError(f"cannot lock the dataset: {error.strerror or error}", source=self._dataset) from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ending.set()
+        if self._heart:
+            self._heart.join(HEARTBEAT)
+        with contextlib.suppress(OSError):
+            if self._mine():
+                self._bucket.delete(_LOCK)
+
+    def check(self) -> None:
+        """Raise LockedError when the lock was lost, since another run took this one for dead. To be called before publishing."""
+        try:
+            mine = self._mine()
+        except OSError as error:
+            raise OutputError(f"cannot read the lock: {error.strerror or error}", source=self._dataset) from error
+        if self._lost or not mine:
+            raise LockedError(
+                f"another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s", source=self._dataset
+            )
+
+    def _take(self) -> None:
+        try:
+            etag = self._bucket.create(_LOCK, self._text())
+            if etag and self._bucket.create(_LOCK, b"{}\n"):  # a store that does not know conditions does as it is told
+                raise UnconditionalError
+        except UnconditionalError:
+            logger.warning(f"{self._dataset}: this store has no conditional puts: two runs at once would not be kept apart")
+            self._bucket.put(_LOCK, self._text())
+            return
+        seen, since = "", time.monotonic()
+        while not etag:
+            try:
+                there, now = self._bucket.read(_LOCK)
+            except FileNotFoundError:
+                etag = self._bucket.create(_LOCK, self._text())
+                continue
+            holder = holder_of(there)
+            silent = time.monotonic() - since > STALE if now == seen else False
+            if is_dead(holder) or silent or self._age() > STALE:
+                etag = self._bucket.replace(_LOCK, self._text(), now)
+                continue
+            if seen and now != seen:
+                who = f" (process {holder.pid} on {holder.host} since {moment(holder.since)})" if holder.pid else ""
+                raise LockedError(
+                    f"another run{who} works on this dataset: wait until it is done or stop it, then run again", source=self._dataset
+                )
+            seen, since = now, since if now == seen else time.monotonic()
+            time.sleep(HEARTBEAT / 10)
+        self._etag = etag
+
+    def _age(self) -> float:
+        """How long ago the lock was renewed, by the store's clock: that of an object which is put now."""
+        probe = f"{_HIDDEN}now"
+        try:
+            self._bucket.put(probe, b"")
+            return self._bucket.changed(probe) - self._bucket.changed(_LOCK)
+        except FileNotFoundError:
+            return 0.0
+        finally:
+            with contextlib.suppress(OSError):
+                self._bucket.delete(probe)
+
+    def _text(self) -> bytes:
+        self._beats += 1
+        return json.dumps(json.loads(self._me) | {"beat": self._beats}).encode() + b"\n"
+
+    def _mine(self) -> bool:
+        try:
+            return bool(json.loads(self._bucket.get(_LOCK)).get("token") == json.loads(self._me)["token"])
+        except (FileNotFoundError, ValueError, AttributeError):
+            return False
+
+    def _beat(self) -> None:
+        while not self._ending.wait(HEARTBEAT):
+            with contextlib.suppress(OSError):
+                if not self._etag:
+                    continue
+                renewed = self._bucket.replace(_LOCK, self._text(), self._etag)
+                if renewed is None:
+                    self._lost = True
+                    return
+                self._etag = renewed
+
+
+class StoreRecord(Record):
+    """The record of a dataset in an object store: see `Record`."""
+
+    def __init__(self, bucket: Bucket, history: History, number: int, interval: float = INTERVAL) -> None:
+        """`number`: of the next object."""
+        self.path, self.staging = bucket.root / _RECORD.rstrip("/"), bucket.root  # type: ignore[assignment]  # for messages
+        self.units, self.attempts = tuple(history.units), tuple(history.attempts)
+        self._bucket, self._number = bucket, number
+        self._start(interval)
+
+    def _let_go(self) -> None:
+        pass
+
+    def _write(self, data: bytes, units: bool) -> OSError | None:
+        try:
+            self._bucket.put(f"{_RECORD}{self._number:08}", data)
+        except OutputError as error:
+            return error.__cause__ if isinstance(error.__cause__, OSError) else OSError(5, error.message)
+        self._number += 1
+        return None
+
+
+class _Objects:
+    """The objects of a tree in the making: the root documents are kept back, and all documents also lie in a folder, to be checked."""
+
+    apart: ClassVar[bool] = True
+
+    def __init__(self, bucket: Bucket, place: Path) -> None:
+        self._bucket, self._place = bucket, place
+
+    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
+        if atomic:
+            (self._place / key).parent.mkdir(parents=True, exist_ok=True)
+            (self._place / key).write_bytes(data)
+        if key not in ROOT_DOCUMENTS:
+            self._bucket.put(key, data, atomic=atomic)
+
+    def get(self, key: str) -> bytes:
+        return self._bucket.get(key)
+
+    def size(self, key: str) -> int:
+        return self._bucket.size(key)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        return self._bucket.keys(prefix)
+
+    def delete(self, key: str) -> None:
+        self._bucket.delete(key)
+
+
+class InStore:
+    """A tree below the address `dataset`, which is the dataset's alone: see `Tree`."""
+
+    alone: ClassVar[bool] = True
+
+    def __init__(self, dataset: Address, key: str, lock: StoreLock, *, force: bool = False, deadline: float | None = None) -> None:
+        """Go on with what is there where it is of the same key, else begin anew. Raises OutputError."""
+        self._bucket, self._lock = Bucket(dataset), lock
+        self._old = ""
+        try:
+            history, number = self._prepare(key)
+        except OSError as error:
+            raise OutputError(f"cannot make the output: {error.strerror or error}", source=dataset) from error
+        self.place = Path(tempfile.mkdtemp(prefix="omezarr-proc-")) / "dataset"
+        self.place.mkdir()
+        self._remove_place = weakref.finalize(self, shutil.rmtree, self.place.parent, ignore_errors=True)
+        self.objects: Objects = _Objects(self._bucket, self.place)
+        self._record = StoreRecord(self._bucket, history, number)
+        self.units, self.unfinished, self.stalled = self._record.units, self._record.unfinished, self._record.stalled
+        self.begin, self.add, self.end = self._record.begin, self._record.add, self._record.end
+
+    @staticmethod
+    def target_of(dataset: Address) -> Address:
+        """What is locked."""
+        return dataset
+
+    @staticmethod
+    def is_unfinished(dataset: Address) -> bool:
+        """Whether an earlier run has left something. Raises OutputError."""
+        try:
+            return any(True for _ in Bucket(dataset).keys(_HIDDEN))
+        except OSError as error:
+            raise OutputError(f"cannot be listed: {error.strerror or error}", source=dataset) from error
+
+    @staticmethod
+    def is_taken(dataset: Address) -> bool:
+        """Whether a dataset is there already."""
+        return _root(Bucket(dataset)) is not None
+
+    @classmethod
+    def refuse_foreign(cls, dataset: Address) -> None:
+        """Raise InTheWayError where something is in the way that is no OME-Zarr dataset, nor left by a run."""
+        bucket = Bucket(dataset)
+        if _root(bucket) is None and not cls.is_unfinished(dataset) and (found := next(cls._parts(bucket), None)):
+            raise InTheWayError(
+                f"holds objects that are no OME-Zarr dataset ({found}) and is not replaced: move them away or remove them, or choose"
+                " EXISTING=force, which deletes them",
+                source=dataset,
+            )
+
+    @staticmethod
+    def locked(dataset: Address) -> StoreLock:
+        """The lock of a dataset, to be entered."""
+        return StoreLock(dataset)
+
+    @staticmethod
+    def key_of(dataset: Address) -> str | None:
+        """The key that a complete dataset of ours carries."""
+        own = (_root(Bucket(dataset)) or {}).get("omezarr_proc")
+        return str(own["key"]) if isinstance(own, dict) and "key" in own else None
+
+    @staticmethod
+    def discard(dataset: Address, deadline: float | None = None) -> None:
+        """Remove the record of a dataset that is published. The caller holds the lock."""
+        with contextlib.suppress(OSError):
+            _forget(Bucket(dataset))
+
+    def flush(self) -> None:
+        """See `Tree`."""
+        self._record.flush()
+
+    def close(self) -> None:
+        """See `Tree`."""
+        self._record.close()
+
+    def publish(self) -> None:
+        """See `Tree`."""
+        self._lock.check()
+        try:
+            for name in ROOT_DOCUMENTS:
+                if (self.place / name).exists():
+                    data = (self.place / name).read_bytes()
+                    self._bucket.put(name, data)
+                    if self._bucket.get(name) != data:
+                        raise OSError(5, "the store answers with another root than was put")
+            if self._old:
+                logger.info(f"{self._bucket.root}: has replaced {self._old}")
+            with contextlib.suppress(OSError):
+                _forget(self._bucket)
+        except OSError as error:
+            raise OutputError(f"cannot publish: {error.strerror or error}", source=self._bucket.root) from error
+        finally:
+            self._remove_place()
+
+    def give_up(self) -> None:
+        """See `Tree`."""
+        self._remove_place()
+        with contextlib.suppress(OSError):
+            self._clear()
+            _forget(self._bucket)
+
+    def _clear(self) -> None:
+        """Remove the dataset that is there, or what there is of one, the root first. Raises OSError."""
+        for name in reversed(ROOT_DOCUMENTS):
+            self._bucket.delete(name)
+        self._bucket.delete_all([*self._parts(self._bucket)])
+
+    @classmethod
+    def _parts(cls, bucket: Bucket) -> Iterator[str]:
+        """The objects that a dataset in this place has or needs. Raises OSError."""
+        for key in bucket.keys(""):
+            if not key.startswith(_HIDDEN) and (cls.alone or OURS.fullmatch(key.partition("/")[0])):
+                yield key
+
+    def _prepare(self, key: str) -> tuple[History, int]:
+        """Bring record and objects into step: what the history says of `key` is true of the objects afterwards. Raises OSError."""
+        bucket = self._bucket
+        names = sorted(bucket.keys(_RECORD))
+        history = read(b"".join(map(bucket.get, names)), key) if names else None
+        if history is not None and history.end > len(MAGIC):
+            return history, int(names[-1].rpartition("/")[2]) + 1
+        old = _root(bucket)
+        if old is not None:
+            own = old.get("omezarr_proc")
+            ours = f"omezarr_proc {own.get('version', '')}".strip() if isinstance(own, dict) else "another program"
+            self._old = f"an OME-Zarr dataset of {ours}"
+        bucket.put(f"{_RECORD}{0:08}", MAGIC)  # what is there from now on is ours, and of no use until the next line
+        bucket.delete_all([name for name in names if name != f"{_RECORD}{0:08}"])
+        self._clear()
+        bucket.put(f"{_RECORD}{1:08}", header(key))
+        return History(end=len(MAGIC) + len(header(key))), 2
+
+
+class InStoreRoot(InStore):
+    """A tree that is OUTPUT_DIR itself, in which others may have objects too: they stay."""
+
+    alone: ClassVar[bool] = False
+
+
+def _root(bucket: Bucket) -> dict[str, Any] | None:
+    """The root attributes of the OME-Zarr dataset that is there; None where there is none. Raises OutputError."""
+    try:
+        found = read_json(bucket, "zarr.json").get("attributes") or read_json(bucket, ".zattrs")
+    except OSError as error:
+        raise OutputError(f"cannot be read: {error.strerror or error}", source=bucket.root) from error
+    return found if isinstance(found, dict) and is_ome(found) else None
+
+
+def _forget(bucket: Bucket) -> None:
+    """Remove the record, its begin last but not alone: without it the rest is none. Raises OSError."""
+    names = sorted(bucket.keys(_RECORD))
+    bucket.delete_all(names[1:])
+    bucket.delete_all(names[:1])

@@ -1,0 +1,143 @@
+"""Objects of an object store below an address. A put is whole or not there at all, and one request: only above 64 MB several pay."""
+
+import errno
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from omezarr_proc.host.remote import ConditionError, ask, client
+from omezarr_proc.model.address import Address
+from omezarr_proc.model.errors import OutputError
+
+_CONFLICTS = 6  # tries where the store answers 409: somebody else puts the same key at this moment
+_PAUSE = 0.1
+
+
+class UnconditionalError(Exception):
+    """The store has no conditional puts."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The objects below `root`. Values of it travel to workers; each process makes its own client when it first asks."""
+
+    root: Address
+    apart: ClassVar[bool] = True
+
+    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
+        """See `Objects`."""
+        try:
+            self._put(key, data)
+        except OSError as error:
+            raise OutputError(f"cannot write: {error.strerror}", source=self.root / key) from error
+
+    def get(self, key: str) -> bytes:
+        """See `Objects`."""
+        return self.read(key)[0]
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """An object and its ETag. Raises as `get`."""
+        import obstore
+
+        def work() -> tuple[bytes, str]:
+            got = obstore.get(client(self.root.root), self._key(key))
+            return bytes(got.bytes()), got.meta["e_tag"] or ""
+
+        return ask(self.root / key, work)
+
+    def size(self, key: str) -> int:
+        """See `Objects`."""
+        return int(self._head(key)["size"])
+
+    def changed(self, key: str) -> float:
+        """When an object was put, in seconds since 1970 by the store's clock. Raises as `get`."""
+        return float(self._head(key)["last_modified"].timestamp())
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """See `Objects`."""
+        import obstore
+
+        folder, begin = prefix.rpartition("/")[0], len(self.root.key) + 1 if self.root.key else 0
+        found = ask(self.root, lambda: obstore.list(client(self.root.root), self._key(folder) or None, chunk_size=1000))
+        while entries := ask(self.root, lambda: next(found, None)):
+            for entry in entries:
+                if (key := entry["path"][begin:]).startswith(prefix):
+                    yield key
+
+    def delete(self, key: str) -> None:
+        """See `Objects`."""
+        self.delete_all([key])
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Remove objects, many at a time; those that are not there are no error. Raises OSError."""
+        import obstore
+
+        paths = [self._key(key) for key in keys]
+        for begin in range(0, len(paths), 1000):
+            ask(self.root, lambda begin=begin: obstore.delete(client(self.root.root), paths[begin : begin + 1000]))  # type: ignore[misc]
+
+    def create(self, key: str, data: bytes) -> str | None:
+        """Put an object where there is none; its ETag, or None where there is one already.
+
+        Raises OSError, UnconditionalError where the store cannot do that.
+        """
+        return self._put_if(key, data, "create")
+
+    def replace(self, key: str, data: bytes, etag: str) -> str | None:
+        """Put an object in the place of one with this ETag; the new one, or None where there is another. Raises as `create`."""
+        return self._put_if(key, data, {"e_tag": etag})
+
+    def _put_if(self, key: str, data: bytes, mode: Any) -> str | None:
+        try:
+            return self._put(key, data, mode)
+        except (ConditionError, FileNotFoundError):
+            with_token = self._own(key, data)  # a put that was tried again finds what it has put itself
+            return with_token or None
+        except NotImplementedError:
+            raise UnconditionalError from None
+
+    def _own(self, key: str, data: bytes) -> str:
+        try:
+            there, etag = self.read(key)
+        except FileNotFoundError:
+            return ""
+        return etag if there == data else ""
+
+    def _put(self, key: str, data: bytes, mode: Any = "overwrite") -> str:
+        import obstore
+        from obstore.exceptions import NotSupportedError
+
+        def work() -> str:
+            try:
+                put = obstore.put(client(self.root.root), self._key(key), data, mode=mode, use_multipart=len(data) > 64 << 20)
+            except NotSupportedError:
+                raise NotImplementedError from None
+            return put["e_tag"] or ""
+
+        for attempt in range(_CONFLICTS):
+            try:
+                return ask(self.root / key, work)
+            except OSError as error:
+                if error.errno != errno.EBUSY or attempt == _CONFLICTS - 1:
+                    raise
+            time.sleep(_PAUSE * 2**attempt)
+        raise AssertionError
+
+    def _head(self, key: str) -> Any:
+        import obstore
+
+        return ask(self.root / key, lambda: obstore.head(client(self.root.root), self._key(key)))
+
+    def _key(self, key: str) -> str:
+        return "/".join(part for part in (self.root.key, key) if part)
+
+
+def read_json(bucket: Bucket, key: str) -> dict[str, Any]:
+    """A JSON object; empty where there is none that can be read. Raises OSError where that cannot be found out."""
+    try:
+        found = json.loads(bucket.get(key))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
