@@ -49,16 +49,20 @@ def parse(text: str, pages: int, samples: int) -> Stack:
         stack.c, number = stack.c // samples, pages
     if stack.c * stack.z * stack.t != number:
         stack.c, stack.z, stack.t = 1, number, 1
-    unit = values.get("unit", "").strip()
-    stack.unit = _UNITS.get(unit, unit)
+    stack.unit = unit_of(values.get("unit", ""))
     spacing = axis_size(abs(_number(values.get("spacing")) or 0.0), stack.unit, LENGTHS)
     if spacing and stack.z > 1:
         stack.sizes["z"] = spacing
     interval = _number(values.get("finterval"))
-    step = axis_size(interval, _UNITS.get(values.get("tunit", "s"), values.get("tunit", "s")), TIMES)
+    step = axis_size(interval, unit_of(values.get("tunit", "s")), TIMES)
     if step and stack.t > 1:
         stack.sizes["t"] = step
     return stack
+
+
+def unit_of(text: str) -> str:
+    """A unit as OME spells it."""
+    return _UNITS.get(text.strip(), text.strip())
 
 
 def colors(counts: Sequence[int], data: bytes, order: str) -> list[str | None]:

@@ -1,7 +1,7 @@
 """Opens a TIFF or OME-TIFF in the main process: which images it holds, where their planes are, what its metadata say. No pixels are read.
 
 ome.py       OME-XML: planes by TiffData (`planes`), from all files of the set (`members`)
-plain.py     ImageJ, tifffile's axes, vendors' slides, plain pages
+plain.py     ImageJ, axes by tifffile, SCIFIO and NDTiff, slides, plain pages
 pages.py     every page looked at, and like ones told from unlike ones
 """
 

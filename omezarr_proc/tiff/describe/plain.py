@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.image import AxisSize, Channel, Image, Plane
-from omezarr_proc.tiff.describe import imagej, ndpi, omexml, series, shaped, slides
+from omezarr_proc.tiff.describe import imagej, ndpi, ndtiff, omexml, scifio, series, shaped, slides
 from omezarr_proc.tiff.describe.assemble import Refused, assembled, check_number
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.planes import MAX_PLANES
@@ -20,11 +20,9 @@ def images(path: str, text: str, pages: Pages, most: int | None) -> list[Image |
     ifds, chain = pages.ifds(file), pages.chains[file]
     if imagej.is_imagej(text) and series.alike(ifds, chain):
         return [_stack(path, pages, chain, imagej.parse(text, len(chain), _samples(pages, chain[0])))]
-    axes = shaped.parse(text)
-    if axes is not None:
-        described = _shaped(path, pages, chain, axes)
-        if described is not None:
-            return [described]
+    described = _shaped(path, pages, chain, text) or _ndtiff(path, pages, chain)
+    if described is not None:
+        return [described]
     found: list[Image | Refused] = []
     listed = series.of(ifds, chain, text)
     check_number(path, len(listed), most)
@@ -94,9 +92,15 @@ def _stack(path: str, pages: Pages, chain: list[Ifd], stack: imagej.Stack) -> Im
     return replace(image, channels=channels, sizes=_resolution(ifds, chain[0], stack.unit) | stack.sizes)
 
 
-def _shaped(path: str, pages: Pages, chain: list[Ifd], axes: shaped.Axes) -> Image | None:
-    """A stack as tifffile describes it in its own way; None where that does not fit the pages."""
+def _shaped(path: str, pages: Pages, chain: list[Ifd], text: str) -> Image | None:
+    """A stack as tifffile or SCIFIO describe it in their own ways; None where that does not fit the pages."""
+    axes = shaped.parse(text)
+    if axes is None and not scifio.is_scifio(text):
+        return None
     layout, shown = pages.kind(0, chain[0])
+    axes = axes or scifio.parse(text, shown.stored_samples)
+    if axes is None:
+        return None
     width, height = pages.layouts[layout].width, pages.layouts[layout].height
     there = len(chain) * shown.planes
     more = len(chain) == 1 and pages.layouts[layout].raw  # planes may lie behind the only page
@@ -112,7 +116,29 @@ def _shaped(path: str, pages: Pages, chain: list[Ifd], axes: shaped.Axes) -> Ima
     listed = _behind(pages, chain, count // shown.planes) if count > there else _each(pages, chain)
     sizes, order = axes.sizes(shown.stored_samples)
     image = assembled(path, pages, 0, "", sizes, [listed[index] for index in order], (0, chain[0]), axes.notes)
-    return replace(image, sizes=_resolution(pages.ifds(0), chain[0], None))
+    return replace(image, sizes=_resolution(pages.ifds(0), chain[0], None) | axes.steps)
+
+
+def _ndtiff(path: str, pages: Pages, chain: list[Ifd]) -> Image | None:
+    """A stack of which each page says where it is; None where not all do, or they fill no grid."""
+    ifds = pages.ifds(0)
+    if ndtiff.METADATA not in chain[0].tags or not series.alike(ifds, chain):
+        return None
+    positions = []
+    for ifd in chain:
+        place = ndtiff.position(ifds.text(ifd, ndtiff.METADATA, ndtiff.MAX_PAGE))
+        if place is None:
+            return None
+        positions.append(place)
+    grid = ndtiff.grid(positions)
+    if grid is None:
+        return None
+    samples = _samples(pages, chain[0])
+    t, c, z = grid.sizes
+    listed = _each(pages, [chain[number] for number in grid.order])
+    image = assembled(path, pages, 0, "", (t, c * samples, z), listed, (0, chain[0]), [])
+    channels = tuple(Channel(name or None) for name in grid.channels for _ in range(samples))
+    return replace(image, channels=channels, sizes=_resolution(ifds, chain[0], None))
 
 
 def _each(pages: Pages, chain: list[Ifd]) -> list[Plane | None]:

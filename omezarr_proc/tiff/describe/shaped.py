@@ -5,14 +5,17 @@ import math
 from dataclasses import dataclass, field
 from itertools import product
 
+from omezarr_proc.model.image import AxisSize
+
 
 @dataclass
 class Axes:
-    """Letters and lengths of the stored array, slowest first; `notes` say what was assumed."""
+    """Letters and lengths of the stored array, slowest first; `notes` say what was assumed; `steps` how far each goes, where stated."""
 
     letters: str
     shape: tuple[int, ...]
     notes: list[str] = field(default_factory=list)
+    steps: dict[str, AxisSize] = field(default_factory=dict)
 
     def planes(self, height: int, width: int, samples: int) -> int | None:
         """How many planes [height, width, samples] there are; None where the shape does not end in those."""
