@@ -19,7 +19,7 @@ from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import MAX_CHUNK_BYTES
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
-OUTPUT_VERSION = 2
+OUTPUT_VERSION = 3
 
 
 def pyramid_of(image: Image, settings: Settings) -> Pyramid:
