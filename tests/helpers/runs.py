@@ -80,6 +80,15 @@ def stack(path: Path, planes: int = 40, size: int = 512) -> Path:
     return path
 
 
+def volume(path: Path, planes: int = 80, size: int = 512) -> Path:
+    """An isotropic volume, a compressed strip a plane: halved in z, in chunks of 16 planes."""
+    pixels = np.random.default_rng(2).integers(0, 4000, (planes, size, size), dtype=np.uint16)
+    sizes = {f"PhysicalSize{axis}": 1.0 for axis in "XYZ"}
+    options = {"rowsperstrip": size, "compression": "deflate", "photometric": "minisblack"}
+    tifffile.imwrite(path, pixels, ome=True, metadata={"axes": "ZYX", **sizes}, **options)
+    return path
+
+
 def digest(folder: Path) -> dict[str, str]:
     """Path and content of every file below `folder`, hidden ones too."""
     files = (path for path in folder.rglob("*") if path.is_file())
@@ -218,6 +227,12 @@ def slide_run(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 def stack_run(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     folder = tmp_path_factory.mktemp("stack")
     return make_reference(stack(folder / "stack.ome.tif"), folder / "out")
+
+
+@pytest.fixture(scope="session")
+def volume_run(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    folder = tmp_path_factory.mktemp("volume")
+    return make_reference(volume(folder / "volume.ome.tif"), folder / "out")
 
 
 def files_in(folder: Path) -> int:

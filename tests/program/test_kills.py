@@ -23,11 +23,13 @@ from runs import (
     slide,
     slide_run,
     stack_run,
+    volume_run,
 )
 
-__all__ = ["slide_run", "stack_run"]  # fixtures
+__all__ = ["slide_run", "stack_run", "volume_run"]  # fixtures
 
 MANY = [pytest.param(("slide", "stack")[seed % 2], seed, marks=[] if seed < 2 else [pytest.mark.slow]) for seed in range(50)]
+MANY += [pytest.param("volume", seed, marks=[] if seed == 0 else [pytest.mark.slow]) for seed in range(10)]
 
 
 @pytest.fixture
