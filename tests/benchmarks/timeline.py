@@ -40,7 +40,7 @@ class Recorder:
             if not isinstance(reply, Stored):
                 pid = next(pid for pid, tasks in before.items() if any(task is other for other in tasks))
                 begin = max(self.sent[pid].pop(0), self._free.get(pid, 0.0))
-                kind = type(task).__name__.lower() + (f" {task.stage.first + task.step}" if isinstance(task, Write) else "")
+                kind = type(task).__name__.lower() + (f" {task.pass_.first + task.step}" if isinstance(task, Write) else "")
                 self.bars.append((pid, kind, begin, now))
                 self._free[pid] = now
         return answers
