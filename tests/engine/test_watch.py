@@ -112,7 +112,7 @@ PART = BAND.along(Y, 512, 520)
         (Load(LATER, 0, BAND, PART), "reading level 2 for rows 512 to 519 of level 3"),
         (Write(PASS, 0, BAND, 1, Region((1, 0, 3, 1, 0), (2, 1, 4, 2, 2))), "storing level 1 of the band with rows 512 to 899 of level 0"),
         (Make(PASS, 0, (BAND,)), "reading and storing rows 512 to 899 of level 0"),
-        (Spool(BAND, 0), "decoding the planes of the TIFF from t=1 c=0 z=3 of level 0 on"),
+        (Spool(BAND, 0), "decoding the planes of the TIFF from t=1 c=0 z=3 on"),
         (Count(2, 0, ((0, 0),)), "counting the pixels of level 2 for the display windows"),
     ],
     ids=lambda value: type(value).__name__,

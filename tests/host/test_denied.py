@@ -37,7 +37,7 @@ def denied(*arguments: object, **options: object) -> None:
 
 def refusal(source: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """The one line with which a run ends."""
-    assert cli.main([str(source), "--output-dir", str(source.parent / "out"), "--quiet"]) == 1
+    assert cli.main([str(source), "--output-dir", str(source.parent / "out"), "--quiet"]) == 71
     text = capsys.readouterr().err
     assert text.count("\n") == 1
     assert not list((source.parent / "out").iterdir())
