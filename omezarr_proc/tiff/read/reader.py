@@ -19,7 +19,7 @@ from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Image, Plane, Rect
 from omezarr_proc.tiff.file.bytes import Opener
 from omezarr_proc.tiff.read import decode
-from omezarr_proc.tiff.read.source import Source
+from omezarr_proc.tiff.read.segments import Segments
 from omezarr_proc.tiff.read.spool import read_spooled, spool
 from omezarr_proc.tiff.read.stream import Streams
 
@@ -34,7 +34,7 @@ class Reader:
     def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener | None = None) -> None:
         """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
         self.image = image
-        self._source = Source(image, on_damage, opener)
+        self._source = Segments(image, on_damage, opener)
         self._streams = Streams(self._source)
 
     def close(self) -> None:

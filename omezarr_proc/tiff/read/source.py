@@ -1,37 +1,33 @@
-"""The files of one image, open in a worker: pages on demand, segments by number, every byte range checked.
+"""The files of one image, open in a worker: pages on demand, the bytes of segments by number, every byte range checked.
 
-Nothing that is missing becomes zeros: a segment without bytes, outside the file or undecodable is an error that names file, image,
-plane and segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writes it, where offset and byte count 0 together mean
-"empty": its pixels have the no-data value, or 0. (GDAL: "Sparse files" in the GTiff driver's documentation.)
+Nothing that is missing becomes zeros: a segment without bytes or outside the file is an error that names file, image, plane and
+segment. The one exception is a plain TIFF (not OME-TIFF) as GDAL writes it, where offset and byte count 0 together mean "empty": its
+pixels have the no-data value, or 0. (GDAL: "Sparse files" in the GTiff driver's documentation.)
 """
 
 import contextlib
 import errno
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from omezarr_proc.model.address import is_address
-from omezarr_proc.model.errors import InputError, LimitError, ProcError, UnsupportedInputError
+from omezarr_proc.model.errors import InputError, ProcError
 from omezarr_proc.model.image import Image, Plane
 from omezarr_proc.plan.memory import CACHED_PAGES, OPEN_FILES
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.bytes import Opener, ended, open_bytes
 from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Ifds
-from omezarr_proc.tiff.read import claims, damage, decode, lzw
-from omezarr_proc.tiff.read.damage import DamagedError
+from omezarr_proc.tiff.read import decode
 
 _KEPT_SEGMENTS = 1 << 15
 _FORESEEN = 32  # planes whose directories are asked for together
 _DIRECTORY = 8 << 10  # bytes of one, with the small values that stand behind it
-READ_TOGETHER = 512 << 10  # bytes of encoded segments that wait to be decoded
 _SPECIAL = {"ojpeg", "ccittrle", "ccittfax3", "ccittfax4", "ccitt_t4", "ccitt_t6"}  # tifffile mends their offsets
 
 
@@ -60,10 +56,8 @@ class _File:
 class Source:
     """The pages and encoded segments of an image's files. Few descriptors: the files used last stay open."""
 
-    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener | None = None) -> None:
-        """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
+    def __init__(self, image: Image, opener: Opener | None = None) -> None:
         self.image = image
-        self._on_damage = on_damage
         known = {state.path: state for state in image.states}
         self._files = Files(OPEN_FILES, opener=opener or (lambda path: open_bytes(path, known.get(path))), closed=self._forget)
         self._opened: dict[str, _File] = {}
@@ -115,7 +109,7 @@ class Source:
         except OSError:
             raise
         except Exception as error:
-            raise self.error(plane, f"its IFD at byte {plane.ifd} is unreadable ({_first_line(error)})") from error
+            raise self.error(plane, f"its IFD at byte {plane.ifd} is unreadable ({first_line(error)})") from error
         if (tiff.imagelength, tiff.imagewidth, shown.samples, shown.dtype) != (layout.height, layout.width, layout.samples, layout.dtype):
             raise self.error(plane, "the file has changed since it was opened")
         if not all(isinstance(number, int) for numbers in (tiff.dataoffsets, tiff.databytecounts) for number in numbers):
@@ -177,9 +171,9 @@ class Source:
 
     def read(self, plane: Plane, offset: int, count: int) -> bytes:
         """Exactly `count` bytes of the plane's file."""
-        return self._read(plane, [(offset, count)])[0]
+        return self.read_all(plane, [(offset, count)])[0]
 
-    def _read(self, plane: Plane, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read_all(self, plane: Plane, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Exactly the bytes of each range (offset, count) of the plane's file."""
         with self._reading(plane):
             found = self._file(plane).ifds.source.read(ranges)
@@ -210,92 +204,6 @@ class Source:
             last[plane.file] = plane
         for number, wanted in files.items():
             self._file(last[number]).ifds.source.ahead(wanted)
-
-    def segment(self, plane: Plane, index: int) -> NDArray[Any]:
-        """The pixels [h, w, samples] of one segment of a plane, at least its part inside the image."""
-        return next(self.segments(plane, (index,)))
-
-    def segments(self, plane: Plane, indices: Iterable[int]) -> Iterator[NDArray[Any]]:
-        """The pixels of several segments in turn, each as `segment` has it; small ones are read together."""
-        for group in self._together(plane, indices):
-            found = self._read(plane, [place for _, place in group if place])[::-1]
-            for index, place in group:
-                yield self._pixels(plane, index, found.pop()) if place else self.empty(plane)
-
-    def _together(self, plane: Plane, indices: Iterable[int]) -> Iterator[list[tuple[int, tuple[int, int] | None]]]:
-        """Segments with their extents, in groups of at most READ_TOGETHER bytes, or of one."""
-        group: list[tuple[int, tuple[int, int] | None]] = []
-        size = 0
-        for index in indices:
-            place = self.extent(plane, index)
-            count = place[1] if place else 0
-            if group and size + count > READ_TOGETHER:
-                yield group
-                group, size = [], 0
-            group.append((index, place))
-            size += count
-        if group:
-            yield group
-
-    def _pixels(self, plane: Plane, index: int, data: bytes) -> NDArray[Any]:
-        try:
-            return self._decoded(plane, index, data)
-        except DamagedError as error:
-            pixels = self._decoded(plane, index, data, damaged=True)  # raises where ON_CORRUPT=warn would not help
-            self.damaged(plane, index, error)
-            return pixels
-
-    def damaged(self, plane: Plane, index: int, reason: DamagedError) -> None:
-        """Tell of a segment that is damaged. Raises InputError where that is an error."""
-        what = f"segment {index} is damaged ({_first_line(reason)})"
-        if self._on_damage is None:
-            raise self.error(plane, f"{what}; copy the file again or repair it (or set ON_CORRUPT=warn)") from reason
-        self._on_damage(str(self.error(plane, f"{what}; its pixels are taken as decoded")))
-
-    def _decoded(self, plane: Plane, index: int, data: bytes, damaged: bool = False) -> NDArray[Any]:
-        """The pixels of an encoded segment. Raises DamagedError for what is seen to be damaged and yet can be decoded with `damaged`."""
-        page = self.page(plane)
-        position = index + plane.sample % page.shown.planes * decode.segments_of(page.tiff)
-        try:
-            if page.decompressed and (decompressed := lzw.decode(data, self._stored_bytes(plane))) is not None:
-                return decode.segment(page.decompressed, page.shown, decompressed, position, None)
-            self.check(plane, index, data)
-            if not damaged:
-                damage.look(data, self.image.layouts[plane.layout].compression)
-            return decode.segment(page.tiff, page.shown, data, position, page.jpegtables, damaged)
-        except (InputError, DamagedError):
-            raise
-        except MemoryError as error:
-            what = f"segment {index} does not fit into the memory there is: it is corrupt, or needs a larger machine"
-            raise self.error(plane, what, LimitError) from error
-        except Exception as error:
-            if self.image.layouts[plane.layout].compression == "ojpeg":  # which TIFF 6.0 left open in much
-                what = f"segment {index} is old-style JPEG in a form that is not supported, or corrupt ({_first_line(error)}); "
-                raise self.error(plane, what + "write it anew with another compression", UnsupportedInputError) from error
-            raise self.error(plane, f"segment {index} is corrupt ({_first_line(error)}); copy the file again or repair it") from error
-
-    def _stored_bytes(self, plane: Plane) -> int:
-        """Decompressed bytes of a segment at most."""
-        layout, page = self.image.layouts[plane.layout], self.page(plane)
-        itemsize = page.tiff.dtype.itemsize if page.tiff.dtype else 0
-        return layout.segment_height * layout.segment_width * page.shown.stored_samples * itemsize
-
-    def check(self, plane: Plane, index: int, data: bytes | memoryview) -> None:
-        """Raise InputError for an encoded segment that must not reach its decoder: it would take the worker's memory or its life."""
-        layout, samples = self.image.layouts[plane.layout], self.page(plane).shown.stored_samples
-        reason = claims.excessive(data, layout.compression, layout.segment_width, layout.segment_height, samples)
-        if layout.compression == "lzw":
-            page = self.page(plane).tiff
-            reason = lzw.invalid(imagecodecs.bitorder_decode(bytes(data)) if page.fillorder == 2 else data)
-        if reason:
-            raise self.error(plane, f"segment {index} is corrupt ({reason}); copy the file again or repair it")
-
-    def empty(self, plane: Plane) -> NDArray[Any]:
-        """The pixels of an empty segment of a sparse file."""
-        page, layout = self.page(plane), self.image.layouts[plane.layout]
-        nodata = page.tiff.nodata if isinstance(page.tiff.nodata, int | float) else 0
-        values = np.full((layout.segment_height, layout.segment_width, page.shown.stored_samples), nodata, page.tiff.dtype)
-        return values if page.shown.convert is None else page.shown.convert(values)
 
     def error(self, plane: Plane, what: str, kind: type[ProcError] = InputError) -> ProcError:
         """An error that says where: file, image, plane."""
@@ -336,9 +244,9 @@ class Source:
         except OSError as error:  # not the file's fault: another run may be able to
             if is_address(path):
                 raise self._failed(plane, error) from error
-            raise self.error(plane, f"the file cannot be opened ({_first_line(error)})", ProcError) from error
+            raise self.error(plane, f"the file cannot be opened ({first_line(error)})", ProcError) from error
         except Exception as error:
-            raise self.error(plane, f"the file cannot be opened ({_first_line(error)})") from error
+            raise self.error(plane, f"the file cannot be opened ({first_line(error)})") from error
 
     def _forget(self, path: str) -> None:
         """Let go of what hangs on a file that was closed."""
@@ -347,5 +255,6 @@ class Source:
             del self._pages[key]
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says, never empty."""
     return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -17,14 +17,14 @@ from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import Layout, Plane, Rect
 from omezarr_proc.tiff.read import damage, decode, jpeg
 from omezarr_proc.tiff.read.damage import DamagedError
-from omezarr_proc.tiff.read.source import Source
+from omezarr_proc.tiff.read.segments import Segments
 
 _CODECS = {5: imagecodecs.lzw_decode, 8: imagecodecs.zlib_decode, 32946: imagecodecs.zlib_decode, 32773: imagecodecs.packbits_decode,
            50000: imagecodecs.zstd_decode, 34925: imagecodecs.lzma_decode}  # fmt: skip
 SLAB = 1 << 20  # bytes that are converted at once
 
 
-def spool(source: Source, plane: Plane, fd: int, offset: int) -> None:
+def spool(source: Segments, plane: Plane, fd: int, offset: int) -> None:
     """Decode a plane into `fd` from byte `offset` on, as rows [height, width, samples] of the layout's dtype in native order.
 
     Raises InputError for a missing or corrupt segment, OSError where the file cannot grow.
@@ -56,7 +56,7 @@ def read_spooled(layout: Layout, rect: Rect, fd: int, offset: int, piece: int) -
         yield y0, rect.x0, block
 
 
-def _fill(source: Source, plane: Plane, layout: Layout, out: NDArray[Any]) -> None:
+def _fill(source: Segments, plane: Plane, layout: Layout, out: NDArray[Any]) -> None:
     page = source.page(plane)
     across = -(-layout.width // layout.segment_width)
     for index in range(decode.segments_of(page.tiff)):
@@ -72,7 +72,7 @@ def _fill(source: Source, plane: Plane, layout: Layout, out: NDArray[Any]) -> No
         target[...] = part
 
 
-def _straight(source: Source, plane: Plane, index: int, place: tuple[int, int], target: NDArray[Any]) -> bool:
+def _straight(source: Segments, plane: Plane, index: int, place: tuple[int, int], target: NDArray[Any]) -> bool:
     """Decode a strip from map to map; False for a JPEG that only the general decoder reads (lossless, or of another size than stated)."""
     page, shown = source.page(plane).tiff, source.page(plane).shown
     data: Any = source.mapped(plane, *place)
@@ -102,7 +102,7 @@ def _straight(source: Source, plane: Plane, index: int, place: tuple[int, int], 
     return True
 
 
-def _jpeg(source: Source, plane: Plane, index: int, data: memoryview, target: NDArray[Any]) -> None:
+def _jpeg(source: Segments, plane: Plane, index: int, data: memoryview, target: NDArray[Any]) -> None:
     tables, colours = source.page(plane).jpegtables, decode.jpeg_colours(source.page(plane).tiff)
     damaged = None
     try:

@@ -15,7 +15,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from omezarr_proc.model.image import Plane, Rect
-from omezarr_proc.tiff.read.source import Source
+from omezarr_proc.tiff.read.segments import Segments
 
 ENCODED = 256 << 10  # bytes read at once
 
@@ -23,7 +23,7 @@ ENCODED = 256 << 10  # bytes read at once
 class _Inflate:
     """The rows of one segment from its begin on."""
 
-    def __init__(self, source: Source, plane: Plane, index: int) -> None:
+    def __init__(self, source: Segments, plane: Plane, index: int) -> None:
         self.source, self.plane, self.index = source, plane, index
         page, shown = source.page(plane).tiff, source.page(plane).shown
         self.place = source.extent(plane, index)
@@ -90,7 +90,7 @@ class _Inflate:
 class Streams:
     """The decompressors that are open: one for each segment across the plane, of one plane at a time."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Segments) -> None:
         self._source = source
         self._plane: Plane | None = None
         self._open: dict[int, _Inflate] = {}
