@@ -4,12 +4,10 @@ The report is written when the run begins and again when it ends, each time whol
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -20,6 +18,7 @@ from omezarr_proc.app.progress import Report
 from omezarr_proc.app.results import totals
 from omezarr_proc.config.secret import Mask
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.host.files import write_whole
 from omezarr_proc.model.errors import Exit, MissingFolderError, ProcError, leading
 from omezarr_proc.model.text import byte_size, duration, shown
 
@@ -121,14 +120,3 @@ def accounted(account: Account) -> Iterator[None]:
         raise
     else:
         account.finish()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that who reads it finds the old one or the new one, never a part. Raises OSError."""
-    part = path.with_name(f".{path.name}.partial")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise

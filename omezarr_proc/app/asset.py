@@ -6,14 +6,13 @@ the folder that the file is in.
 
 import json
 import os
-import secrets
 from collections.abc import Sequence
 
 from loguru import logger
 
-from omezarr_proc.host.faults import describe
+from omezarr_proc.host.faults import output_error
+from omezarr_proc.host.files import write_whole
 from omezarr_proc.model.address import Address, Place
-from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.store.remote import Bucket
 
@@ -31,13 +30,7 @@ def write_properties(output_dir: Place, outcomes: Sequence[Outcome]) -> None:
         Bucket(output_dir).put(NAME, text.encode())
         return
     target = output_dir / NAME
-    partial = target.with_name(f".{NAME}.{secrets.token_hex(4)}.partial")
     try:
-        try:
-            partial.write_text(text)
-            os.replace(partial, target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        write_whole(target, text.encode())
     except OSError as error:
-        raise OutputError(f"cannot be written: {describe(error)}", source=target) from error
+        raise output_error("cannot be written", error, target) from error

@@ -1,13 +1,10 @@
 """A PNG of the whole image as viewers show it first: a look without a browser, for the log, the mail, the thumbnail.
 
 Beside `a.ome.zarr` it is `a.ome.zarr.png`, a name that no dataset and no other dataset's picture can have; in a folder that is a dataset
-itself, `ome.zarr.png`. It is composed as the omero
-block says: active channels in their windows and colours, added up and clipped; the plane of defaultZ (the middle one) and defaultT. RGB
-comes out as it is stored.
+itself, `ome.zarr.png`. It is composed as the omero block says: active channels in their windows and colours, added up and clipped; the
+plane of defaultZ (the middle one) and defaultT. RGB comes out as it is stored.
 """
 
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from numpy.typing import NDArray
 from omezarr_proc.check.decoding import chunk_decoder
 from omezarr_proc.check.spec import check
 from omezarr_proc.host.faults import output_error
+from omezarr_proc.host.files import write_whole
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.store.read import Array, Dataset, open_dataset
 
@@ -43,14 +41,8 @@ def write_preview(target: Path, dataset: Path) -> None:
     from imagecodecs import png_encode
 
     encoded = png_encode(compose(open_dataset(dataset)))
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        try:
-            partial.write_bytes(encoded)
-            os.replace(partial, target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        write_whole(target, encoded)
     except OSError as error:
         raise output_error("cannot write the preview", error, target) from error
 

@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from runs import EAGER_COMMAND, ROOT, Program, files_in, stack
 
 from omezarr_proc import cli
-from omezarr_proc.app.account import write_whole
 from omezarr_proc.app.metrics import metric_lines
 from omezarr_proc.app.results import Results, totals
 from omezarr_proc.config.settings import table
+from omezarr_proc.host.files import write_whole
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.events import Begun, Summary
 
