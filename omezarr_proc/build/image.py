@@ -33,7 +33,7 @@ from omezarr_proc.tiff.file.changes import changed
 from omezarr_proc.work.tasks import Job
 
 if TYPE_CHECKING:
-    from omezarr_proc.publish.in_store import StoreLock
+    from omezarr_proc.publish.store_lock import StoreLock
 
 # Kills in a row before anything was finished, the last two of the smallest plan, and deaths of workers with one plan, after which it is
 # given up.

@@ -25,6 +25,7 @@ from omezarr_proc.store.opening import open_file
 MAGIC = b"omezarr_proc: a conversion in progress. The hidden files of this dataset go when it is run again.\n"
 
 INSIDE = "ome.zarr"
+IN_STORE = ".omezarr_proc/"  # what is hidden of a dataset in an object store lies below it (see `in_store`)
 
 _HIDDEN = re.compile(r"\.((?:.+\.)?ome\.zarr)\.(lock|owner|record|partial|aside|emptied|whole|old-[0-9]+)", re.DOTALL)
 

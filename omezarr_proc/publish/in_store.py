@@ -7,21 +7,14 @@
 
 A dataset that is replaced loses its root first, then all its objects, before the first new one is put: nobody ever sees parts of both.
 A run that is killed leaves its record, and the next one goes on from there.
-
-The lock is a conditional put, and its time is the store's. It is taken over when its holder's process is known to be gone, or has not
-renewed it for STALE seconds. Of a store without conditional puts the log says that two runs are not kept apart.
 """
 
 import contextlib
-import json
 import shutil
 import tempfile
-import threading
-import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar
 
 from loguru import logger
@@ -29,150 +22,14 @@ from loguru import logger
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InTheWayError, OutputError
 from omezarr_proc.publish.existing import is_ome
-from omezarr_proc.publish.hidden import MAGIC
+from omezarr_proc.publish.hidden import IN_STORE, MAGIC
 from omezarr_proc.publish.history import History, header, read
-from omezarr_proc.publish.holder import holder_of, is_dead, moment, myself
-from omezarr_proc.publish.lock import LockedError
 from omezarr_proc.publish.parts import OURS
-from omezarr_proc.publish.record import INTERVAL, Record
+from omezarr_proc.publish.store_lock import StoreLock
+from omezarr_proc.publish.store_record import RECORD, StoreRecord, forget
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.objects import Objects
-from omezarr_proc.store.remote import Bucket, UnconditionalError, read_json
-
-HEARTBEAT = 10.0
-STALE = 60.0
-_HIDDEN = ".omezarr_proc/"
-_LOCK = f"{_HIDDEN}lock"
-_RECORD = f"{_HIDDEN}record/"
-
-
-class StoreLock:
-    """`with StoreLock(dataset):` holds the right to work on a dataset of an object store.
-
-    Raises LockedError when another run has it, OutputError when the lock cannot be made.
-    """
-
-    def __init__(self, dataset: Address) -> None:
-        self._dataset, self._bucket = dataset, Bucket(dataset)
-        self._me = myself()
-        self._beats = 0
-        self._etag = ""
-        self._lost = False
-        self._ending = threading.Event()
-        self._heart: threading.Thread | None = None
-
-    def __enter__(self) -> "StoreLock":
-        try:
-            self._take()
-            self._heart = threading.Thread(target=self._beat, daemon=True)
-            self._heart.start()
-        except OSError as error:
-            raise OutputError(f"cannot lock the dataset: {error.strerror or error}", source=self._dataset) from error
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._ending.set()
-        if self._heart:
-            self._heart.join(HEARTBEAT)
-        with contextlib.suppress(OSError):
-            if self._mine():
-                self._bucket.delete(_LOCK)
-
-    def check(self) -> None:
-        """Raise LockedError when the lock was lost, since another run took this one for dead. To be called before publishing."""
-        try:
-            mine = self._mine()
-        except OSError as error:
-            raise OutputError(f"cannot read the lock: {error.strerror or error}", source=self._dataset) from error
-        if self._lost or not mine:
-            raise LockedError(
-                f"another run took over this dataset, since this one gave no sign of life for {STALE:.0f} s", source=self._dataset
-            )
-
-    def _take(self) -> None:
-        try:
-            etag = self._bucket.create(_LOCK, self._text())
-            if etag and self._bucket.create(_LOCK, b"{}\n"):  # a store that does not know conditions does as it is told
-                raise UnconditionalError
-        except UnconditionalError:
-            logger.warning(f"{self._dataset}: this store has no conditional puts: two runs at once would not be kept apart")
-            self._bucket.put(_LOCK, self._text())
-            return
-        seen, since = "", time.monotonic()
-        while not etag:
-            try:
-                there, now = self._bucket.read(_LOCK)
-            except FileNotFoundError:
-                etag = self._bucket.create(_LOCK, self._text())
-                continue
-            holder = holder_of(there)
-            silent = time.monotonic() - since > STALE if now == seen else False
-            if is_dead(holder) or silent or self._age() > STALE:
-                etag = self._bucket.replace(_LOCK, self._text(), now)
-                continue
-            if seen and now != seen:
-                who = f" (process {holder.pid} on {holder.host} since {moment(holder.since)})" if holder.pid else ""
-                raise LockedError(
-                    f"another run{who} works on this dataset: wait until it is done or stop it, then run again", source=self._dataset
-                )
-            seen, since = now, since if now == seen else time.monotonic()
-            time.sleep(HEARTBEAT / 10)
-        self._etag = etag
-
-    def _age(self) -> float:
-        """How long ago the lock was renewed, by the store's clock: that of an object which is put now."""
-        probe = f"{_HIDDEN}now"
-        try:
-            self._bucket.put(probe, b"")
-            return self._bucket.changed(probe) - self._bucket.changed(_LOCK)
-        except FileNotFoundError:
-            return 0.0
-        finally:
-            with contextlib.suppress(OSError):
-                self._bucket.delete(probe)
-
-    def _text(self) -> bytes:
-        self._beats += 1
-        return json.dumps(json.loads(self._me) | {"beat": self._beats}).encode() + b"\n"
-
-    def _mine(self) -> bool:
-        try:
-            return bool(json.loads(self._bucket.get(_LOCK)).get("token") == json.loads(self._me)["token"])
-        except (FileNotFoundError, ValueError, AttributeError):
-            return False
-
-    def _beat(self) -> None:
-        while not self._ending.wait(HEARTBEAT):
-            with contextlib.suppress(OSError):
-                if not self._etag:
-                    continue
-                renewed = self._bucket.replace(_LOCK, self._text(), self._etag)
-                if renewed is None:
-                    self._lost = True
-                    return
-                self._etag = renewed
-
-
-class StoreRecord(Record):
-    """The record of a dataset in an object store: see `Record`."""
-
-    def __init__(self, bucket: Bucket, history: History, number: int, interval: float = INTERVAL) -> None:
-        """`number`: of the next object."""
-        self.path, self.staging = bucket.root / _RECORD.rstrip("/"), bucket.root  # type: ignore[assignment]  # for messages
-        self.units, self.attempts = tuple(history.units), tuple(history.attempts)
-        self._bucket, self._number = bucket, number
-        self._start(interval)
-
-    def _let_go(self) -> None:
-        pass
-
-    def _write(self, data: bytes, units: bool) -> OSError | None:
-        try:
-            self._bucket.put(f"{_RECORD}{self._number:08}", data)
-        except OutputError as error:
-            return error.__cause__ if isinstance(error.__cause__, OSError) else OSError(5, error.message)
-        self._number += 1
-        return None
+from omezarr_proc.store.remote import Bucket, read_json
 
 
 class _Objects:
@@ -233,7 +90,7 @@ class InStore:
     def is_unfinished(dataset: Address) -> bool:
         """Whether an earlier run has left something. Raises OutputError."""
         try:
-            return any(True for _ in Bucket(dataset).keys(_HIDDEN))
+            return any(True for _ in Bucket(dataset).keys(IN_STORE))
         except OSError as error:
             raise OutputError(f"cannot be listed: {error.strerror or error}", source=dataset) from error
 
@@ -268,7 +125,7 @@ class InStore:
     def discard(dataset: Address, deadline: float | None = None) -> None:
         """Remove the record of a dataset that is published. The caller holds the lock."""
         with contextlib.suppress(OSError):
-            _forget(Bucket(dataset))
+            forget(Bucket(dataset))
 
     def flush(self) -> None:
         """See `Tree`."""
@@ -291,7 +148,7 @@ class InStore:
             if self._old:
                 logger.info(f"{self._bucket.root}: has replaced {self._old}")
             with contextlib.suppress(OSError):
-                _forget(self._bucket)
+                forget(self._bucket)
         except OSError as error:
             raise OutputError(f"cannot publish: {error.strerror or error}", source=self._bucket.root) from error
         finally:
@@ -302,7 +159,7 @@ class InStore:
         self._remove_place()
         with contextlib.suppress(OSError):
             self._clear()
-            _forget(self._bucket)
+            forget(self._bucket)
 
     def _clear(self) -> None:
         """Remove the dataset that is there, or what there is of one, the root first. Raises OSError."""
@@ -314,13 +171,13 @@ class InStore:
     def _parts(cls, bucket: Bucket) -> Iterator[str]:
         """The objects that a dataset in this place has or needs. Raises OSError."""
         for key in bucket.keys(""):
-            if not key.startswith(_HIDDEN) and (cls.alone or OURS.fullmatch(key.partition("/")[0])):
+            if not key.startswith(IN_STORE) and (cls.alone or OURS.fullmatch(key.partition("/")[0])):
                 yield key
 
     def _prepare(self, key: str) -> tuple[History, int]:
         """Bring record and objects into step: what the history says of `key` is true of the objects afterwards. Raises OSError."""
         bucket = self._bucket
-        names = sorted(bucket.keys(_RECORD))
+        names = sorted(bucket.keys(RECORD))
         history = read(b"".join(map(bucket.get, names)), key) if names else None
         if history is not None and history.end > len(MAGIC):
             return history, int(names[-1].rpartition("/")[2]) + 1
@@ -329,10 +186,10 @@ class InStore:
             own = old.get("omezarr_proc")
             ours = f"omezarr_proc {own.get('version', '')}".strip() if isinstance(own, dict) else "another program"
             self._old = f"an OME-Zarr dataset of {ours}"
-        bucket.put(f"{_RECORD}{0:08}", MAGIC)  # what is there from now on is ours, and of no use until the next line
-        bucket.delete_all([name for name in names if name != f"{_RECORD}{0:08}"])
+        bucket.put(f"{RECORD}{0:08}", MAGIC)  # what is there from now on is ours, and of no use until the next line
+        bucket.delete_all([name for name in names if name != f"{RECORD}{0:08}"])
         self._clear()
-        bucket.put(f"{_RECORD}{1:08}", header(key))
+        bucket.put(f"{RECORD}{1:08}", header(key))
         return History(end=len(MAGIC) + len(header(key))), 2
 
 
@@ -349,10 +206,3 @@ def _root(bucket: Bucket) -> dict[str, Any] | None:
     except OSError as error:
         raise OutputError(f"cannot be read: {error.strerror or error}", source=bucket.root) from error
     return found if isinstance(found, dict) and is_ome(found) else None
-
-
-def _forget(bucket: Bucket) -> None:
-    """Remove the record, its begin last but not alone: without it the rest is none. Raises OSError."""
-    names = sorted(bucket.keys(_RECORD))
-    bucket.delete_all(names[1:])
-    bucket.delete_all(names[:1])

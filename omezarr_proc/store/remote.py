@@ -95,8 +95,6 @@ class Bucket:
         except (ConditionError, FileNotFoundError):
             with_token = self._own(key, data)  # a put that was tried again finds what it has put itself
             return with_token or None
-        except NotImplementedError:
-            raise UnconditionalError from None
 
     def _own(self, key: str, data: bytes) -> str:
         try:
@@ -113,7 +111,7 @@ class Bucket:
             try:
                 put = obstore.put(client(self.root.root), self._key(key), data, mode=mode, use_multipart=len(data) > 64 << 20)
             except NotSupportedError:
-                raise NotImplementedError from None
+                raise UnconditionalError from None
             return put["e_tag"] or ""
 
         for attempt in range(_CONFLICTS):

@@ -19,10 +19,11 @@ from runs import Program, run
 from omezarr_proc.cli import main
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import Exit, OutputError
-from omezarr_proc.publish import in_store
+from omezarr_proc.publish import store_lock
 from omezarr_proc.publish.holder import myself
-from omezarr_proc.publish.in_store import InStore, StoreLock
+from omezarr_proc.publish.in_store import InStore
 from omezarr_proc.publish.lock import LockedError
+from omezarr_proc.publish.store_lock import StoreLock
 from omezarr_proc.store.remote import Bucket
 
 FLAGS = ("--tile-size", "64", "--quiet", "--max-workers", "2")
@@ -109,17 +110,16 @@ def test_every_fifth_request_may_fail(store, source, expected, fault):
 
 
 def test_who_lives_keeps_the_lock_and_who_is_silent_loses_it(store, monkeypatch):
-    monkeypatch.setattr(in_store, "HEARTBEAT", 0.05)
     dataset = Address(store.address) / "a.ome.zarr"
-    monkeypatch.setattr(in_store, "is_dead", lambda holder: False)
-    with StoreLock(dataset) as lock:
-        with pytest.raises(LockedError, match=rf"another run \(process {os.getpid()} on .*\) works on this dataset"), StoreLock(dataset):
+    monkeypatch.setattr(store_lock, "is_dead", lambda holder: False)
+    with StoreLock(dataset, heartbeat=0.05) as lock:
+        said = rf"another run \(process {os.getpid()} on .*\) works on this dataset"
+        with pytest.raises(LockedError, match=said), StoreLock(dataset, heartbeat=0.05):
             pass
         lock.check()
         lock._ending.set()  # its process is stopped
         lock._heart.join()
-        monkeypatch.setattr(in_store, "STALE", 0.3)
-        with StoreLock(dataset) as second:
+        with StoreLock(dataset, heartbeat=0.05, stale=0.3) as second:
             second.check()
             with pytest.raises(OutputError, match="another run took over this dataset"):
                 lock.check()
@@ -133,18 +133,17 @@ def test_the_lock_of_a_process_that_is_gone_is_taken_over_at_once(store):
     began = time.monotonic()
     with StoreLock(dataset) as lock:
         lock.check()
-    assert time.monotonic() - began < in_store.HEARTBEAT
+    assert time.monotonic() - began < store_lock.HEARTBEAT
 
 
-def test_of_many_that_want_the_lock_one_has_it(store, monkeypatch):
-    monkeypatch.setattr(in_store, "HEARTBEAT", 0.2)
+def test_of_many_that_want_the_lock_one_has_it(store):
     dataset, inside, most = Address(store.address) / "a.ome.zarr", [], []
     gate = threading.Barrier(6)
 
     def work():
         gate.wait()
         try:
-            with StoreLock(dataset):
+            with StoreLock(dataset, heartbeat=0.2):
                 inside.append(1)
                 most.append(len(inside))
                 time.sleep(0.05)

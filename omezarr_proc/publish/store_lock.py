@@ -1,0 +1,133 @@
+"""The lock of a dataset in an object store: a conditional put, renewed while its holder lives, by the store's clock.
+
+It is taken over when its holder's process is known to be gone, or has not renewed it for STALE seconds. Of a store without conditional
+puts the log says that two runs are not kept apart.
+"""
+
+import contextlib
+import json
+import threading
+import time
+from types import TracebackType
+
+from loguru import logger
+
+from omezarr_proc.model.address import Address
+from omezarr_proc.model.errors import OutputError
+from omezarr_proc.publish.hidden import IN_STORE
+from omezarr_proc.publish.holder import holder_of, is_dead, moment, myself
+from omezarr_proc.publish.lock import LockedError
+from omezarr_proc.store.remote import Bucket, UnconditionalError
+
+HEARTBEAT = 10.0
+STALE = 60.0
+_LOCK = f"{IN_STORE}lock"
+
+
+class StoreLock:
+    """`with StoreLock(dataset):` holds the right to work on a dataset of an object store.
+
+    Raises LockedError when another run has it, OutputError when the lock cannot be made.
+    """
+
+    def __init__(self, dataset: Address, *, heartbeat: float = HEARTBEAT, stale: float = STALE) -> None:
+        """`heartbeat`: seconds between renewals; `stale`: how long a lock that is not renewed is still another run's."""
+        self._dataset, self._bucket = dataset, Bucket(dataset)
+        self._heartbeat, self._stale = heartbeat, stale
+        self._me = myself()
+        self._beats = 0
+        self._etag = ""
+        self._lost = False
+        self._ending = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def __enter__(self) -> "StoreLock":
+        try:
+            self._take()
+            self._heart = threading.Thread(target=self._beat, daemon=True)
+            self._heart.start()
+        except OSError as error:
+            raise OutputError(f"cannot lock the dataset: {error.strerror or error}", source=self._dataset) from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ending.set()
+        if self._heart:
+            self._heart.join(self._heartbeat)
+        with contextlib.suppress(OSError):
+            if self._mine():
+                self._bucket.delete(_LOCK)
+
+    def check(self) -> None:
+        """Raise LockedError when the lock was lost, since another run took this one for dead. To be called before publishing."""
+        try:
+            mine = self._mine()
+        except OSError as error:
+            raise OutputError(f"cannot read the lock: {error.strerror or error}", source=self._dataset) from error
+        if self._lost or not mine:
+            raise LockedError(
+                f"another run took over this dataset, since this one gave no sign of life for {self._stale:.0f} s", source=self._dataset
+            )
+
+    def _take(self) -> None:
+        try:
+            etag = self._bucket.create(_LOCK, self._text())
+            if etag and self._bucket.create(_LOCK, b"{}\n"):  # a store that does not know conditions does as it is told
+                raise UnconditionalError
+        except UnconditionalError:
+            logger.warning(f"{self._dataset}: this store has no conditional puts: two runs at once would not be kept apart")
+            self._bucket.put(_LOCK, self._text())
+            return
+        seen, since = "", time.monotonic()
+        while not etag:
+            try:
+                there, now = self._bucket.read(_LOCK)
+            except FileNotFoundError:
+                etag = self._bucket.create(_LOCK, self._text())
+                continue
+            holder = holder_of(there)
+            silent = time.monotonic() - since > self._stale if now == seen else False
+            if is_dead(holder) or silent or self._age() > self._stale:
+                etag = self._bucket.replace(_LOCK, self._text(), now)
+                continue
+            if seen and now != seen:
+                who = f" (process {holder.pid} on {holder.host} since {moment(holder.since)})" if holder.pid else ""
+                raise LockedError(
+                    f"another run{who} works on this dataset: wait until it is done or stop it, then run again", source=self._dataset
+                )
+            seen, since = now, since if now == seen else time.monotonic()
+            time.sleep(self._heartbeat / 10)
+        self._etag = etag
+
+    def _age(self) -> float:
+        """How long ago the lock was renewed, by the store's clock: that of an object which is put now."""
+        probe = f"{IN_STORE}now"
+        try:
+            self._bucket.put(probe, b"")
+            return self._bucket.changed(probe) - self._bucket.changed(_LOCK)
+        except FileNotFoundError:
+            return 0.0
+        finally:
+            with contextlib.suppress(OSError):
+                self._bucket.delete(probe)
+
+    def _text(self) -> bytes:
+        self._beats += 1
+        return json.dumps(json.loads(self._me) | {"beat": self._beats}).encode() + b"\n"
+
+    def _mine(self) -> bool:
+        try:
+            return bool(json.loads(self._bucket.get(_LOCK)).get("token") == json.loads(self._me)["token"])
+        except (FileNotFoundError, ValueError, AttributeError):
+            return False
+
+    def _beat(self) -> None:
+        while not self._ending.wait(self._heartbeat):
+            with contextlib.suppress(OSError):
+                if not self._etag:
+                    continue
+                renewed = self._bucket.replace(_LOCK, self._text(), self._etag)
+                if renewed is None:
+                    self._lost = True
+                    return
+                self._etag = renewed
