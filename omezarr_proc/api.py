@@ -6,16 +6,15 @@ settings nor changed, and nothing is logged unless the caller says `loguru.logge
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from loguru import logger
 
 from omezarr_proc.app import batch
-from omezarr_proc.app.inputs import collect
+from omezarr_proc.app.inputs import collect, tiff_ending
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.model.address import absolute
+from omezarr_proc.model.address import absolute, is_address
 from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.events import Summary
 from omezarr_proc.model.outcome import Outcome
@@ -69,8 +68,8 @@ def convert(
 ) -> list[Outcome]:
     """Convert TIFFs to OME-Zarr, and return what became of each image, in the order of the inputs.
 
-    inputs      a file, a folder with its subfolders, or several files
-    output_dir  the folder of the datasets; it is made where it is missing
+    inputs      a file, a folder with its subfolders, or several files; or addresses in an object store (a folder there: no name of a TIFF)
+    output_dir  the folder of the datasets, which is made where it is missing, or an address in an object store
     progress    called in this thread; what it raises ends the call and is raised from it, and the next call goes on from there
     deadline    when to stop in good order, as time.monotonic() counts
     settings    as on the command line, in Python's values: `tile_size=512, images=(0, 2), preview=True`
@@ -86,14 +85,19 @@ def convert(
     paths = [absolute(os.fspath(file)) for file in files]  # whatever folder the caller goes to meanwhile
     if not paths:
         raise SettingsError("no input is named")
-    is_folder = isinstance(inputs, str | os.PathLike) and os.path.isdir(paths[0])
-    folders = {"output_dir": Path(os.path.abspath(os.fspath(output_dir)))} | ({"input_dir": Path(paths[0])} if is_folder else {})
-    chosen = Settings.of(settings, **folders)
+    is_folder = isinstance(inputs, str | os.PathLike) and is_place(paths[0])
+    places = {"output_dir": absolute(os.fspath(output_dir))} | ({"input_dir": paths[0]} if is_folder else {})
+    chosen = Settings.of({**settings, **places})
     found = collect(chosen, () if is_folder else paths, create_output=True)
     try:
         return batch.run(chosen, found, _Told(progress) if progress else Report(), deadline=deadline, may_fork=False)
     except _StoppedError as stopped:
         raise stopped.reason from None
+
+
+def is_place(path: str) -> bool:
+    """Whether TIFFs are to be looked for below `path`: a folder, or an address that is not named like a TIFF."""
+    return not tiff_ending(path) if is_address(path) else os.path.isdir(path)
 
 
 class _StoppedError(BaseException):

@@ -284,3 +284,15 @@ convert(5, "out")
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"MYPYPATH": str(ROOT)}, cwd=tmp_path)
     wrong = {line.partition(": error:")[0] for line in done.stdout.splitlines() if ": error:" in line}
     assert {place.rpartition("/")[2] for place in wrong} == {f"wrong.py:{line}" for line in range(3, 8)}, done.stdout + done.stderr
+
+
+def test_an_output_in_an_object_store_is_never_a_folder_of_that_name(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="output_dir='ftp://bucket/x' must be"):
+        omezarr_proc.convert(scans, "ftp://bucket/x", **SMALL)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    pytest.importorskip("obstore")
+    for outcome in omezarr_proc.convert(scans / "a.tif", "s3://bucket/x", **SMALL):
+        assert outcome.status == "failed"
+    assert os.listdir(tmp_path) == ["scans"]
