@@ -19,7 +19,7 @@ image of the group and which some readers ask for alone, are the last to come an
 is in `.whole` is the old one; of the old parts that have no successor the old root tells, which therefore is kept beside them. The folder
 is flushed after each step, since a root must not be on disk before what it speaks of, and not after that has gone.
 
-An object store can have the same order with puts and deletes: the old root, the new objects, the new root, the old objects that are left.
+For an object store see `in_store`.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from omezarr_proc.host.faults import describe, rename
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.host.faults import output_error, rename
+from omezarr_proc.model.errors import InTheWayError, OutputError
 from omezarr_proc.publish.existing import dataset_at, groups
 from omezarr_proc.publish.hidden import (
     INSIDE,
@@ -80,7 +80,7 @@ def publish(folder: Path, deadline: float | None = None, disk: Disk | None = Non
             logger.info(f"{folder}: has replaced {old}")
         return clear(target, deadline)
     except OSError as error:
-        raise OutputError(f"cannot publish: {describe(error)}", source=folder) from error
+        raise output_error("cannot publish", error, folder) from error
 
 
 def recover(folder: Path) -> bool:
@@ -96,7 +96,7 @@ def recover(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise OutputError(f"cannot put in order what an earlier run has left: {describe(error)}", source=folder) from error
+        raise output_error("cannot put in order what an earlier run has left", error, folder) from error
     return True
 
 
@@ -109,7 +109,7 @@ def clean(folder: Path) -> bool:
         settle(folder)
         return discard(inside(folder))
     except OSError as error:
-        raise OutputError(f"cannot remove what is left of it: {describe(error)}", source=folder) from error
+        raise output_error("cannot remove what is left of it", error, folder) from error
 
 
 def settle(folder: Path) -> bool:
@@ -127,13 +127,13 @@ def settle(folder: Path) -> bool:
 
 
 def refuse_foreign_hidden(folder: Path) -> None:
-    """Raise OutputError where something is named like our hidden files in `folder` that is not certainly ours. Raises OSError."""
+    """Raise InTheWayError where something is named like our hidden files in `folder` that is not certainly ours. Raises OSError."""
     target = inside(folder)
     if is_ours(target):
         return
     for name, role, path in hidden_files(folder):
         if name == INSIDE and role not in ("lock", "owner", "record"):
-            raise OutputError("is in the way and not known to be of omezarr_proc: remove it, then run again", source=path)
+            raise InTheWayError("is in the way and not known to be of omezarr_proc: remove it, then run again", source=path)
 
 
 def _move_in(folder: Path) -> None:

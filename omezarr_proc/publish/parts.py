@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.publish.existing import dataset_at, groups, is_node
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.read import is_inside
@@ -41,11 +41,11 @@ def parts_of(folder: Path, roots: Iterable[dict[str, Any]]) -> set[str]:
 
 
 def refuse_in_the_way(folder: Path) -> None:
-    """Raise OutputError where something in `folder` has a name that a dataset in its place needs, and is of no OME-Zarr dataset."""
+    """Raise InTheWayError where something in `folder` has a name that a dataset in its place needs, and is of no OME-Zarr dataset."""
     kept = {*ROOT_DOCUMENTS, *parts_of(folder, groups(folder))} if dataset_at(folder) else set()
     for name in sorted(os.listdir(folder)):
         if OURS.fullmatch(name) and name not in kept:
-            raise OutputError(
+            raise InTheWayError(
                 "is of no OME-Zarr dataset and is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it",
                 source=folder / name,
             )

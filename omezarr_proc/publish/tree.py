@@ -1,10 +1,12 @@
 """A tree is published once: begin or go on, note what is finished, publish or give up.
 
-`Tree` is the contract of one dataset in the making. There are two ways to keep it, by OUTPUT_LAYOUT. With both the objects are files of a
-hidden staging folder, and a record beside it says what is finished:
+`Tree` is the contract of one dataset in the making. In a folder there are two ways to keep it, by OUTPUT_LAYOUT. With both the objects are
+files of a hidden staging folder, and a record beside it says what is finished:
 
     folders  `ByRename`    beside the dataset; publishing is a rename or an exchange (see `by_rename`)
     root     `ByRootLast`  inside the dataset's folder; publishing moves all in place, the root last (see `by_root_last`)
+
+In an object store the objects are put in place at once, and the root last (see `in_store`).
 """
 
 import os
@@ -12,9 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from omezarr_proc.host.faults import describe
+from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish import by_rename, by_root_last
 from omezarr_proc.publish.existing import dataset_at, dataset_key, refuse_foreign
 from omezarr_proc.publish.hidden import inside
@@ -31,7 +32,7 @@ class Tree(Protocol):
     """One dataset in the making, which nobody else works on. Methods raise OutputError.
 
     objects     where its objects are put; nobody reads them there before it is published
-    place       the folder that they are in until then
+    place       the folder that its documents, and in a folder its chunks too, are in until then
     units       what earlier attempts have finished
     unfinished  how many of the latest attempts in a row were killed
     stalled     how many of these before they had finished anything
@@ -146,7 +147,7 @@ class ByRootLast(_Staged):
             by_root_last.refuse_foreign_hidden(dataset)
             by_root_last.settle(dataset)
         except OSError as error:
-            raise OutputError(f"cannot put in order what an earlier run has left: {describe(error)}", source=dataset) from error
+            raise output_error("cannot put in order what an earlier run has left", error, dataset) from error
         super().__init__(dataset, key, lock, force=force, deadline=deadline)
 
     @staticmethod

@@ -214,7 +214,9 @@ def test_full_disk_that_is_the_output_folder_itself(stack_run: Reference, tmp_pa
         pytest.skip("nothing can be mounted here")
     try:
         (out / "data.bin").write_bytes(bytes((65536 - room) << 10))
-        status, text = run(stack_run.source, "--output-dir", out, *FLAGS, *ROOT_FLAGS)
+        report = tmp_path / "report.json"
+        status, text = run(stack_run.source, "--output-dir", out, *FLAGS, *ROOT_FLAGS, "--report", report)
+        assert json.loads(report.read_text())["code"] == "no-space"
         assert status == 73 and "No space left on device (the file system of OUTPUT_DIR is full" in text and "Traceback" not in text
         assert not (out / "zarr.json").exists()
         (out / "data.bin").unlink()
