@@ -60,7 +60,8 @@ class Account:
         except ProcError as error:  # the disk is full now, say: what became of the images does not change by that
             logger.error(str(error))
         sums, seconds = totals(self._report.results.done), time.monotonic() - self._clock
-        self._metrics(sums | {"codes": sums["codes"] | ({code: 1} if outcome == "failed" else {})})
+        codes = sums["codes"] | ({code: sums["codes"].get(code, 0) + 1} if outcome == "failed" else {})
+        self._metrics(sums | {"codes": codes})
         text = (
             f"{sums['converted']} converted, {sums['skipped']} skipped, {sums['failed']} failed in {duration(seconds)}:"
             f" {byte_size(sums['bytes'])} in {sums['objects']} objects"
@@ -117,6 +118,9 @@ def accounted(account: Account) -> Iterator[None]:
         raise
     except SystemExit as error:  # SIGTERM
         account.end("stopped", int(error.code or 0), "terminated", "stopped by SIGTERM")
+        raise
+    except Exception as error:  # a mistake of ours
+        account.end("failed", ProcError.exit, ProcError.code, f"unexpected {type(error).__name__}: {error}")
         raise
     else:
         account.finish()

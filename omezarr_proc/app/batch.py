@@ -71,7 +71,6 @@ def run(
         left = _recover(settings, inputs)
         images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline)
         outcomes: list[Outcome] = []
-        report.phase("open")
         for entry, of_entry in opened:
             outcomes += images.convert(entry, of_entry)
             del of_entry  # its metadata are gone before the next one's are read
@@ -211,7 +210,6 @@ class _Images:
             try:
                 with _typed(entry.path):
                     outcome = self._make(entry, image, target)
-                    self._picture(target)
             except ProcError as error:
                 outcome = self._failed(entry, target, without_frames(error))
             yield outcome
@@ -250,6 +248,7 @@ class _Images:
             summary = Conversion(
                 image=image,
                 target=target,
+                key=key,
                 settings=self.settings,
                 limits=self.limits,
                 engine=self.engine,
@@ -257,6 +256,7 @@ class _Images:
                 lock=lock,
                 deadline=self.deadline,
             ).run()
+        self._picture(target)
         self.report.finish(summary)
         return Outcome(
             source=str(entry.path),
@@ -289,6 +289,7 @@ class _Images:
             self.report.advise(image.source, line)
 
     def _skipped(self, entry: Input, image: "Image", target: Place, reason: str) -> Outcome:
+        self._picture(target)
         self.report.skip(image.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)
 

@@ -95,7 +95,7 @@ class Results:
         error: ProcError | None = None,
         code: str | None = None,
     ) -> Result:
-        """The image has come to its end; one that is told of again (a preview failed after its dataset was made) counts by its last."""
+        """The image has come to its end."""
         self._stop()
         result = Result(
             source=source,
@@ -108,8 +108,6 @@ class Results:
             phases=self._phases,
             retries=self._retries,
         )
-        if self.done and result.target and (self.done[-1].source, self.done[-1].target) == (result.source, result.target):
-            self.done.pop()
         self.done.append(result)
         self._clear()
         return result

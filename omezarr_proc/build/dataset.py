@@ -76,16 +76,12 @@ def dataset_key(image: Image, settings: Settings) -> str:
     import numcodecs.blosc
 
     parts = [image.fingerprint, image.series, settings.output_shaping(), OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
-    levels = _pyramid(image, settings).levels
-    depths = [(level.factor[Z], level.chunk[Z]) for level in levels]
-    if any(depth != (1, 1) for depth in depths):  # datasets without any of it keep the key that they had before there was any
-        parts.append(depths)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def attributes(image: Image, settings: Settings, store: ChunkStore, found: Sequence[Window]) -> dict[str, Any]:
-    """The root attributes. `found`: the display window of each channel."""
-    own: dict[str, Any] = {"key": dataset_key(image, settings), "version": __version__, "notes": list(image.notes)}
+def attributes(image: Image, settings: Settings, key: str, store: ChunkStore, found: Sequence[Window]) -> dict[str, Any]:
+    """The root attributes. `key`: the dataset's; `found`: the display window of each channel."""
+    own: dict[str, Any] = {"key": key, "version": __version__, "notes": list(image.notes)}
     if image.magnification:
         own["magnification"] = image.magnification
     multiscale = ngff.multiscales(image, store.pyramid, settings.downsample_method)

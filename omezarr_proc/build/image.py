@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from omezarr_proc.build.dataset import attributes, dataset_key, pyramid_of
+from omezarr_proc.build.dataset import attributes, pyramid_of
 from omezarr_proc.build.passes import Build
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.verdict import refuse_wrong
@@ -45,11 +45,13 @@ _MOST_DEATHS = 2
 class Conversion:
     """One image on its way into the dataset `target`, which `lock` holds.
 
+    key       what the dataset will be a function of (see `dataset_key`)
     deadline  when to stop in good order, as time.monotonic() counts
     """
 
     image: Image
     target: Place
+    key: str
     settings: Settings
     limits: Limits
     engine: Engine
@@ -66,9 +68,9 @@ class Conversion:
         pyramid = pyramid_of(self.image, self.settings)
         make_plan(self.image, pyramid, self.limits)  # refuses what cannot be done before anything is written
         codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
-        key, force = dataset_key(self.image, self.settings), self.settings.existing == "force"
+        force = self.settings.existing == "force"
         tree: Tree = tree_for(self.settings.output_dir, self.settings.output_layout)(
-            self.target, key, self.lock, force=force, deadline=self.deadline
+            self.target, self.key, self.lock, force=force, deadline=self.deadline
         )
         store = ChunkStore(tree.objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
         began = time.monotonic()
@@ -80,7 +82,7 @@ class Conversion:
                         found = self._build(build, tree)
                     self.report.phase("publish")
                     tree.flush()
-                    write_root(store.objects, attributes(self.image, self.settings, store, found), store.zarr_format)
+                    write_root(store.objects, attributes(self.image, self.settings, self.key, store, found), store.zarr_format)
                     refuse_wrong(tree.place)
                 seconds = time.monotonic() - began
                 self._refuse_changed()

@@ -21,8 +21,8 @@ COMPRESSORS = ("zstd", "lz4", "lz4hc", "zlib")
 NO_SNAPPY = f"snappy is in no Blosc build that can be installed; there are {', '.join(COMPRESSORS)}"
 
 
-def _row(rule: Rule, help: str, shapes_output: bool = False, later: bool = False) -> dict[str, Any]:
-    return {"rule": rule, "help": help, "shapes_output": shapes_output, "later": later}
+def _row(rule: Rule, help: str, shapes_output: bool = False) -> dict[str, Any]:
+    return {"rule": rule, "help": help, "shapes_output": shapes_output}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,6 @@ class Settings:
             "whether a level halves z with y and x: auto = where that keeps voxels nearest to cubes, by the file's own sizes; isotropic = "
             "always; none = never",
             shapes_output=True,
-            later=True,
         ),
     )
     z_chunk: Literal["auto"] | int = field(
@@ -52,7 +51,6 @@ class Settings:
             auto_or(integer(1, 1024)),
             "planes of a chunk; auto = 16 for volumes of 64 planes or more whose z spacing is at most twice that in the plane, else 1",
             shapes_output=True,
-            later=True,
         ),
     )
     compression: Literal["zstd", "lz4", "lz4hc", "zlib"] = field(
@@ -110,7 +108,6 @@ class Settings:
             choice("error", "warn"),
             "a damaged segment of which its decoder still makes pixels: an error, or these pixels and a line in the log",
             shapes_output=True,
-            later=True,
         ),
     )
     output_layout: Literal["folders", "root"] = field(
@@ -226,12 +223,8 @@ class Settings:
         return cls(**parsed | folders)
 
     def output_shaping(self) -> dict[str, str | int | bool]:
-        """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token.
-
-        One that came later is left out at its default, so that datasets made before it keep their key.
-        """
-        shaping = {entry: getattr(self, entry.name) for entry in table() if entry.shapes_output}
-        return {entry.name: value for entry, value in shaping.items() if not (entry.later and value == entry.default)}
+        """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token."""
+        return {entry.name: getattr(self, entry.name) for entry in table() if entry.shapes_output}
 
     def warnings(self) -> list[str]:
         """What is odd about the values, but no reason to do nothing."""
@@ -265,7 +258,6 @@ class Entry:
     rule: Rule
     help: str
     shapes_output: bool
-    later: bool
 
     @property
     def variable(self) -> str:

@@ -12,11 +12,13 @@ from jsonschema import Draft202012Validator
 from runs import EAGER_COMMAND, ROOT, Program, files_in, stack
 
 from omezarr_proc import cli
+from omezarr_proc.app.account import Account, accounted
 from omezarr_proc.app.metrics import metric_lines
+from omezarr_proc.app.progress import Report
 from omezarr_proc.app.results import Results, totals
-from omezarr_proc.config.settings import table
+from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.host.files import write_whole
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import Exit, InputError, OutputError
 from omezarr_proc.model.events import Begun, Summary
 
 SCHEMA = json.loads((ROOT / "docs/report.schema.json").read_text())
@@ -197,16 +199,27 @@ def test_seconds_go_to_the_phase_they_are_spent_in_and_retries_are_counted() -> 
     assert (sums["converted"], sums["failed"], sums["codes"], sums["peakMemory"]) == (1, 1, {"corrupt-input": 1}, 1000)
 
 
-def test_what_fails_after_its_dataset_was_made_counts_once() -> None:
-    results = Results()
-    results.end("converted", "a.tif", "a.ome.zarr")
-    results.end("failed", "a.tif", "a.ome.zarr", error=InputError("no preview"))
-    assert [result.outcome for result in results.done] == ["failed"]
-
-
 def test_metric_lines_of_a_run_with_nothing_in_it() -> None:
     for sums in (None, totals([])):
         for line in metric_lines(sums, 1.5, 1_700_000_000_000, "", {"requestId": "r"}):
             check_emf(line)
             assert line["Environment"] == "none"
             assert line["requestId"] == "r"
+
+
+def test_a_mistake_of_ours_ends_the_account_too(tmp_path: Path) -> None:
+    account = Account(Settings(output_dir=tmp_path, report=tmp_path / "r.json"), Report(), {})
+    with pytest.raises(ZeroDivisionError), accounted(account):
+        raise ZeroDivisionError
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert (document["outcome"], document["status"], document["code"]) == ("failed", 1, "unexpected")
+
+
+def test_a_run_that_fails_as_its_images_did_is_one_failure_more() -> None:
+    written: list[str] = []
+    report = Report()
+    report.write = written.append  # type: ignore[method-assign]
+    for number in range(3):
+        report.results.end("failed", f"{number}.tif", error=OutputError("full", source="out"))
+    Account(Settings(metrics="emf"), report, {}).end("failed", Exit.CANNOT_WRITE, "cannot-write", "full")
+    assert [line["Failures"] for line in map(json.loads, written) if line.get("Code") == "cannot-write"] == [4]

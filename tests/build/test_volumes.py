@@ -1,12 +1,10 @@
 """Volumes from TIFF to dataset: every level against tensorstore's box means and numpy's, and the same bytes whatever the plan."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-import numcodecs.blosc
 import numpy as np
 import pytest
 import tifffile
@@ -18,9 +16,7 @@ from ome_zarr_models.v05.image import Image as ImageModel
 from volumes import reduced, write_volume
 
 from omezarr_proc import cli
-from omezarr_proc.build.dataset import OUTPUT_VERSION, dataset_key
 from omezarr_proc.build.preview import compose
-from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.pyramid import make_pyramid
 from omezarr_proc.model.region import Z
 from omezarr_proc.plan import memory
@@ -186,16 +182,6 @@ def test_the_preview_shows_the_middle_plane(tmp_path: Path) -> None:
     assert convert(tmp_path / "a.ome.tif", tmp_path, "--z-chunk", "16", "--tile-size", "64") == 0
     picture = compose(open_dataset(tmp_path / "a.ome.zarr"))
     assert picture[:16].min() == 255 and picture[16:].max() == 0
-
-
-def test_a_dataset_without_any_of_it_keeps_the_key_that_it_had(tmp_path: Path) -> None:
-    for planes, z, more, kept in ((63, 1.6, {"initial_downsample": 1, "max_levels": 1}, True), (40, 100.0, {}, True), (63, 1.0, {}, False)):
-        write_volume(tmp_path / "a.ome.tif", (1, 1, planes, 40, 40), "uint8", z)
-        (image,) = open_images(str(tmp_path / "a.ome.tif"))
-        chosen = Settings(**more)
-        assert not {"z_downsample", "z_chunk"} & chosen.output_shaping().keys()
-        before = [image.fingerprint, image.series, chosen.output_shaping(), OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
-        assert (dataset_key(image, chosen) == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()) == kept
 
 
 def test_a_chunk_that_blosc_cannot_take_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

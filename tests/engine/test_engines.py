@@ -16,6 +16,7 @@ import tifffile
 from runs import digest
 
 from omezarr_proc.app.progress import Report
+from omezarr_proc.build.dataset import dataset_key
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine import serial
@@ -100,8 +101,9 @@ def convert(source: Path, out: Path, engine: Engine, **settings: Any) -> Summary
     (image,) = open_images(str(source))
     chosen = Settings(**{"output_dir": out, "tile_size": 64, "min_dimension": 32} | settings)
     with Lock(out / "a.ome.zarr") as lock:
+        key = dataset_key(image, chosen)
         return Conversion(
-            image=image, target=out / "a.ome.zarr", settings=chosen, limits=LIMITS, engine=engine, report=Report(), lock=lock
+            image=image, target=out / "a.ome.zarr", key=key, settings=chosen, limits=LIMITS, engine=engine, report=Report(), lock=lock
         ).run()
 
 

@@ -93,4 +93,4 @@ def test_magnification_is_kept_in_the_dataset(tmp_path):
     settings = Settings(input_dir=tmp_path, output_dir=tmp_path)
     store = SimpleNamespace(pyramid=pyramid_of(image, settings), zarr_format=3)
     for one, stated in ((image, 20), (replace(image, magnification=None), None)):
-        assert attributes(one, settings, store, [Window(0, 1, 0, 1)] * 3)["omezarr_proc"].get("magnification") == stated
+        assert attributes(one, settings, "k", store, [Window(0, 1, 0, 1)] * 3)["omezarr_proc"].get("magnification") == stated
