@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from omezarr_proc.model.address import READABLE, Address
-from omezarr_proc.model.errors import SettingsError
+from omezarr_proc.model.errors import OutputError, SettingsError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -80,6 +80,10 @@ def ask(address: Address, work: Callable[[], T]) -> T:
     raise AssertionError
 
 
+# Faults of a store that pass.
+PASSING = {errno.EBUSY, errno.EREMOTEIO, errno.EHOSTUNREACH, errno.EPIPE}
+
+
 class ConditionError(Exception):
     """The condition of a request does not hold: the object is not the one that it should be."""
 
@@ -103,6 +107,12 @@ def exists(address: Address) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def store_error(what: str, error: OSError, source: str | os.PathLike[str]) -> OutputError:
+    """The error about `source` when what failed to be done there failed with `error`, which `ask` has raised."""
+    kind = StoreUnavailableError if error.errno in PASSING else OutputError
+    return kind(f"{what}: {error.strerror or error}", source=source)
 
 
 def _failure(address: Address, error: Exception) -> OSError:

@@ -148,6 +148,13 @@ class NoSpaceError(OutputError):
     code = "no-space"
 
 
+class StoreUnavailableError(OutputError):
+    """An object store does not answer, or not as it should; that passes."""
+
+    code = "store-unavailable"
+    exit = Exit.TRY_AGAIN
+
+
 class InTheWayError(OutputError):
     """Something is where the dataset, or what is made before it, would be, and it is not ours to remove."""
 

@@ -19,6 +19,7 @@ from omezarr_proc.model.image import Image, Layout
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import X, Y, Z, ceil_div
 from omezarr_proc.plan.access import ACCESSES, choose
+from omezarr_proc.plan.kept import CACHED_PAGES, OPEN_FILES, QUEUE_BYTES
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count, first_passes, next_pass, planes_of, slot_levels
 
 MB = 1 << 20
@@ -30,9 +31,6 @@ NURSERY_BYTES = 20 * MB
 WORKER_BYTES = 13 * MB
 # Kept free beside the projection: kernel memory, page tables, what the allocators do not give back.
 RESERVE_BYTES = 24 * MB
-
-# Encoded bytes that wait in a worker for slow storage: enough for chunk rows of many folders. On fast storage next to nothing waits.
-QUEUE_BYTES = 8 * MB
 
 # Of an input in an object store: bytes that a worker holds ahead of its decoder, and what a client with its connections takes.
 AHEAD_BYTES = 8 * MB
@@ -52,9 +50,6 @@ UNDIVIDED_BAND_BYTES = 3 * MB // 2
 # Metadata below this size are part of the reserve. Above it: a plane in the main process and in each worker, as pickled and not.
 SMALL_METADATA_BYTES = MB
 PLANE_BYTES = 300
-# Files that a worker keeps open, and pages of which it keeps the places of segments (as an array: a fifth of what the tags take).
-OPEN_FILES = 8
-CACHED_PAGES = 16
 # The next smaller plan takes at most so much of the memory of the one that has died.
 STEP = 6 / 7
 

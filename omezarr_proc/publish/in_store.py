@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
+from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import InTheWayError, OutputError
+from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.publish.existing import is_ome
 from omezarr_proc.publish.hidden import IN_STORE, MAGIC
 from omezarr_proc.publish.history import History, header, read
@@ -72,7 +73,7 @@ class InStore:
         try:
             history, number = self._prepare(key)
         except OSError as error:
-            raise OutputError(f"cannot make the output: {error.strerror or error}", source=dataset) from error
+            raise store_error("cannot make the output", error, dataset) from error
         self.place = Path(tempfile.mkdtemp(prefix="omezarr-proc-")) / "dataset"
         self.place.mkdir()
         self._remove_place = weakref.finalize(self, shutil.rmtree, self.place.parent, ignore_errors=True)
@@ -92,7 +93,7 @@ class InStore:
         try:
             return any(True for _ in Bucket(dataset).keys(IN_STORE))
         except OSError as error:
-            raise OutputError(f"cannot be listed: {error.strerror or error}", source=dataset) from error
+            raise store_error("cannot be listed", error, dataset) from error
 
     @staticmethod
     def is_taken(dataset: Address) -> bool:
@@ -150,7 +151,7 @@ class InStore:
             with contextlib.suppress(OSError):
                 forget(self._bucket)
         except OSError as error:
-            raise OutputError(f"cannot publish: {error.strerror or error}", source=self._bucket.root) from error
+            raise store_error("cannot publish", error, self._bucket.root) from error
         finally:
             self._remove_place()
 
@@ -204,5 +205,5 @@ def _root(bucket: Bucket) -> dict[str, Any] | None:
     try:
         found = read_json(bucket, "zarr.json").get("attributes") or read_json(bucket, ".zattrs")
     except OSError as error:
-        raise OutputError(f"cannot be read: {error.strerror or error}", source=bucket.root) from error
+        raise store_error("cannot be read", error, bucket.root) from error
     return found if isinstance(found, dict) and is_ome(found) else None

@@ -12,8 +12,8 @@ from types import TracebackType
 
 from loguru import logger
 
+from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.hidden import IN_STORE
 from omezarr_proc.publish.holder import holder_of, is_dead, moment, myself
 from omezarr_proc.publish.lock import LockedError
@@ -47,7 +47,7 @@ class StoreLock:
             self._heart = threading.Thread(target=self._beat, daemon=True)
             self._heart.start()
         except OSError as error:
-            raise OutputError(f"cannot lock the dataset: {error.strerror or error}", source=self._dataset) from error
+            raise store_error("cannot lock the dataset", error, self._dataset) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -63,7 +63,7 @@ class StoreLock:
         try:
             mine = self._mine()
         except OSError as error:
-            raise OutputError(f"cannot read the lock: {error.strerror or error}", source=self._dataset) from error
+            raise store_error("cannot read the lock", error, self._dataset) from error
         if self._lost or not mine:
             raise LockedError(
                 f"another run took over this dataset, since this one gave no sign of life for {self._stale:.0f} s", source=self._dataset

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from omezarr_proc.host.remote import ConditionError, ask, client
+from omezarr_proc.host.remote import ConditionError, ask, client, store_error
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import OutputError
 
 _CONFLICTS = 6  # tries where the store answers 409: somebody else puts the same key at this moment
 _PAUSE = 0.1
@@ -31,7 +30,7 @@ class Bucket:
         try:
             self._put(key, data)
         except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", source=self.root / key) from error
+            raise store_error("cannot write", error, self.root / key) from error
 
     def get(self, key: str) -> bytes:
         """See `Objects`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from omezarr_proc.plan.memory import QUEUE_BYTES
+from omezarr_proc.plan.kept import QUEUE_BYTES
 
 MAX_THREADS = 16
 

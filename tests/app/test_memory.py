@@ -16,7 +16,7 @@ from runs import TOOLS
 
 from omezarr_proc.app import memprofile
 from omezarr_proc.app.profiling.sampling import Sampler
-from omezarr_proc.plan.memory import QUEUE_BYTES
+from omezarr_proc.plan.kept import QUEUE_BYTES
 
 MB = 1 << 20
 # How far the projected peak may be above the measured one; the processes themselves differ between versions of Python and the libraries.

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from omezarr_proc.plan.memory import QUEUE_BYTES
+from omezarr_proc.plan.kept import QUEUE_BYTES
 from omezarr_proc.work import filing as module
 from omezarr_proc.work.filing import MAX_THREADS, Filing, Ticket
 

@@ -15,10 +15,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from omezarr_proc.host.remote import PASSING
 from omezarr_proc.model.address import is_address
-from omezarr_proc.model.errors import InputError, ProcError
+from omezarr_proc.model.errors import InputError, ProcError, StoreUnavailableError
 from omezarr_proc.model.image import Image, Plane
-from omezarr_proc.plan.memory import CACHED_PAGES, OPEN_FILES
+from omezarr_proc.plan.kept import CACHED_PAGES, OPEN_FILES
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.bytes import Opener, ended, open_bytes
 from omezarr_proc.tiff.file.files import Files
@@ -229,9 +230,10 @@ class Source:
 
     def _failed(self, plane: Plane, error: OSError) -> ProcError:
         """What to raise where a file cannot be read. A store that does not answer is not the file's fault: what is finished is kept."""
-        passing = is_address(self.image.files[plane.file]) and error.errno != errno.ESTALE
-        text = f"the file cannot be read ({error.strerror}); check its storage, then run again"
-        return self.error(plane, text, ProcError if passing else InputError)
+        kind: type[ProcError] = InputError
+        if is_address(self.image.files[plane.file]) and error.errno != errno.ESTALE:
+            kind = StoreUnavailableError if error.errno in PASSING else ProcError
+        return self.error(plane, f"the file cannot be read ({error.strerror}); check its storage, then run again", kind)
 
     def _file(self, plane: Plane) -> _File:
         path = self.image.files[plane.file]
