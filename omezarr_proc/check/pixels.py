@@ -40,7 +40,7 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
                 yield Finding("data", array.path, problem, "every chunk can be decoded")
             yield from check_windows(dataset, seen, every_chunk=measured == array.chunk_count)
     method = first_multiscale(dataset.ome).get("type")
-    if method not in REDUCTIONS:
+    if not isinstance(method, str) or method not in REDUCTIONS:
         rule = f"levels are compared where multiscales.type is {' or '.join(REDUCTIONS)}"
         yield Finding("viewers", "multiscales[0].type", f"{method!r}: levels are not compared", rule, "look at them in a viewer")
         return
@@ -78,7 +78,7 @@ def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iter
 def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iterator[Finding]:
     """Hold sampled chunks of a level against what the level below makes of them."""
     source, stored = open_array(dataset.path, below), open_array(dataset.path, array)
-    z = dataset.axes.index("z") if "z" in dataset.axes else None
+    z = len(dataset.axes) - 3 if dataset.axes[-3:-2] == ("z",) else None
     deep = 1 if z is None or below.shape[z] == array.shape[z] else 2
     ratio = [deep if axis == z else 1 for axis in range(len(array.shape) - 2)] + [2, 2]
     total = array.chunk_count

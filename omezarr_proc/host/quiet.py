@@ -35,12 +35,17 @@ def quiet_stderr() -> Iterator[None]:
     """Within, what is written to this process's stderr goes nowhere: some C libraries write there, thousands of lines for one file."""
     with _only_one:
         try:
-            kept = os.dup(STDERR)
-        except OSError:  # there is none
+            null = os.open(os.devnull, os.O_WRONLY)
+        except OSError:  # too many files are open: noise is no reason to fail
             yield
             return
         try:
-            null = os.open(os.devnull, os.O_WRONLY)
+            kept = os.dup(STDERR)
+        except OSError:  # there is none
+            os.close(null)
+            yield
+            return
+        try:
             os.dup2(null, STDERR)
             os.close(null)
             yield

@@ -472,3 +472,10 @@ def test_whatever_stands_in_the_metadata_there_is_a_verdict(tmp_path: Path, data
     assert list(info.lines(info.describe(dataset)))
     if verdict.valid and not verdict.findings:
         assert check(open_dataset(dataset)) == []
+
+
+@pytest.mark.parametrize("method", [[], {}, 3])
+def test_a_method_that_is_no_text_is_a_finding(tmp_path: Path, method: object) -> None:
+    dataset = copied(tmp_path, "stack")
+    flat(lambda a: a["multiscales"][0].update(type=method))(dataset)
+    assert any("levels are not compared" in finding.text for finding in judge(dataset, deep=True).findings)
