@@ -2,7 +2,7 @@
 
 INPUT_DIR, a folder or a place in an object store, is searched with its subfolders. Links to files count as files; links to folders are
 followed after all real folders, and no folder is searched twice, so loops end and a file keeps the name of its real place. Hidden files
-and folders, Zarr datasets and OUTPUT_DIR are left out. A dataset keeps its input's relative folder.
+and folders, Zarr datasets and (of a folder) OUTPUT_DIR are left out. A dataset keeps its input's relative folder.
 """
 
 import os

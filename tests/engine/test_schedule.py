@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,19 +116,28 @@ def test_every_tile_is_loaded_then_written_once(
     st.integers(0, 40),
     st.integers(0, 40),
     st.integers(1, 9000),
+    st.integers(0, 6),
+    st.integers(1, 5),
+    st.integers(0, 3),
+    st.sampled_from((1, 2)),
 )
-def test_loads_cover_a_band_once_and_cut_only_at_lines(y: int, h: int, x: int, w: int, rows: int, columns: int, pixels: int) -> None:
-    band = Region((1, 3, 2, y, x), (2, 6, 3, y + h, x + w))
-    pass_ = Pass(None, (1, 1, 1, 2, 2), 0, 0, (1, 3, 1, h, w))
-    seen = set()
-    for part in load_parts(pass_, band, (1, rows, columns), pixels):
-        assert (part.start[:3], part.stop[:3]) == (band.start[:3], band.stop[:3])
-        for cut, step, end in ((part.start[3], rows, y), (part.start[4], columns, x)):
+def test_loads_cover_a_band_once_and_cut_only_at_lines(
+    y: int, h: int, x: int, w: int, rows: int, columns: int, pixels: int, z: int, deep: int, planes: int, dz: int
+) -> None:
+    band = Region((1, 3, z, y, x), (2, 6, z + deep, y + h, x + w))
+    pass_ = Pass(None, (1, 1, dz, 2, 2), 0, 0, (1, 3, deep, h, w))
+    area = 0
+    parts = load_parts(pass_, band, (planes, rows, columns), pixels)
+    for part in parts:
+        assert (part.start[:2], part.stop[:2]) == (band.start[:2], band.stop[:2])
+        for cut, step, end in ((part.start[2], planes, z), (part.start[3], rows, y), (part.start[4], columns, x)):
             assert cut == end or (step and cut % step == 0)
-        cells = {(r, c) for r in range(part.start[3], part.stop[3]) for c in range(part.start[4], part.stop[4])}
-        assert not cells & seen
-        seen |= cells
-    assert len(seen) == h * w
+        area += part.size
+    for axis in (2, 3, 4):  # a grid of cuts: what has the size of the band and begins at its own places covers it once
+        seen = {(part.start[axis], part.stop[axis]) for part in parts}
+        assert all(a[1] == b[0] for a, b in pairwise(sorted(seen)))
+    assert len({part.start for part in parts}) == len(parts)
+    assert area == band.size
 
 
 def test_a_stream_stays_with_the_worker_that_began_it() -> None:

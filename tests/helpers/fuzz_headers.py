@@ -8,11 +8,9 @@ mutated further. test_hostile.py runs this for a few seconds; at length, with ea
     python tests/fuzz_headers.py --seconds 1200 --seed 7 --keep findings
 """
 
-import argparse
 import faulthandler
 import os
 import random
-import resource
 import signal
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from types import CodeType, FrameType
 
 import fuzz_seeds
 from fuzz_mutation import Mutator
+from fuzzing import limit_memory, options
 
 import omezarr_proc
 from omezarr_proc.model.errors import InputError, LimitError
@@ -167,15 +166,10 @@ def _overtime(*_: object) -> None:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seconds", type=float, default=60)
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--keep", type=Path, help="folder for inputs that are findings")
-    options.add_argument("--seeds", type=Path, help="folder with more TIFFs to begin with, those below 64 KiB")
-    given = options.parse_args()
-    with open("/proc/self/statm") as file:
-        size = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+    parser = options(__doc__)
+    parser.add_argument("--seeds", type=Path, help="folder with more TIFFs to begin with, those below 64 KiB")
+    given = parser.parse_args()
+    limit_memory(MEMORY)
     return min(fuzz(given.seconds, given.seed, given.keep, given.seeds), 1)
 
 

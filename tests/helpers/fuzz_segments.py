@@ -10,12 +10,10 @@ this for a few seconds; at length, with each finding kept as a file:
 A decoder that crashes or hangs ends the program; what it was given is in that folder as last.tif.
 """
 
-import argparse
 import collections
 import faulthandler
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -28,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from fuzz_headers import LIMIT, MEMORY, OvertimeError
+from fuzzing import limit_memory, options
 from numpy.typing import NDArray
 from segment_mutation import Mutator
 from segment_seeds import LIBTIFF, Seed, seeds
@@ -143,14 +142,8 @@ def _overtime(*_: object) -> None:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seconds", type=float, default=60)
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--keep", type=Path, help="folder for inputs that are findings")
-    given = options.parse_args()
-    with open("/proc/self/statm") as file:
-        size = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+    given = options(__doc__).parse_args()
+    limit_memory(MEMORY)
     return min(fuzz(given.seconds, given.seed, given.keep), 1)
 
 

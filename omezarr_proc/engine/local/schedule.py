@@ -126,7 +126,7 @@ def load_parts(pass_: Pass, band: Region, lines: tuple[int, int, int], pixels: i
 
     lines  the distance of such lines along z, y and x in pixels of the band's level; 0: no cut along this axis
     """
-    t, c, _depth, height, width = band.shape
+    *_, height, width = band.shape
     planes, rows, columns = lines
     left = pixels // prod(pass_.ratio[Z:])
     across = columns * max(1, left // (columns * min(rows or height, height))) if columns else 0
