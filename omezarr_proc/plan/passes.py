@@ -18,7 +18,7 @@ from omezarr_proc.plan.access import ACCESSES
 MAX_AMPLIFICATION = 1.1
 
 # One time point and depth after the other with all its channels: planes that share segments follow each other.
-_ORDER = (0, 2, 1, 3, 4)
+ORDER = (0, 2, 1, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Pass:
 
 def bands(pass_: Pass, pyramid: Pyramid) -> Iterator[Region]:
     """All bands of a pass, in pixels of its first level, in the order in which they are worked."""
-    return pyramid.levels[pass_.first].region.cut(pass_.band, _ORDER)
+    return pyramid.levels[pass_.first].region.cut(pass_.band, ORDER)
 
 
 def band_count(pass_: Pass, pyramid: Pyramid) -> int:
@@ -95,8 +95,7 @@ def first_passes(image: Image, pyramid: Pyramid, access: tuple[str, ...]) -> lis
 
     Bands of several planes are tried as high as the plane too: taller ones of more levels would be deeper as well.
     """
-    t, c, z, y, x = pyramid.levels[0].factor
-    ratio = (t, c, z, y // image.reduced_by, x // image.reduced_by)
+    ratio = first_ratio(image, pyramid)
     found = []
     for last in range(len(pyramid.levels) - 1, -1, -1):
         for pass_ in _of_width(pyramid, None, ratio, 0, last):
@@ -105,6 +104,12 @@ def first_passes(image: Image, pyramid: Pyramid, access: tuple[str, ...]) -> lis
                 high = _of_whole_height(pass_, pyramid)
                 found.append(First(high, slot_levels(high, pyramid)[1], _amplification(image, high, access)))
     return found
+
+
+def first_ratio(image: Image, pyramid: Pyramid) -> Index:
+    """Pixels of the TIFF's planes that make one of the base level, along each axis."""
+    t, c, z, y, x = pyramid.levels[0].factor
+    return t, c, z, y // image.reduced_by, x // image.reduced_by
 
 
 def planes_of(pass_: Pass) -> int:
@@ -116,9 +121,9 @@ def next_pass(pyramid: Pyramid, source: int, target: int) -> Pass:
     """The pass after level `source` with as many levels, then bands as wide, as a slot of `target` bytes takes."""
     first = source + 1
     ratio = pyramid.ratio(source, first)
-    best = _narrowest(pyramid, source, ratio, first, first)
+    best = narrowest(pyramid, source, ratio, first, first)
     for last in range(first + 1, len(pyramid.levels)):  # the slot grows with each level
-        narrow = _narrowest(pyramid, source, ratio, first, last)
+        narrow = narrowest(pyramid, source, ratio, first, last)
         if slot_levels(narrow, pyramid)[1] > target:
             break
         best = narrow
@@ -126,7 +131,7 @@ def next_pass(pyramid: Pyramid, source: int, target: int) -> Pass:
     return next((pass_ for pass_ in wider if slot_levels(pass_, pyramid)[1] <= target), best)
 
 
-def _narrowest(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Pass:
+def narrowest(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Pass:
     """The pass with the smallest bands: one chunk of level `last` each."""
     t, _, z, y, x = (n * chunk for n, chunk in zip(pyramid.ratio(first, last), pyramid.levels[last].chunk, strict=True))
     return Pass(source, ratio, first, last, (t, pyramid.channels, z, y, x))
@@ -134,7 +139,7 @@ def _narrowest(pyramid: Pyramid, source: int | None, ratio: Index, first: int, l
 
 def _of_width(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Iterator[Pass]:
     """Passes with bands as wide as the plane, then half of it and so on."""
-    narrow = _narrowest(pyramid, source, ratio, first, last)
+    narrow = narrowest(pyramid, source, ratio, first, last)
     units = ceil_div(pyramid.levels[first].width, narrow.band[X])
     t, c, z, y, x = narrow.band
     while True:
