@@ -7,17 +7,14 @@ import argparse
 import importlib
 import os
 import re
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from itertools import pairwise
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from omezarr_proc import version
 from omezarr_proc.app.standard import say
+from omezarr_proc.app.stop import STOPPED, Stop, Terminated, signals_raise
 from omezarr_proc.config.rules import FLAG, SWITCH
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
     from omezarr_proc.app.progress import Report
 
 PROGRAM = "omezarr-proc"
-STOP_SECONDS = 2.5  # for the orderly way out after a signal
-_STOPPED = {Exit.INTERRUPTED: "interrupted", Exit.TERMINATED: "stopped by SIGTERM"}
 PLATFORM = "given by the platform"
 
 
@@ -58,28 +53,25 @@ class _Said(Exception):  # noqa: N818  nothing is wrong with it
         self.status = status
 
 
-class Terminated(SystemExit):
-    """SIGTERM, raised in the main thread so that every `finally` and `with` on the way out does its work."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert as the environment and `argv` say and return the exit status; errors are one line on stderr."""
+    stop = Stop(lambda status, text: f"{PROGRAM}: {text}\n")
     try:
-        with signals_raise():
-            return convert(sys.argv[1:] if argv is None else argv)
+        with signals_raise(stop):
+            return convert(sys.argv[1:] if argv is None else argv, stop)
     except _Said as said:
         return said.status
     except ProcError as error:
         return _say(error, error.exit)
     except KeyboardInterrupt:
-        return _say(_STOPPED[Exit.INTERRUPTED], Exit.INTERRUPTED)
+        return _say(STOPPED[Exit.INTERRUPTED], Exit.INTERRUPTED)
     except Terminated:
-        return _say(_STOPPED[Exit.TERMINATED], Exit.TERMINATED)
+        return _say(STOPPED[Exit.TERMINATED], Exit.TERMINATED)
     except SystemExit as done:  # argparse: --help, --version, a wrong flag
         return int(done.code or 0)
 
 
-def convert(argv: Sequence[str]) -> int:
+def convert(argv: Sequence[str], stop: Stop) -> int:
     """Convert, or do what a verb as the first word says; a file that is named like a verb is given as `./view`."""
     environ = dict(os.environ)
     forget_environment()
@@ -98,10 +90,10 @@ def convert(argv: Sequence[str]) -> int:
     with Mask(settings.secrets()).errors():
         if wrong and settings.log_format == "text" and not settings.report:
             raise wrong
-        return work(settings, arguments, wrong)
+        return work(settings, arguments, wrong, stop)
 
 
-def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None) -> int:
+def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None, stop: Stop) -> int:
     """Convert or plan the inputs, unless something is `wrong` with the settings; returns the exit status."""
     from omezarr_proc.app import log, progress
     from omezarr_proc.app.account import Account, accounted
@@ -109,6 +101,8 @@ def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError
     json = settings.log_format == "json"
     report = progress.make_report(quiet=arguments.quiet, lines=json)
     log.configure(settings, report.write, quiet=arguments.quiet, ids=settings.ids())
+    if json:
+        stop.line = log.last_line(settings)
     if arguments.dry_run and not wrong:
         return plan(settings, arguments)
     try:
@@ -241,48 +235,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"explicit argument .*", "its value: this flag takes none", message)
         raise SettingsError(f"{message}; see --help")
-
-
-@contextmanager
-def signals_raise() -> Iterator[None]:
-    """Within, SIGTERM raises Terminated and SIGINT KeyboardInterrupt in the main thread, once; from then on both are ignored.
-
-    Without a handler process 1 would ignore SIGTERM. A way out that is stuck (in storage, in a callback that swallowed the exception) is
-    cut short after STOP_SECONDS: what is finished is on record at any time, and no worker outlives this process.
-    """
-    forced: list[threading.Timer] = []
-
-    def raise_once(signum: int, frame: FrameType | None) -> None:
-        if forced:
-            return  # a second one must not break the orderly way out
-        status = Exit.TERMINATED if signum == signal.SIGTERM else Exit.INTERRUPTED
-        forced.append(threading.Timer(STOP_SECONDS, _exit_now, [status]))
-        forced[0].daemon = True
-        with suppress(RuntimeError):  # no thread is allowed
-            forced[0].start()
-        raise Terminated(status) if signum == signal.SIGTERM else KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = [signal.SIGTERM] if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else [signal.SIGTERM, signal.SIGINT]
-    before = {number: signal.signal(number, raise_once) for number in caught}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if forced else handler)  # what is left is the interpreter's own end
-        for timer in forced:
-            timer.cancel()
-
-
-def _exit_now(status: Exit) -> None:
-    text = f"{_STOPPED[status]}; storage does not answer, so the end is not on record"
-    as_json = os.environ.get("LOG_FORMAT", "").casefold() == "json"
-    line = f'{{"level": "ERROR", "event": "error", "message": "{text}", "status": {int(status)}}}' if as_json else f"{PROGRAM}: {text}"
-    with suppress(OSError):
-        os.write(2, f"{line}\n".encode())
-    os._exit(status)
 
 
 def _say(message: object, status: int) -> int:

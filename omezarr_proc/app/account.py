@@ -16,6 +16,7 @@ from omezarr_proc import __version__, commit
 from omezarr_proc.app.metrics import metric_lines
 from omezarr_proc.app.progress import Report
 from omezarr_proc.app.results import totals
+from omezarr_proc.app.stop import CODES, STOPPED, Terminated
 from omezarr_proc.config.secret import Mask
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.files import write_whole
@@ -113,11 +114,9 @@ def accounted(account: Account) -> Iterator[None]:
     except ProcError as error:
         account.end("failed", error.exit, error.code, str(error))
         raise
-    except KeyboardInterrupt:
-        account.end("stopped", Exit.INTERRUPTED, "interrupted", "interrupted")
-        raise
-    except SystemExit as error:  # SIGTERM
-        account.end("stopped", int(error.code or 0), "terminated", "stopped by SIGTERM")
+    except (KeyboardInterrupt, Terminated) as error:
+        status = Exit.TERMINATED if isinstance(error, Terminated) else Exit.INTERRUPTED
+        account.end("stopped", status, CODES[status], STOPPED[status])
         raise
     except Exception as error:  # a mistake of ours
         account.end("failed", ProcError.exit, ProcError.code, f"unexpected {type(error).__name__}: {error}")

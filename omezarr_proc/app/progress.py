@@ -66,6 +66,10 @@ class Report:
         self.results.retry()
         logger.bind(event="retry").warning(reason)
 
+    def peak(self, memory: int | None) -> None:
+        """Keep what the image took."""
+        self.results.peak = memory
+
     def finish(self, summary: Summary) -> None:
         """End an image that has been converted."""
         self.end()

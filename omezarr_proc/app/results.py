@@ -22,6 +22,7 @@ class Result:
     code     of what went wrong
     phases   seconds of each phase that was begun
     retries  how often the work went on with a smaller plan after a worker was lost
+    peak     memory of all processes together, of an image that has been begun; None where it cannot be measured
     """
 
     source: str
@@ -33,6 +34,7 @@ class Result:
     code: str | None = None
     phases: dict[Phase, float] = field(default_factory=dict)
     retries: int = 0
+    peak: int | None = None
 
     def row(self) -> dict[str, Any]:
         """As the report has it (docs/report.schema.json)."""
@@ -50,7 +52,7 @@ class Result:
             "bytes": done.stored_bytes if done else None,
             "seconds": round(sum(self.phases.values()), 3),
             "phases": {phase: round(seconds, 3) for phase, seconds in self.phases.items()},
-            "peakMemory": done.peak_bytes if done else None,
+            "peakMemory": self.peak,
             "retries": self.retries,
         }
 
@@ -60,6 +62,7 @@ class Results:
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.done: list[Result] = []
+        self.peak: int | None = None
         self._clock, self._since = clock, clock()
         self._begun: Begun | None = None
         self._phase: Phase = "open"
@@ -107,6 +110,7 @@ class Results:
             code=error.code if error else code,
             phases=self._phases,
             retries=self._retries,
+            peak=self.peak,
         )
         self.done.append(result)
         self._clear()
@@ -123,14 +127,13 @@ class Results:
         self._since = now
 
     def _clear(self) -> None:
-        self._begun, self._phase, self._phases, self._retries = None, "open", {}, 0
+        self._begun, self._phase, self._phases, self._retries, self.peak = None, "open", {}, 0, None
 
 
 def totals(results: Sequence[Result]) -> dict[str, Any]:
     """The sums over all images, as the report and the last line of the log have them."""
     outcomes = Counter(result.outcome for result in results)
     converted = [result for result in results if result.summary]
-    peaks = [done.summary.peak_bytes for done in converted if done.summary and done.summary.peak_bytes]
     return {
         "images": len(results),
         **{outcome: outcomes[outcome] for outcome in ("converted", "skipped", "failed", "stopped")},
@@ -139,5 +142,5 @@ def totals(results: Sequence[Result]) -> dict[str, Any]:
         "bytes": sum(result.summary.stored_bytes for result in converted if result.summary),
         "pixels": sum(result.summary.pixels for result in converted if result.summary),
         "retries": sum(result.retries for result in results),
-        "peakMemory": max(peaks, default=None),
+        "peakMemory": max((result.peak for result in results if result.peak), default=None),
     }

@@ -91,6 +91,8 @@ class Conversion:
                 tree.give_up()
                 self._refuse_changed()
                 raise
+            finally:
+                self.report.peak(memory.peak or None)
         return self._summary(build, seconds, memory.peak or None)
 
     def _refuse_changed(self) -> None:

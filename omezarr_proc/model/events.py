@@ -27,6 +27,9 @@ class Progress(Protocol):
     def retry(self, reason: str) -> None:
         """Something was lost, and the work goes on without it."""
 
+    def peak(self, memory: int | None) -> None:
+        """The most bytes that all processes together have taken for the image, however it ends; None where that cannot be measured."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:

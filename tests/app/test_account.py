@@ -167,6 +167,7 @@ def test_a_run_that_is_stopped(tmp_path: Path) -> None:
     assert [json.loads(line)["event"] for line in text.splitlines()][-2:] == ["error", "end"]
     document = valid(report)
     assert (document["outcome"], document["code"], document["images"][0]["outcome"]) == ("stopped", "terminated", "stopped")
+    assert document["images"][0]["peakMemory"] > 10 << 20
 
 
 def test_a_report_is_whole_or_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,14 +190,18 @@ def test_seconds_go_to_the_phase_they_are_spent_in_and_retries_are_counted() -> 
         results.begin(begun)
         now[0] += seconds
     results.retry()
+    results.peak = 1000
     summary = Summary(name="a.ome.zarr", shape=(1, 8, 8), levels=1, chunks=1, stored_bytes=64, seconds=9.0, pixels=256, peak_bytes=1000)
     done = results.end("converted", "a.tif", "a.ome.zarr", summary=summary)
     assert done.phases == {"open": 1.0, "levels": 12.0, "resume": 2.0}
     assert done.retries == 1
     now[0] += 3
-    assert results.end("failed", "b.tif", error=InputError("bad", source="b.tif")).phases == {"open": 3.0}
+    results.peak = 2000
+    failed = results.end("failed", "b.tif", error=InputError("bad", source="b.tif"))
+    assert (failed.phases, failed.row()["peakMemory"]) == ({"open": 3.0}, 2000)
+    assert results.end("skipped", "c.tif").row()["peakMemory"] is None
     sums = totals(results.done)
-    assert (sums["converted"], sums["failed"], sums["codes"], sums["peakMemory"]) == (1, 1, {"corrupt-input": 1}, 1000)
+    assert (sums["converted"], sums["failed"], sums["codes"], sums["peakMemory"]) == (1, 1, {"corrupt-input": 1}, 2000)
 
 
 def test_metric_lines_of_a_run_with_nothing_in_it() -> None:

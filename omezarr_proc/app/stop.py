@@ -1,0 +1,77 @@
+"""SIGTERM and Ctrl-C: out in good order, and out all the same where storage does not let that come to an end."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from omezarr_proc.model.errors import Exit
+
+STOP_SECONDS = 2.5  # for the orderly way out after a signal
+STOPPED = {Exit.INTERRUPTED: "interrupted", Exit.TERMINATED: "stopped by SIGTERM"}
+CODES = {Exit.INTERRUPTED: "interrupted", Exit.TERMINATED: "terminated"}
+
+
+class Terminated(SystemExit):
+    """SIGTERM, raised in the main thread so that every `finally` and `with` on the way out does its work."""
+
+
+class Stop:
+    """The way out that is cut short; `line` makes the last words of it: of the exit status and what happened, a whole line."""
+
+    def __init__(self, line: Callable[[Exit, str], str]) -> None:
+        self.line = line
+        self._timer: threading.Timer | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a signal has come."""
+        return self._timer is not None
+
+    def begin(self, status: Exit) -> None:
+        """Leave after STOP_SECONDS if nothing else does: what is finished is on record at any time, and no worker outlives this process."""
+        self._timer = threading.Timer(STOP_SECONDS, self.now, [status])
+        self._timer.daemon = True
+        with suppress(RuntimeError):  # no thread is allowed
+            self._timer.start()
+
+    def now(self, status: Exit) -> None:
+        """Leave. Takes no lock, of the log neither: the main thread can be stuck while it holds one."""
+        with suppress(OSError):
+            os.write(2, self.line(status, f"{STOPPED[status]}; storage does not answer, so the end is not on record").encode())
+        os._exit(status)
+
+    def end(self) -> None:
+        """The orderly way out has come to its end."""
+        if self._timer:
+            self._timer.cancel()
+
+
+@contextmanager
+def signals_raise(stop: Stop) -> Iterator[None]:
+    """Within, SIGTERM raises Terminated and SIGINT KeyboardInterrupt in the main thread, once; from then on both are ignored.
+
+    Without a handler process 1 would ignore SIGTERM. A way out that is stuck (in storage, in a callback that swallowed the exception) is
+    cut short by `stop`.
+    """
+
+    def raise_once(signum: int, frame: FrameType | None) -> None:
+        if stop.begun:
+            return  # a second one must not break the orderly way out
+        status = Exit.TERMINATED if signum == signal.SIGTERM else Exit.INTERRUPTED
+        stop.begin(status)
+        raise Terminated(status) if signum == signal.SIGTERM else KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = [signal.SIGTERM] if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else [signal.SIGTERM, signal.SIGINT]
+    before = {number: signal.signal(number, raise_once) for number in caught}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if stop.begun else handler)  # what is left is the interpreter's own end
+        stop.end()
