@@ -146,7 +146,8 @@ def test_killed_in_one_container_and_finished_in_another(
     status, text, _ = sandbox([str(first[0]), "shm=none"], [*DYING_COMMAND, *flags, str(first[1])], tmp_path / "report.json")
     assert status == 128 + signal.SIGKILL, text
     stack_run.check_nothing_published(tmp_path / "out")
-    status, text, report = sandbox([str(second[0]), "shm=none"], [sys.executable, "-m", "omezarr_proc", *flags, str(second[1])], tmp_path / "report.json")
+    command = [sys.executable, "-m", "omezarr_proc", *flags, str(second[1])]
+    status, text, report = sandbox([str(second[0]), "shm=none"], command, tmp_path / "report.json")
     assert (status, report["oom_kill"], report["left_processes"]) == (0, 0, []), text
     stack_run.check_done(tmp_path / "out")
 
