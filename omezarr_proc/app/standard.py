@@ -43,6 +43,24 @@ class Lossy:
         return getattr(self._now(), name)
 
 
+class Heard:
+    """stdout for results that an exit status says too: a reader that has seen enough (`validate ... | head`) does not end the work."""
+
+    def __init__(self) -> None:
+        self._open = True
+
+    def write(self, text: str) -> None:
+        """Write and flush, as long as somebody reads. Raises OSError for anything but a reader that has gone."""
+        if not self._open:
+            return
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._open = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(text: str) -> None:
     """Write whole lines to stderr."""
     stream = Lossy()

@@ -1,4 +1,4 @@
-"""`validate DATASET...`: whether datasets are whole and right, in Zarr v3 or v2, ours or others'.
+"""`validate DATASET...`: whether datasets are whole and right, in Zarr v3 or v2, ours or others', with their labels; plates image by image.
 
 Metadata, and every chunk there and whole; with --deep also every chunk decodable, the extremes of the windows those of level 0, and every
 level made of the one before: a sample of its chunks against the exact box mean, or nearest pixel, of that.
@@ -7,16 +7,16 @@ Exit status: 0 all are right, 1 something is wrong, 2 wrong usage.
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.check.verdict import Verdict, judge
+from omezarr_proc.app.standard import Heard
+from omezarr_proc.check.verdict import Verdict, judge_all
 from omezarr_proc.model.text import one_line, shown
 
-NOT_JUDGED = "plates, labels, bioformats2raw layouts, other transformations than scale and translation, and what is not on this disk"
+NOT_JUDGED = "NGFF before 0.4 and after 0.5, other transformations than scale and translation, and what is not on this disk"
 
 
 def main(argv: list[str]) -> int:
@@ -27,19 +27,20 @@ def main(argv: list[str]) -> int:
         epilog=f"Not judged: {NOT_JUDGED}. Exit status: 0 all right, 1 something is wrong, 2 wrong usage.",
         allow_abbrev=False,
     )
-    parser.add_argument("datasets", metavar="DATASET", nargs="+", type=Path, help="folder of an OME-Zarr image")
+    parser.add_argument("datasets", metavar="DATASET", nargs="+", type=Path, help="folder of an OME-Zarr image, plate or collection")
     parser.add_argument("--deep", action="store_true", help="decode every chunk, hold the windows and each level against the pixels")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     arguments = parser.parse_args(argv)
-    verdicts = []
-    for path in arguments.datasets:
-        verdicts.append(judge(path, deep=arguments.deep))
-        if not arguments.json:
-            print("\n".join(one_line(line) for line in lines(verdicts[-1])), flush=True)
+    out, valid, told = Heard(), True, []
+    for verdict in (verdict for path in arguments.datasets for verdict in judge_all(path, deep=arguments.deep)):
+        valid = valid and verdict.valid
+        if arguments.json:
+            told.append(_as_json(verdict))
+        else:
+            out.write("".join(f"{one_line(line)}\n" for line in lines(verdict)))
     if arguments.json:
-        json.dump({"datasets": [_as_json(verdict) for verdict in verdicts]}, sys.stdout, indent=2)
-        print()
-    return 0 if all(verdict.valid for verdict in verdicts) else 1
+        out.write(f"{json.dumps({'datasets': told}, indent=2)}\n")
+    return 0 if valid else 1
 
 
 def lines(verdict: Verdict) -> Iterator[str]:
@@ -51,8 +52,13 @@ def lines(verdict: Verdict) -> Iterator[str]:
     for finding in verdict.findings:
         yield f"{name}: {'error' if finding.is_error(verdict.ours) else 'note'}: {finding.text}"
     errors = sum(finding.is_error(verdict.ours) for finding in verdict.findings)
-    counted = f"{verdict.levels} levels, {verdict.chunks} chunks"
-    yield f"{name}: {f'WRONG, {errors} errors' if errors else 'ok'}, {counted}"
+    judged = f"WRONG, {_counted(errors, 'error')}" if errors else "ok"
+    pixels = f"{_counted(verdict.levels, 'level')}, {_counted(verdict.chunks, 'chunk')}"
+    yield f"{name}: {judged}, {pixels if verdict.images is None else _counted(verdict.images, 'image')}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
@@ -63,5 +69,6 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
         "error": str(verdict.error) if verdict.error else None,
         "levels": verdict.levels,
         "chunks": verdict.chunks,
+        "images": verdict.images,
         "findings": findings,
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.check.spec import VIEWABLE
+from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.store.codec import Codec, without_threads
 from omezarr_proc.store.read import Array
 

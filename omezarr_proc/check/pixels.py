@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.check.decoding import chunk_decoder, open_array
 from omezarr_proc.check.finding import Finding
-from omezarr_proc.check.spec import VIEWABLE
 from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
 from omezarr_proc.host.limits import read_limits
 from omezarr_proc.pixels.reduction import REDUCTIONS
@@ -77,7 +77,11 @@ def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iter
 
 def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iterator[Finding]:
     """Hold sampled chunks of a level against what the level below makes of them."""
-    source, stored = open_array(dataset.path, below), open_array(dataset.path, array)
+    try:
+        source, stored = open_array(dataset.path, below), open_array(dataset.path, array)
+    except Exception as error:  # whatever zarr says to metadata that it does not take
+        yield Finding("data", array.path, _one_line(error), "zarr opens every level")
+        return
     z = len(dataset.axes) - 3 if dataset.axes[-3:-2] == ("z",) else None
     deep = 1 if z is None or below.shape[z] == array.shape[z] else 2
     ratio = [deep if axis == z else 1 for axis in range(len(array.shape) - 2)] + [2, 2]

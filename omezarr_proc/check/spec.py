@@ -2,36 +2,52 @@
 
 Rules: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/, and what web viewers need beyond them.
 
-Not judged: plates, labels, the bioformats2raw layout, further entries of `multiscales`, transformations other than scale and translation.
+Not judged: further entries of `multiscales`, transformations other than scale and translation.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from omezarr_proc.check.arrays import check_arrays
 from omezarr_proc.check.finding import Finding, is_number
 from omezarr_proc.check.viewers import check_omero
+from omezarr_proc.ngff.units import LENGTHS, TIMES
 from omezarr_proc.store.read import Array, Dataset, Json, first_multiscale, is_inside, level_paths
 
-VIEWABLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32")
 _TYPES = ("time", "channel", "space")
+_UNITS = {"time": TIMES, "space": LENGTHS}
+_SUPERSEDED = ("0.1", "0.2", "0.3")
 
 
 def check(dataset: Dataset) -> list[Finding]:
-    """Everything that is wrong with the metadata of `dataset`."""
-    return list(_check(dataset))
+    """Everything that is wrong with the metadata of `dataset`, once each: what both of their forms have is told of the newer one."""
+    found = list(dict.fromkeys(_check(dataset)))
+    return [finding for finding in found if replace(finding, where=f"ome.{finding.where}") not in found]
+
+
+def other_version(d: Dataset) -> str | None:
+    """The version of NGFF where its rules are not known here; None for 0.4 and 0.5, and for what is nothing at all."""
+    multiscale = first_multiscale(d.ome)
+    axes, datasets = multiscale.get("axes"), multiscale.get("datasets")
+    if d.ome is not d.attributes:
+        newer = str(d.ome.get("version"))
+        return newer if newer.startswith("0.6") or "coordinateSystems" in multiscale else None
+    if not multiscale or (isinstance(axes, list) and any(isinstance(axis, dict) for axis in axes)):
+        return None
+    transformed = isinstance(datasets, list) and any("coordinateTransformations" in e for e in datasets if isinstance(e, dict))
+    version = multiscale.get("version")
+    if version in _SUPERSEDED:
+        return str(version)
+    return None if version is not None or transformed else "0.3" if axes else "0.1"
 
 
 def _check(d: Dataset) -> Iterator[Finding]:
     attributes = d.attributes
     nested = isinstance(attributes.get("ome"), dict) and "multiscales" in attributes["ome"]
     if not nested and "multiscales" not in attributes:
-        own = attributes["ome"] if isinstance(attributes.get("ome"), dict) else {}
-        other = next((key for key in ("plate", "well", "bioformats2raw.layout", "labels") if key in {**attributes, **own}), None)
-        what = f"holds {other!r}" if other else "has no metadata of an image"
-        yield Finding("spec", "multiscales", what, "an image has multiscales", "name the folder of one image")
+        yield Finding("spec", "multiscales", "has no metadata of an image", "an image has multiscales", "name the folder of one image")
         return
     for where, problem in d.problems:
         yield Finding("spec", where, problem, "every path of multiscales is an array of the same Zarr version")
@@ -40,7 +56,7 @@ def _check(d: Dataset) -> Iterator[Finding]:
     if "multiscales" in attributes:
         yield from _form(d, attributes, "", "0.4")
     yield from _both_forms(d, nested)
-    yield from _arrays(d)
+    yield from check_arrays(d)
 
 
 def _both_forms(d: Dataset, nested: bool) -> Iterator[Finding]:
@@ -101,6 +117,10 @@ def _axes(axes: Any, where: str) -> Iterator[Finding]:
     for index, axis in enumerate(axes):
         if "unit" in axis and not (isinstance(axis["unit"], str) and axis["unit"]):
             yield Finding("spec", f"{where}[{index}].unit", f"{axis['unit']!r}", "a unit is a name such as micrometer", "leave it out")
+        elif (unit := axis.get("unit")) and unit not in _UNITS.get(str(axis.get("type")), ()):
+            rule = "units are those of UDUNITS-2 that NGFF lists: micrometer, second, ..., no symbols, and none of a channel"
+            problem = f"{unit!r} of an axis of type {axis.get('type')!r}"
+            yield Finding("viewers", f"{where}[{index}].unit", problem, rule, "correct the unit")
     if "".join(names) not in ("cyx", "czyx", "tcyx", "tczyx"):
         yield Finding("viewers", where, f"{names}", "axes are c, y, x, with z and t where there are several planes")
 
@@ -195,33 +215,3 @@ def _is_centred(scale: float, shift: float, is_space: bool, scale0: float, shift
         return False
     power = math.log2(scale0 / pixel0)
     return math.isclose(power, round(power), abs_tol=1e-9) and power > -0.5
-
-
-def _arrays(d: Dataset) -> Iterator[Finding]:
-    axes = d.axes
-    for array in d.arrays:
-        if d.zarr_format == 3 and array.dimension_names != axes:
-            names = f"{array.dimension_names and list(array.dimension_names)} for axes {list(axes)}"
-            yield Finding("spec", array.path, f"dimension_names are {names}", "dimension_names are those of the axes", "correct zarr.json")
-        if array.separator != "/":
-            yield Finding("spec", array.path, f"chunk names are separated by {array.separator!r}", "chunks are nested: the separator is /")
-        if array.dtype not in VIEWABLE:
-            yield Finding("viewers", array.path, f"is {array.dtype}", f"web viewers draw {', '.join(VIEWABLE)}")
-        if not array.little:
-            yield Finding("viewers", array.path, "is big endian", "pixels are little endian")
-        if len(array.shape) == len(axes):
-            yield from _chunks(array, axes)
-
-
-def _chunks(array: Array, axes: Sequence[str]) -> Iterator[Finding]:
-    size = dict(zip(axes, array.chunks, strict=True))
-    tile = size.get("y", 1)
-    if size.get("x") != tile or tile.bit_count() != 1:
-        yield Finding("viewers", array.path, f"chunks of {size.get('y')} x {size.get('x')}", "tiles are square, a power of two")
-    if size.get("t", 1) != 1 or size.get("c", 1) not in (1, array.shape[axes.index("c")] if "c" in axes else 1):
-        yield Finding("viewers", array.path, f"chunks of {size}", "a chunk is of one time point, and of one channel or of all")
-    for codec in array.codecs:
-        typesize = codec["configuration"].get("typesize")
-        if codec["name"] == "blosc" and array.dtype in VIEWABLE and typesize != np.dtype(array.dtype).itemsize:
-            problem = f"blosc with typesize {typesize} for {array.dtype}"
-            yield Finding("viewers", array.path, problem, "typesize is the bytes of a pixel")

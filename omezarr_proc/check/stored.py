@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.check.finding import Finding, Kind
-from omezarr_proc.check.spec import VIEWABLE
-from omezarr_proc.store.codec import HEADER_BYTES, stated_bytes
+from omezarr_proc.store.codec import HEADER_BYTES, decoded_bytes, stated_bytes
 from omezarr_proc.store.read import Array, Dataset
 
 # On network file systems opening a file takes milliseconds.
@@ -44,7 +44,7 @@ def check_stored(dataset: Dataset, array: Array, *, lengths: bool) -> list[Findi
     absent = "every chunk is written: storage without the right to list answers 403 for an absent one, and viewers fail"
     rules: tuple[tuple[Verdict, Kind, str, str], ...] = (
         ("missing", kind, "missing", absent),
-        ("damaged", "data", "empty, cut off or too long", "every chunk is whole"),
+        ("damaged", "data", "empty, cut off, too long or of another size", "every chunk is whole"),
     )
     return [
         Finding(kind, first[verdict], f"{counts[verdict]} of {array.chunk_count} chunks of level {array.path} are {how}, this first", rule)
@@ -75,11 +75,16 @@ def _opener(dataset: Dataset, array: Array) -> Callable[[Index], Verdict]:
 
 
 def _expected_bytes(array: Array) -> Callable[[bytes, int], int]:
-    """How long the file of a chunk must be that begins with `head` and is of `size` bytes: `size` itself where nothing tells."""
+    """How long the file of a chunk must be that begins with `head` and is of `size` bytes: `size` itself where nothing tells.
+
+    0 for one of Blosc that holds fewer or more pixels than a chunk has.
+    """
+    plain = math.prod(array.chunks) * (np.dtype(array.dtype).itemsize if array.dtype in VIEWABLE else 0)
     match [codec["name"] for codec in array.codecs if codec["name"] not in ("bytes", "transpose")]:
+        case ["blosc"] if array.dtype in VIEWABLE:
+            return lambda head, size: stated_bytes(head) if decoded_bytes(head) == plain else 0
         case ["blosc"]:
             return lambda head, size: stated_bytes(head)
         case [] if array.dtype in VIEWABLE:
-            plain = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
             return lambda head, size: plain
     return lambda head, size: size

@@ -1,5 +1,6 @@
 """Whether the omero block is right: what viewers show, in which colours and windows. Pure checks of values."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,6 +9,9 @@ from omezarr_proc.check.finding import Finding, is_number
 from omezarr_proc.store.read import Dataset, Json
 
 _COLOR = re.compile(r"[0-9A-Fa-f]{6}")
+# As many times as wide as the pixels' range a window may be: at 8, 255 grey levels become 32. That of uint16 is 16 times that of 12 bits.
+_WIDEST = 8
+DARK = "what is shown, from start to end, is about as wide as the range of the pixels: else the picture is black or white"
 
 
 def check_omero(d: Dataset, omero: Any, axes: Sequence[Any], where: str) -> Iterator[Finding]:
@@ -22,6 +26,8 @@ def check_omero(d: Dataset, omero: Any, axes: Sequence[Any], where: str) -> Iter
     size_c = d.arrays[0].shape[axes.index("c")] if d.arrays and "c" in axes and len(d.arrays[0].shape) == len(axes) else None
     if size_c is not None and len(channels) != size_c:
         yield Finding("viewers", f"{where}.channels", f"{len(channels)} for {size_c} channels", "every channel is described, or none")
+    if channels and not any(channel.get("active") for channel in channels):
+        yield Finding("viewers", f"{where}.channels", "none is active", "viewers show active channels, so a black picture", "activate one")
     for index, channel in enumerate(channels):
         yield from _channel(channel, f"{where}.channels[{index}]")
     rdefs = omero.get("rdefs")
@@ -51,3 +57,15 @@ def _channel(channel: Json, where: str) -> Iterator[Finding]:
         yield Finding("spec", f"{where}.window", f"{window!r}", "a window has the numbers min, max, start and end")
     elif numbers[0] > numbers[1] or numbers[2] >= numbers[3]:  # type: ignore[operator]
         yield Finding("viewers", f"{where}.window", f"{window!r}", "min is not above max, and start is below end")
+    elif shows_nothing(numbers[0], numbers[1], numbers[2], numbers[3]):  # type: ignore[arg-type]
+        yield Finding("viewers", f"{where}.window", f"{window!r}", DARK, "set start and end to percentiles of the pixels")
+
+
+def shows_nothing(low: float, high: float, start: float, end: float) -> bool:
+    """Whether pixels between `low` and `high` look like one grey when those from `start` to `end` are shown.
+
+    Constant pixels do anyway. Of pixels that are nearly all of one value this program shows a step of 1 from there on (`ngff.windows`).
+    """
+    if low >= high or (low <= start <= high and end == max(start + 1.0, math.nextafter(start, math.inf))):
+        return False
+    return end - start > _WIDEST * (high - low) or start > high or end < low

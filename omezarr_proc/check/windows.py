@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.check.finding import Finding, is_number
+from omezarr_proc.check.viewers import DARK, shows_nothing
 from omezarr_proc.pixels.histogram import Extremes, extremes, merge_extremes
 from omezarr_proc.store.read import Array, Dataset
 
@@ -44,16 +45,21 @@ def check_windows(dataset: Dataset, seen: ChannelExtremes, *, every_chunk: bool)
         if window is None or (may_be_rgb and window == _BYTES):
             continue  # `check_omero` has told of it; 8-bit RGB is shown as it is
         low, high = found or (0.0, 1.0)
+        where = f"{form}.channels[{channel}].window"
         if (low, high) != window if every_chunk else found and (low < window[0] or high > window[1]):
-            where, problem = f"{form}.channels[{channel}].window", f"from {window[0]} to {window[1]}, pixels from {low} to {high}"
+            problem = f"from {window[0]} to {window[1]}, pixels from {low} to {high}"
             yield Finding("viewers", where, problem, "min and max are the finite extremes of level 0")
+        shown = _stated(dataset.ome, channel, "start", "end")
+        if shown and every_chunk and shows_nothing(low, high, *shown) and not shows_nothing(*window, *shown):
+            problem = f"shows {shown[0]} to {shown[1]}, pixels from {low} to {high}"
+            yield Finding("viewers", where, problem, DARK, "set start and end to percentiles of the pixels")
 
 
-def _stated(ome: dict[str, Any], channel: int) -> Extremes | None:
-    """The min and max of a channel's window, None where they are not there."""
+def _stated(ome: dict[str, Any], channel: int, first: str = "min", last: str = "max") -> Extremes | None:
+    """Two numbers of a channel's window, None where they are not there."""
     match ome.get("omero"):
         case {"channels": list(channels)} if channel < len(channels):
             match channels[channel]:
-                case {"window": {"min": low, "max": high}} if is_number(low) and is_number(high):
-                    return float(low), float(high)
+                case {"window": dict(window)} if is_number(window.get(first)) and is_number(window.get(last)):
+                    return float(window[first]), float(window[last])
     return None

@@ -33,6 +33,11 @@ def stated_bytes(head: bytes) -> int:
     return int(_HEADER.unpack_from(head)[-1]) if len(head) >= HEADER_BYTES else 0
 
 
+def decoded_bytes(head: bytes) -> int:
+    """How many bytes of pixels a stored chunk that begins with `head` says it holds; 0 where that is no whole header."""
+    return int(_HEADER.unpack_from(head)[4]) if len(head) >= HEADER_BYTES else 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Codec:
     """How chunks of one array are compressed.

@@ -33,6 +33,8 @@ class Array:
     dimension_names  Zarr v3 only
     compression      in a few words
     codecs           {"name", "configuration"} as in zarr.json; v2: filters and compressor in that form
+    tiles            what is decoded at once: chunks, of a sharded array those within a shard
+    fill_value       as it is written
     """
 
     path: str
@@ -45,6 +47,8 @@ class Array:
     dimension_names: tuple[str | None, ...] | None = None
     codecs: tuple[Json, ...] = ()
     compression: str = "none"
+    tiles: tuple[int, ...]
+    fill_value: Any = None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -112,22 +116,11 @@ def first_multiscale(ome: Json) -> Json:
 
 def open_dataset(path: Path) -> Dataset:
     """Read the metadata of an OME-Zarr image. Raises InputError where the root is none."""
-    if not path.is_dir():
-        raise InputError(f"{'is not a folder' if path.exists() else 'is not there'}: name the folder of an OME-Zarr image", source=path)
-    if (path / "zarr.json").exists():
-        root, zarr_format = read_json(path / "zarr.json"), 3
-        if root.get("node_type") != "group":
-            raise InputError("its zarr.json is not of a group: name the folder that holds the levels", source=path)
-        attributes = root.get("attributes", {})
-    elif (path / ".zgroup").exists():
-        read_json(path / ".zgroup")
-        attributes, zarr_format = read_json(path / ".zattrs") if (path / ".zattrs").exists() else {}, 2
-    else:
-        raise InputError("has neither zarr.json nor .zgroup: it is no Zarr dataset, or its root metadata is lost", source=path)
-    if not isinstance(attributes, dict):
-        raise InputError("the attributes of its root are not a JSON object", source=path)
+    attributes, zarr_format, stated = _read_group(path)
     arrays: list[Array] = []
     problems: list[tuple[str, str]] = []
+    if stated != zarr_format:
+        problems.append(("zarr_format", f"is {stated!r} in the metadata of the root, which is laid out as Zarr v{zarr_format}"))
     for level in level_paths(metadata_of(attributes)):
         try:
             arrays.append(_read_array(path, level, zarr_format))
@@ -135,6 +128,30 @@ def open_dataset(path: Path) -> Dataset:
             text = str(error) if isinstance(error, InputError) else f"its array metadata is wrong: {type(error).__name__}: {error}"
             problems.append((level, text))
     return Dataset(path=path, zarr_format=zarr_format, attributes=attributes, arrays=tuple(arrays), problems=tuple(problems))
+
+
+def read_attributes(path: Path) -> Json:
+    """The attributes of a group. Raises InputError where there is none."""
+    return _read_group(path)[0]
+
+
+def _read_group(path: Path) -> tuple[Json, int, Any]:
+    """The attributes of a group, the Zarr version that it is laid out in, and the one that it states."""
+    if not path.is_dir():
+        raise InputError(f"{'is not a folder' if path.exists() else 'is not there'}: name the folder of an OME-Zarr image", source=path)
+    if (path / "zarr.json").exists():
+        root, zarr_format = read_json(path / "zarr.json"), 3
+        if root.get("node_type") != "group":
+            raise InputError("its zarr.json is not of a group: name the folder that holds the levels", source=path)
+        attributes, stated = root.get("attributes", {}), root.get("zarr_format")
+    elif (path / ".zgroup").exists():
+        stated = read_json(path / ".zgroup").get("zarr_format")
+        attributes, zarr_format = read_json(path / ".zattrs") if (path / ".zattrs").exists() else {}, 2
+    else:
+        raise InputError("has neither zarr.json nor .zgroup: it is no Zarr dataset, or its root metadata is lost", source=path)
+    if not isinstance(attributes, dict):
+        raise InputError("the attributes of its root are not a JSON object", source=path)
+    return attributes, zarr_format, stated
 
 
 def level_paths(ome: Json) -> list[str]:
@@ -146,7 +163,7 @@ def level_paths(ome: Json) -> list[str]:
 
 def is_inside(path: str) -> bool:
     """Whether a level's path leads to a place below the root."""
-    return bool(path) and not path.startswith("/") and "\0" not in path and ".." not in path.split("/")
+    return bool(path) and not path.startswith("/") and "\0" not in path and not {".", ".."} & set(path.split("/"))
 
 
 def read_json(path: Path) -> Json:
@@ -180,13 +197,18 @@ def _array_v3(path: str, found: Json) -> Array:
     grid, encoding = found["chunk_grid"], found["chunk_key_encoding"]
     if grid["name"] != "regular":
         raise ValueError(f"chunk grid {grid['name']!r} is not known here")
+    if encoding["name"] not in ("default", "v2"):
+        raise ValueError(f"chunk key encoding {encoding['name']!r} is not known here")
+    if found.get("storage_transformers"):
+        raise ValueError("storage_transformers are not known here")
+    chunks = _integers(grid["configuration"]["chunk_shape"])
     prefixed = encoding["name"] == "default"
     codecs = tuple(_codec(codec) for codec in found["codecs"])
     names = found.get("dimension_names")
     return Array(
         path=path,
         shape=_integers(found["shape"]),
-        chunks=_integers(grid["configuration"]["chunk_shape"]),
+        chunks=chunks,
         dtype=str(found["data_type"]),
         little=all(codec["configuration"].get("endian", "little") == "little" for codec in codecs if codec["name"] == "bytes"),
         separator=str(encoding.get("configuration", {}).get("separator", "/" if prefixed else ".")),
@@ -194,7 +216,20 @@ def _array_v3(path: str, found: Json) -> Array:
         dimension_names=None if names is None else tuple(names),
         codecs=codecs,
         compression=_compression(codecs),
+        tiles=_tiles(codecs, chunks),
+        fill_value=found["fill_value"],
     )
+
+
+def _tiles(codecs: Sequence[Json], chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """The chunks within a shard, or the chunks themselves. Raises ValueError where a shard is not made of whole ones."""
+    for codec in codecs:
+        if codec["name"] == "sharding_indexed":
+            inner = _integers(codec["configuration"]["chunk_shape"])
+            if len(inner) != len(chunks) or min(inner, default=1) < 1 or any(a % b for a, b in zip(chunks, inner, strict=True)):
+                raise ValueError(f"shards of {chunks} in chunks of {inner}")
+            return inner
+    return chunks
 
 
 def _array_v2(path: str, found: Json) -> Array:
@@ -214,7 +249,7 @@ def _array_v2(path: str, found: Json) -> Array:
     return Array(
         path=path,
         shape=_integers(found["shape"]),
-        chunks=_integers(found["chunks"]),
+        chunks=(chunks := _integers(found["chunks"])),
         dtype=dtype.name,
         little=not str(written).startswith(">"),
         separator=str(found.get("dimension_separator", ".")),
@@ -222,6 +257,8 @@ def _array_v2(path: str, found: Json) -> Array:
         dimension_names=None,
         codecs=tuple(codecs),
         compression=_compression(codecs),
+        tiles=chunks,
+        fill_value=found["fill_value"],
     )
 
 
@@ -234,7 +271,7 @@ def _codec(written: Any) -> Json:
 
 
 def _integers(values: list[Any]) -> tuple[int, ...]:
-    if not all(isinstance(value, int) for value in values):
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         raise ValueError(f"not whole numbers: {values}")
     return tuple(values)
 
