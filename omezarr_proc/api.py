@@ -38,7 +38,7 @@ class Options(TypedDict, total=False):
     max_levels: int
     min_dimension: int
     channel_chunking: Literal["auto", "per-channel", "bundled"]
-    downsample_method: Literal["mean", "nearest"]
+    downsample_method: Literal["mean", "nearest", "mode", "max", "min"]
     ome_xml: Literal["keep", "drop"]
     images: Literal["auto", "all"] | Sequence[int]
     axes: Literal["auto", "czyx"]

@@ -12,6 +12,7 @@ from omezarr_proc.model.errors import LimitError, ProcError, about
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.text import byte_size, shown
+from omezarr_proc.pixels.reduction import REDUCTIONS, Reduction
 from omezarr_proc.plan.memory import MB, make_plan
 from omezarr_proc.plan.passes import band_count
 
@@ -34,7 +35,7 @@ def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, 
                     yield from ((f"  {line}", False) for line in _levels(image, pyramid))
                     yield f"  {object_count(image, pyramid, settings)} objects", False
                     yield from ((f"  {line.level.lower()}: {line.text}", False) for line in advice(image, pyramid, settings))
-                    yield f"  {_plan(image, pyramid, limits)}", False
+                    yield f"  {_plan(image, pyramid, limits, REDUCTIONS[settings.downsample_method])}", False
             except LimitError as error:
                 yield str(error), True
 
@@ -61,8 +62,8 @@ def _spacing(image: Image, axis: str, factor: int) -> str:
     return f"{axis} {size.value * factor:g} {size.unit}" if size else f"{axis} not stated"
 
 
-def _plan(image: Image, pyramid: Pyramid, limits: Limits) -> str:
-    plan = make_plan(image, pyramid, limits)
+def _plan(image: Image, pyramid: Pyramid, limits: Limits, reduction: Reduction) -> str:
+    plan = make_plan(image, pyramid, limits, keeps_pixels=reduction.keeps_pixels)
     count = sum(band_count(pass_, pyramid) for pass_ in plan.passes)
     disk = f", {byte_size(plan.spool_bytes)} of disk for decoded planes" if plan.spool_bytes else ""
     return (

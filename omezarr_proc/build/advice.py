@@ -22,7 +22,7 @@ def advice(image: Image, pyramid: Pyramid, settings: Settings) -> Iterator[Advic
     """What is to be said of an image and the dataset that it becomes, the loudest first."""
     keeps = "INITIAL_DOWNSAMPLE=1 keeps full resolution"
     if (why := label_hint(image)) and settings.downsample_method == "mean":
-        because = "means of labels are labels that do not exist; DOWNSAMPLE_METHOD=nearest keeps them"
+        because = "means of labels are labels that do not exist; DOWNSAMPLE_METHOD=mode or nearest keeps them"
         yield _advice("WARNING", "labels", f"looks like labels ({why}): {because}", f"looks like labels: {because}")
     if (count := object_count(image, pyramid, settings)) > MANY_OBJECTS:
         fewer = "a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or CHANNEL_CHUNKING=bundled, makes fewer"

@@ -22,7 +22,9 @@ from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, InputError, LimitError, OutOfTimeError, OutputError
 from omezarr_proc.model.events import Progress, Summary
 from omezarr_proc.model.image import Image
+from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
+from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import Tree, tree_for
@@ -66,7 +68,7 @@ class Conversion:
         InputError nothing is left of it.
         """
         pyramid = pyramid_of(self.image, self.settings)
-        make_plan(self.image, pyramid, self.limits)  # refuses what cannot be done before anything is written
+        self._plan(pyramid)  # refuses what cannot be done before anything is written
         codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
         force = self.settings.existing == "force"
         tree: Tree = tree_for(self.settings.output_dir, self.settings.output_layout)(
@@ -107,8 +109,8 @@ class Conversion:
         """
         smaller, deaths, plan = tree.unfinished, 0, None
         while True:
-            before, plan = plan, make_plan(self.image, build.pyramid, self.limits, smaller)
-            if tree.stalled >= _MOST_STALLED and plan == make_plan(self.image, build.pyramid, self.limits, smaller - 2):
+            before, plan = plan, self._plan(build.pyramid, smaller)
+            if tree.stalled >= _MOST_STALLED and plan == self._plan(build.pyramid, smaller - 2):
                 raise LimitError(
                     f"was killed {tree.stalled} times before it got anywhere, the last times with the smallest plan"
                     f" ({plan.projected_bytes >> 20} MB): if memory ran out, give it more than the {self.limits.memory_bytes >> 20} MB that"
@@ -138,6 +140,10 @@ class Conversion:
             except OutOfTimeError:
                 hint = "run it again to go on from there"
                 raise OutOfTimeError(f"out of time at {build.percent} %", source=self.image.source, hint=hint) from None
+
+    def _plan(self, pyramid: Pyramid, smaller: int = 0) -> Plan:
+        keeps_pixels = REDUCTIONS[self.settings.downsample_method].keeps_pixels
+        return make_plan(self.image, pyramid, self.limits, smaller, keeps_pixels=keeps_pixels)
 
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None

@@ -67,8 +67,14 @@ class Settings:
             shapes_output=True,
         ),
     )
-    downsample_method: Literal["mean", "nearest"] = field(
-        default="mean", metadata=_row(choice("mean", "nearest"), "nearest is for label images", shapes_output=True)
+    downsample_method: Literal["mean", "nearest", "mode", "max", "min"] = field(
+        default="mean",
+        metadata=_row(
+            choice("mean", "nearest", "mode", "max", "min"),
+            "what of a box of pixels becomes one: its mean; its first pixel or its most frequent value (mode), both for label images; its "
+            "largest or smallest value",
+            shapes_output=True,
+        ),
     )
     ome_xml: Literal["keep", "drop"] = field(
         default="keep",

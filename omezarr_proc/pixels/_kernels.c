@@ -1,4 +1,4 @@
-/* The inner loops of average.py, histogram.py and lzw.py in C; they have them in numpy too, where there is no compiler.
+/* The inner loops of average.py, mode.py, histogram.py and lzw.py in C; they have them in numpy too, where there is no compiler.
 
    Box means: the same bits, near the speed of memory. One row of boxes at a time: the d source rows of each plane are added up into wide
    sums, then d sums side by side become one mean, or are added to those of the planes before. Loops are plain, so that the compiler
@@ -6,6 +6,7 @@
 
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ typedef struct {
     char *out;         /* [samples, ceil(height / d), ceil(width / d)], pixels contiguous: means, or sums that are added to */
     char *counts;      /* the same of int32, with its own strides: pixels in each sum of floats */
     Py_ssize_t planes, height, width, samples, d, block_plane, block_row, out_row, out_sample, counts_row, counts_sample;
-    void *sums;        /* room for a row of the widest sums and counts, of pixels and of boxes */
+    void *sums;        /* room for a row of the widest sums and counts, of pixels and of boxes; or for the pixels of a box */
 } Task;
 
 /* Round half to even. n pixels in the box; where n is 2^m: (s + n/2 - 1 + lowest bit of the quotient) >> m, also for negative sums. */
@@ -267,6 +268,85 @@ typedef struct {
         }                                                                                                                          \
     }
 
+/* Modes. */
+static Py_ssize_t in_box(const Task *t) { return t->planes * (t->d < t->height ? t->d : t->height) * (t->d < t->width ? t->d : t->width); }
+
+#define SMALLER(x, y) ((x) < (y) ? (x) : (y))
+#define LARGER(x, y) ((x) < (y) ? (y) : (x))
+#define MODE(NAME, T, U, NONE)                                                                                                     \
+    static int NAME##_order(const void *a, const void *b) {                                                                        \
+        const T x = *(const T *)a, y = *(const T *)b;                                                                              \
+        return (x > y) - (x < y);                                                                                                  \
+    }                                                                                                                              \
+    /* The most frequent of n values, the smallest of several: of sorted ones the first of the longest run. */                     \
+    static T NAME##_most(T *values, Py_ssize_t n) {                                                                                \
+        Py_ssize_t i = 1, longest = 0;                                                                                             \
+        while (i < n && values[i] == values[0]) i++;                                                                               \
+        if (i >= n) return n ? values[0] : (T)NONE; /* most boxes of labels */                                                     \
+        if (n > 32) qsort(values, (size_t)n, sizeof(T), NAME##_order);                                                             \
+        else                                                                                                                       \
+            for (i = 1; i < n; i++) {                                                                                              \
+                const T value = values[i];                                                                                         \
+                Py_ssize_t to = i;                                                                                                 \
+                for (; to > 0 && value < values[to - 1]; to--) values[to] = values[to - 1];                                        \
+                values[to] = value;                                                                                                \
+            }                                                                                                                      \
+        T most = values[0];                                                                                                        \
+        for (i = 0; i < n;) {                                                                                                      \
+            const Py_ssize_t begin = i;                                                                                            \
+            while (i < n && values[i] == values[begin]) i++;                                                                       \
+            if (i - begin > longest) {                                                                                             \
+                longest = i - begin;                                                                                               \
+                most = values[begin];                                                                                              \
+            }                                                                                                                      \
+        }                                                                                                                          \
+        return most;                                                                                                               \
+    }                                                                                                                              \
+    /* Of four numbers, without a branch. */                                                                                       \
+    static inline T NAME##_of_four(T a, T b, T c, T d) {                                                                           \
+        const T low = SMALLER(a, b), high = LARGER(a, b), least = SMALLER(c, d), most = LARGER(c, d);                              \
+        const T first = SMALLER(low, least), last = LARGER(high, most), one = LARGER(low, least), other = SMALLER(high, most);     \
+        const T second = SMALLER(one, other), third = LARGER(one, other);                                                          \
+        return first == second ? first : second == third ? second : third == last ? third : first;                                 \
+    }                                                                                                                              \
+    static void NAME##_mode(const Task *t) {                                                                                       \
+        const Py_ssize_t d = t->d, samples = t->samples;                                                                           \
+        T *restrict values = t->sums;                                                                                              \
+        for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
+            const Py_ssize_t rows = SMALLER(t->height - y, d);                                                                     \
+            for (Py_ssize_t s = 0; s < samples; s++) {                                                                             \
+                U *restrict out = (U *)(t->out + s * t->out_sample + row * t->out_row);                                            \
+                Py_ssize_t x = 0;                                                                                                  \
+                if (d == 2 && rows == 2 && t->planes == 1 && (T)0.5 == 0) { /* of floats some may be missing */                    \
+                    const T *restrict top = (const T *)(t->block + y * t->block_row) + s;                                          \
+                    const T *restrict bottom = (const T *)((const char *)top + t->block_row);                                      \
+                    for (; 2 * x + 1 < t->width; x++, top += 2 * samples, bottom += 2 * samples)                                   \
+                        out[x] = (U)NAME##_of_four(top[0], top[samples], bottom[0], bottom[samples]);                              \
+                }                                                                                                                  \
+                for (; x * d < t->width; x++) {                                                                                    \
+                    const Py_ssize_t columns = SMALLER(t->width - x * d, d);                                                       \
+                    Py_ssize_t n = 0;                                                                                              \
+                    for (Py_ssize_t p = 0; p < t->planes; p++)                                                                     \
+                        for (Py_ssize_t r = 0; r < rows; r++) {                                                                    \
+                            const T *from = (const T *)(t->block + p * t->block_plane + (y + r) * t->block_row) + x * d * samples + s;\
+                            for (Py_ssize_t i = 0; i < columns; i++, from += samples)                                              \
+                                if (*from == *from) values[n++] = (T)(*from + (T)0); /* no NaN; -0.0 + 0.0 is 0.0 */               \
+                        }                                                                                                          \
+                    out[x] = (U)NAME##_most(values, n);                                                                            \
+                }                                                                                                                  \
+            }                                                                                                                      \
+        }                                                                                                                          \
+    }
+MODE(u8, uint8_t, uint8_t, 0)
+MODE(i8, int8_t, int8_t, 0)
+MODE(u16, uint16_t, uint16_t, 0)
+MODE(i16, int16_t, int16_t, 0)
+MODE(u32, uint32_t, uint32_t, 0)
+MODE(i32, int32_t, int32_t, 0)
+MODE(f32, float, float, NAN)
+MODE(f64, double, double, NAN)
+MODE(f64_f32, double, float, NAN)
+
 #define SIZED(NAME, T, S) RGB_ROW(NAME, T, S) INTEGERS(NAME, T, S)
 
 /* Sums are as narrow as they can be: 8-bit pixels of boxes of up to 2^8 in 16 bits, 2^24 in 32, 16-bit pixels up to 2^16 in 32, else in 64. */
@@ -303,6 +383,22 @@ static Kernel choose(char from, char to, Py_ssize_t box) {
     case 'i': return box == 1 ? copy32 : i32_64;
     case 'f': return box == 1 ? copy32 : f32;
     case 'd': return f64;
+    default: return NULL;
+    }
+}
+
+static Kernel choose_mode(char from, char to) {
+    if (from == 'd' && to == 'f') return f64_f32_mode;
+    if (from != to) return NULL;
+    switch (from) {
+    case 'B': return u8_mode;
+    case 'b': return i8_mode;
+    case 'H': return u16_mode;
+    case 'h': return i16_mode;
+    case 'I': return u32_mode;
+    case 'i': return i32_mode;
+    case 'f': return f32_mode;
+    case 'd': return f64_mode;
     default: return NULL;
     }
 }
@@ -358,9 +454,13 @@ static int task_of(const Py_buffer *block, Py_ssize_t d, const Py_buffer *out, T
     return usable(block, 2) && usable(out, 1);
 }
 
-static int run(Task *t, Kernel kernel) {
+/* A row of sums and counts, of pixels and of boxes. */
+static Py_ssize_t row_of(const Task *t) { return t->width * t->samples * 4; }
+
+/* `room`: numbers of 8 bytes that the kernel has for itself. */
+static int run(Task *t, Kernel kernel, Py_ssize_t room) {
     if (t->height == 0 || t->width == 0 || t->samples == 0) return 1;
-    t->sums = malloc((size_t)(t->width * t->samples) * 4 * sizeof(double));
+    t->sums = malloc((size_t)room * sizeof(double));
     if (!t->sums) return -1;
     Py_BEGIN_ALLOW_THREADS
     kernel(t);
@@ -371,7 +471,7 @@ static int run(Task *t, Kernel kernel) {
 
 static PyObject *answer(int done) { return done < 0 ? PyErr_NoMemory() : PyBool_FromLong(done); }
 
-static PyObject *box_mean(PyObject *module, PyObject *arguments) {
+static PyObject *boxes(PyObject *arguments, int mode) {
     PyObject *source, *target;
     Py_ssize_t d;
     if (!PyArg_ParseTuple(arguments, "OnO", &source, &d, &target)) return NULL;
@@ -382,12 +482,18 @@ static PyObject *box_mean(PyObject *module, PyObject *arguments) {
         return NULL;
     }
     Task t;
-    Kernel kernel = task_of(&block, d, &out, &t) ? choose(format_of(&block), format_of(&out), t.planes * d * d) : NULL;
-    int done = kernel ? run(&t, kernel) : 0;
+    Kernel kernel = NULL;
+    const char from = format_of(&block), to = format_of(&out);
+    if (task_of(&block, d, &out, &t)) kernel = mode ? choose_mode(from, to) : choose(from, to, t.planes * d * d);
+    int done = kernel ? run(&t, kernel, mode ? in_box(&t) : row_of(&t)) : 0;
     PyBuffer_Release(&out);
     PyBuffer_Release(&block);
     return answer(done);
 }
+
+static PyObject *box_mean(PyObject *module, PyObject *arguments) { return boxes(arguments, 0); }
+
+static PyObject *box_mode(PyObject *module, PyObject *arguments) { return boxes(arguments, 1); }
 
 static PyObject *add_sums(PyObject *module, PyObject *arguments) {
     PyObject *source, *target, *numbers;
@@ -417,7 +523,7 @@ static PyObject *add_sums(PyObject *module, PyObject *arguments) {
             sum = NULL;
         }
     }
-    if (sum) done = run(&t, sum->add);
+    if (sum) done = run(&t, sum->add, row_of(&t));
     if (counts.obj) PyBuffer_Release(&counts);
     PyBuffer_Release(&out);
     PyBuffer_Release(&block);
@@ -621,6 +727,7 @@ static PyMethodDef methods[] = {
     {"box_mean", box_mean, METH_VARARGS,
      "box_mean(block, d, out): average block[planes, h, w, samples] into out[samples, ceil(h/d), ceil(w/d)]; False, and nothing done, where\n"
      "their types or strides have no kernel."},
+    {"box_mode", box_mode, METH_VARARGS, "box_mode(block, d, out): as box_mean, the most frequent values; the smallest of several."},
     {"add_sums", add_sums, METH_VARARGS,
      "add_sums(block, d, sums, counts): add the d x d boxes of block[1, h, w, samples] to sums[samples, ceil(h/d), ceil(w/d)], for floats also\n"
      "how many pixels there are to the int32 of counts; False, and nothing done, where there is no kernel."},
@@ -630,6 +737,6 @@ static PyMethodDef methods[] = {
 };
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The kernels of average.py, histogram.py and lzw.py in C.", 0, methods, slots, NULL, NULL, NULL};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The kernels of average.py, mode.py, histogram.py and lzw.py in C.", 0, methods, slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&definition); }

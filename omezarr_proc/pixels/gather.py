@@ -1,6 +1,7 @@
 """Boxes whose pixels come in blocks, plane by plane: what a reader yields into pixels of the level made.
 
-Blocks are (y, x, pixels[h, w, samples]) in pixels of the source plane; they are disjoint and come in rows from the top.
+Blocks are (y, x, pixels[h, w, samples]) in pixels of the source plane; they are disjoint and come in rows from the top. Of boxes that
+straddle blocks means carry sums; whatever must see all pixels of a box at once has them kept (`gather_boxes`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,12 +13,17 @@ from numpy.typing import NDArray
 from omezarr_proc.model.image import Rect
 from omezarr_proc.model.region import ceil_div
 from omezarr_proc.pixels.average import add_box_sums, box_mean, column_sums, mean_of, sum_dtype
+from omezarr_proc.pixels.kept import KeptBoxes
+from omezarr_proc.pixels.rectangles import covered, even
 
 Blocks = Iterable[tuple[int, int, NDArray[Any]]]
+# Makes boxes of all planes and d x d pixels of block[planes, h, w, samples], the first of which begins with it, into
+# out[samples, ceil(h/d), ceil(w/d)].
+MakeBoxes = Callable[[NDArray[Any], int, NDArray[Any]], None]
 # Receives (y, x, sums[samples, h, w], counts, dtype of the pixels) in pixels of the level made; counts[samples, h, w], or one of all.
 EmitSums = Callable[[int, int, NDArray[Any], int | NDArray[Any], np.dtype[Any]], None]
 
-# Means that do not fall into one piece of the target are made in pieces of this size, which stay in a core's cache until they are copied.
+# Pixels that do not fall into one piece of the target are made in pieces of this size, which stay in a core's cache until they are copied.
 _PIECE_BYTES = 128 * 1024
 
 
@@ -44,21 +50,33 @@ def gather_means(planes: Sequence[Blocks], d: int, area: Rect, target: Target) -
     planes  the blocks of each plane of the boxes, from the front; each is gone through once, in turn
     area    what the blocks of a plane cover, in its pixels; begins on a box and ends on one, or with the plane
     """
-    if len(planes) == 1:
-        _gather_plane(planes[0], d, area, _Means(d, target))
-        return
-    sums = _Sums(len(planes), d, area)
+    taker: _Means | _Sums = _Means(d, target) if len(planes) == 1 else _Sums(len(planes), d, area)
     for blocks in planes:
-        _gather_plane(blocks, d, area, sums)
-    sums.finish(target)
+        _gather_plane(blocks, d, area, taker.whole, lambda block: PartialBoxes(d, area, block.shape[2], block.dtype, taker.sums))
+    if isinstance(taker, _Sums):
+        taker.finish(target)
 
 
-class _Boxes(Protocol):
-    """Takes the boxes of a plane: as the pixels of whole ones, or as sums."""
+def gather_boxes(boxes: MakeBoxes, planes: Sequence[Blocks], d: int, area: Rect, target: Target) -> None:
+    """Make boxes of all `planes` and d x d pixels into `target`, each of all its pixels at once; see `gather_means`.
 
-    def whole(self, y: int, x: int, block: NDArray[Any]) -> None: ...
+    Rows of boxes that straddle blocks are kept until all of their pixels have come; of several planes the whole area is.
+    """
 
-    def sums(self, y: int, x: int, sums: NDArray[Any], counts: int | NDArray[Any], dtype: np.dtype[Any]) -> None: ...
+    def whole(y: int, x: int, block: NDArray[Any]) -> None:
+        _make(boxes, block[np.newaxis], d, y, x, target)
+
+    if len(planes) == 1:
+        _gather_plane(planes[0], d, area, whole, lambda block: KeptBoxes(d, area, whole))
+        return
+    pixels: NDArray[Any] | None = None
+    for z, blocks in enumerate(planes):
+        for y, x, block in blocks:
+            if pixels is None:
+                pixels = np.empty((len(planes), area.height, area.width, block.shape[2]), block.dtype)
+            pixels[z, y - area.y0 :, x - area.x0 :][: block.shape[0], : block.shape[1]] = block
+    if pixels is not None:
+        _make(boxes, pixels, d, area.y0 // d, area.x0 // d, target)
 
 
 class _Means:
@@ -68,23 +86,27 @@ class _Means:
         self._d, self._target = d, target
 
     def whole(self, y: int, x: int, block: NDArray[Any]) -> None:
-        d = self._d
-        height, width = ceil_div(block.shape[0], d), ceil_div(block.shape[1], d)
-        view = self._target.view(y, x, height, width)
-        if view is not None:
-            box_mean(block[np.newaxis], d, view)
-            return
-        step = max(1, _PIECE_BYTES // (width * block.shape[2] * block.itemsize))
-        means = np.empty((block.shape[2], min(step, height), width), block.dtype)
-        for r in range(0, height, step):
-            part = means[:, : min(step, height - r)]
-            box_mean(block[np.newaxis, r * d : (r + step) * d], d, part)
-            _put(part, y + r, x, self._target)
+        _make(box_mean, block[np.newaxis], self._d, y, x, self._target)
 
     def sums(self, y: int, x: int, sums: NDArray[Any], counts: int | NDArray[Any], dtype: np.dtype[Any]) -> None:
         means = np.empty(sums.shape, dtype)
         mean_of(sums, counts, means)
         _put(means, y, x, self._target)
+
+
+def _make(boxes: MakeBoxes, block: NDArray[Any], d: int, y: int, x: int, target: Target) -> None:
+    """Boxes of `block[planes, h, w, samples]` as pixels of the level from (`y`, `x`) on."""
+    height, width = ceil_div(block.shape[1], d), ceil_div(block.shape[2], d)
+    view = target.view(y, x, height, width)
+    if view is not None:
+        boxes(block, d, view)
+        return
+    step = max(1, _PIECE_BYTES // (width * block.shape[3] * block.itemsize))
+    made = np.empty((block.shape[3], min(step, height), width), block.dtype)
+    for r in range(0, height, step):
+        part = made[:, : min(step, height - r)]
+        boxes(block[:, r * d : (r + step) * d], d, part)
+        _put(part, y + r, x, target)
 
 
 def _put(pixels: NDArray[Any], y: int, x: int, target: Target) -> None:
@@ -132,27 +154,35 @@ class _Sums:
         if self._sums is None:
             return
         _, height, width = self._sums.shape
-        for y0, y1, x0, x1, pixels in _even(self._area.height, self._area.width, self._d, (0, height, 0, width)):
+        for y0, y1, x0, x1, pixels in even(self._area.height, self._area.width, self._d, (0, height, 0, width)):
             count = self._planes * pixels
             for down, across, view in target.views(self._y + y0, self._x + x0, y1 - y0, x1 - x0):
                 rows, columns = slice(y0 + down.start, y0 + down.stop), slice(x0 + across.start, x0 + across.stop)
                 mean_of(self._sums[:, rows, columns], count if self._counts is None else self._counts[:, rows, columns], view)
 
 
-def _even(height: int, width: int, d: int, boxes: tuple[int, int, int, int]) -> Iterator[tuple[int, int, int, int, int]]:
-    """(y0, y1, x0, x1, pixels of each) of rectangles of `boxes` whose boxes are as large; the last of an area may be smaller."""
-    y0, y1, x0, x1 = boxes
-    yield from (
-        (top, bottom, left, right, high * wide)
-        for top, bottom, high in ((y0, min(y1, height // d), d), (max(y0, height // d), y1, height % d))
-        for left, right, wide in ((x0, min(x1, width // d), d), (max(x0, width // d), x1, width % d))
-        if top < bottom and left < right
-    )
+class _Straddling(Protocol):
+    """Takes the blocks of boxes that straddle them, and hands these over when they are complete."""
+
+    def add(self, y: int, x: int, block: NDArray[Any]) -> None: ...
+
+    def complete(self, y: int) -> None: ...
+
+    def finish(self) -> None: ...
 
 
-def _gather_plane(blocks: Blocks, d: int, area: Rect, boxes: _Boxes) -> None:
-    """Hand over the boxes of a plane. Rows that do not complete a box are carried as partial sums."""
-    partial: PartialBoxes | None = None
+def _gather_plane(
+    blocks: Blocks,
+    d: int,
+    area: Rect,
+    whole: Callable[[int, int, NDArray[Any]], None],
+    straddling: Callable[[NDArray[Any]], _Straddling],
+) -> None:
+    """Hand over the boxes of a plane: to `whole` those that lie in a block, by the place of the first one in the level, with their pixels.
+
+    straddling  makes what takes the rows that do not complete a box, for blocks like the one given
+    """
+    partial: _Straddling | None = None
     for y, x, block in blocks:
         bottom, right = y + block.shape[0], x + block.shape[1]
         top = min(ceil_div(y, d) * d, bottom)
@@ -160,14 +190,14 @@ def _gather_plane(blocks: Blocks, d: int, area: Rect, boxes: _Boxes) -> None:
         if x % d or (right % d and right != area.x1):
             top = end = bottom
         if top > y or end < bottom:
-            partial = partial or PartialBoxes(d, area, block.shape[2], block.dtype, boxes.sums)
+            partial = partial or straddling(block)
             partial.complete(y)
             if top > y:
                 partial.add(y, x, block[: top - y])
             if end < bottom:
                 partial.add(end, x, block[end - y :])
         if end > top:
-            boxes.whole(top // d, x // d, block[top - y : end - y])
+            whole(top // d, x // d, block[top - y : end - y])
     if partial:
         partial.finish()
 
@@ -237,17 +267,7 @@ class PartialBoxes:
         self._row = until
 
     def _rectangles(self, rows: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """What is there of so many box rows, as `_even` has it."""
+        """What is there of so many box rows, as `even` has it."""
         height = self._area.y1 - self._row * self._d
-        for boxes in _covered(self._here[:rows]):
-            yield from _even(height, self._area.width, self._d, boxes)
-
-
-def _covered(here: NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
-    """(y0, y1, x0, x1) of rectangles that cover what is true."""
-    if here.all():
-        yield 0, here.shape[0], 0, here.shape[1]
-        return
-    for y, row in enumerate(here):
-        edges = np.flatnonzero(np.diff(row, prepend=False, append=False)).tolist()
-        yield from ((y, y + 1, x0, x1) for x0, x1 in zip(edges[::2], edges[1::2], strict=True))
+        for boxes in covered(self._here[:rows]):
+            yield from even(height, self._area.width, self._d, boxes)

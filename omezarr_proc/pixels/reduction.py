@@ -12,20 +12,34 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.image import Rect
 from omezarr_proc.pixels.average import box_mean
-from omezarr_proc.pixels.gather import Blocks, Target, gather_means, gather_nearest
+from omezarr_proc.pixels.extremes import box_max, box_min
+from omezarr_proc.pixels.gather import Blocks, MakeBoxes, Target, gather_boxes, gather_means, gather_nearest
+from omezarr_proc.pixels.mode import box_mode
 
 
 @dataclass(frozen=True)
 class Reduction:
     """One way.
 
-    boxes   (block[planes, h, w, samples], d, out[samples, ceil(h/d), ceil(w/d)]): boxes of all planes and d x d pixels, the first of which
-            begins with the block
-    gather  the same where pixels come in blocks, plane by plane (see `gather_means`)
+    boxes     what makes whole boxes into pixels; all that a way needs
+    straight  the same where pixels come in blocks, plane by plane (see `gather_means`), for a way that does with less than all pixels of a
+              box at once
     """
 
-    boxes: Callable[[NDArray[Any], int, NDArray[Any]], None]
-    gather: Callable[[Sequence[Blocks], int, Rect, Target], None]
+    boxes: MakeBoxes
+    straight: Callable[[Sequence[Blocks], int, Rect, Target], None] | None = None
+
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether all pixels of boxes that straddle blocks are kept in memory, and not some numbers for each."""
+        return self.straight is None
+
+    def gather(self, planes: Sequence[Blocks], d: int, area: Rect, target: Target) -> None:
+        """Make boxes of all `planes` and d x d pixels into `target` (see `gather_means`)."""
+        if self.straight is None:
+            gather_boxes(self.boxes, planes, d, area, target)
+        else:
+            self.straight(planes, d, area, target)
 
     def fold(self, pixels: NDArray[Any], depth: int, d: int, out: NDArray[Any]) -> None:
         """Make `out[channels, ceil(z/depth), ceil(h/d), ceil(w/d)]` of boxes of `depth` x d x d of `pixels[channels, z, h, w]`."""
@@ -41,4 +55,7 @@ def _first(block: NDArray[Any], d: int, out: NDArray[Any]) -> None:
 REDUCTIONS = {
     "mean": Reduction(box_mean, gather_means),
     "nearest": Reduction(_first, gather_nearest),
+    "mode": Reduction(box_mode),
+    "max": Reduction(box_max),
+    "min": Reduction(box_min),
 }

@@ -76,17 +76,19 @@ class Plan:
     spool_bytes: int
 
 
-def make_plan(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0) -> Plan:
+def make_plan(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0, *, keeps_pixels: bool = False) -> Plan:
     """The plan with the most workers, then the largest bands, that fits into what is left of the limit.
 
-    smaller  steps down from there, each by a seventh of the memory at least, for a run whose plans have died; the smallest plan ends them
+    smaller       steps down from there, each by a seventh of the memory at least, for a run whose plans have died; the smallest plan ends
+                  them
+    keeps_pixels  whether the method keeps all pixels of boxes that straddle segments (see `Reduction`)
 
     Raises LimitError with the memory that would be enough.
     """
     budget = limits.headroom_bytes - RESERVE_BYTES
     chosen: Plan | None = None
     least = 0
-    for plan in _plans(image, pyramid, max(1, math.ceil(limits.cpus))):
+    for plan in _plans(image, pyramid, max(1, math.ceil(limits.cpus)), keeps_pixels):
         least = min(least or plan.projected_bytes, plan.projected_bytes)
         if plan.projected_bytes <= (budget if chosen is None else chosen.projected_bytes * STEP):
             smaller -= chosen is not None
@@ -111,7 +113,7 @@ def metadata_bytes(limits: Limits) -> int:
     return max(0, limits.headroom_bytes - RESERVE_BYTES - MAIN_BYTES - NURSERY_BYTES - WORKER_BYTES) // 2
 
 
-def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
+def _plans(image: Image, pyramid: Pyramid, cpus: int, keeps_pixels: bool) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
     accesses = dict.fromkeys(tuple(choose(layout, spool=spool) for layout in image.layouts) for spool in (False, True))
     deep = pyramid.levels[0].factor[Z] * pyramid.levels[0].chunk[Z] > 1
@@ -127,7 +129,7 @@ def _plans(image: Image, pyramid: Pyramid, cpus: int) -> Iterator[Plan]:
                 if (access, target) not in staged:
                     staged[access, target] = _passes(pyramid, firsts[access], target)
                 for spare in (1, 0):
-                    yield _plan(image, pyramid, workers, access, staged[access, target], spare)
+                    yield _plan(image, pyramid, workers, access, staged[access, target], spare, keeps_pixels)
 
 
 @dataclass(frozen=True)
@@ -159,14 +161,15 @@ def _smallest(firsts: list[First]) -> int:
     return min(first.slot_bytes for first in _usable(firsts))
 
 
-def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...], passes: _Passes, spare: int) -> Plan:
+def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...], passes: _Passes, spare: int, keeps_pixels: bool) -> Plan:
     first, slot_bytes = passes.passes[0], passes.slot_bytes
     bands = band_count(first, pyramid)
     undivided = slot_bytes <= UNDIVIDED_BAND_BYTES and bands >= 2 * workers and "stream" not in access
     distant = image.distant
     slots = min(((2 + distant) * workers if undivided else workers) + spare, max(bands, 1))
     layouts = zip(image.layouts, access, strict=True)
-    load = max(_load_bytes(layout, how, first) for layout, how in layouts)
+    carried = _kept_bytes if keeps_pixels else _sums_bytes
+    load = max(_read_bytes(layout, how, first) + carried(layout, how, first) for layout, how in layouts)
     chunk = math.prod(pyramid.levels[0].chunk) * pyramid.itemsize
     main, own = _metadata(image, pyramid)
     waiting = min(QUEUE_BYTES, pyramid.pixels * pyramid.itemsize)
@@ -195,18 +198,35 @@ def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:
     return max(0, main - SMALL_METADATA_BYTES), max(0, worker - SMALL_METADATA_BYTES)
 
 
-def _load_bytes(layout: Layout, access: str, pass_: Pass) -> int:
-    """Memory that reading takes in one worker, beside the slot."""
+def _read_bytes(layout: Layout, access: str, pass_: Pass) -> int:
+    """Memory that reading takes in one worker, beside the slot and what is carried of boxes."""
     decoder = "segment" if access == "spool" and not layout.spool else access
-    piece, d = ACCESSES[decoder].load_bytes(layout), pass_.ratio[Y]
-    # Partial sums: 8 bytes a pixel, and for floats 4 for the count.
+    return ACCESSES[decoder].load_bytes(layout)
+
+
+def _sums_bytes(layout: Layout, access: str, pass_: Pass) -> int:
+    """Partial sums of boxes: 8 bytes a pixel, and for floats 4 for the count."""
+    d, nbytes = pass_.ratio[Y], 0
     across = min(pass_.band[X] * d, layout.width)
     if layout.segment_height % d or layout.segment_width % d:  # over the open box rows of the widest task
-        piece += ACCESSES[access].open_rows(layout, d) * across * layout.samples * 12 * 2
+        nbytes += ACCESSES[access].open_rows(layout, d) * across * layout.samples * 12 * 2
     if pass_.ratio[Z] > 1:  # over the boxes of a load
         pixels = min(LOAD_PIXELS, min(pass_.band[Y] * d, layout.height) * across)
-        piece += ceil_div(pixels, d * d) * layout.samples * 12 * 2
-    return piece
+        nbytes += ceil_div(pixels, d * d) * layout.samples * 12 * 2
+    return nbytes
+
+
+def _kept_bytes(layout: Layout, access: str, pass_: Pass) -> int:
+    """Pixels of boxes that are kept: of several planes those of a load, else of the open box rows of the widest task."""
+    d, pixel = pass_.ratio[Y], layout.samples * np.dtype(layout.dtype).itemsize
+    across, high = min(pass_.band[X] * d, layout.width), min(pass_.band[Y] * d, layout.height)
+    if pass_.ratio[Z] > 1:
+        rows, columns = (n * d for n in ACCESSES[access].cut_lines(layout, d))
+        least = min(rows or high, high) * min(columns or across, across)  # a load cuts no segment
+        return pass_.ratio[Z] * max(least, min(LOAD_PIXELS // pass_.ratio[Z], high * across)) * pixel
+    if access == "segment" and not layout.segment_height % d and not layout.segment_width % d:
+        return 0
+    return min(ACCESSES[access].open_rows(layout, d) * d, high) * across * pixel
 
 
 def _spool_bytes(image: Image, pass_: Pass) -> int:

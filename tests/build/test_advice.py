@@ -45,8 +45,8 @@ def test_labels_are_integers_without_colours(tmp_path: Path) -> None:
 def test_labels_are_loud_unless_they_are_kept(tmp_path: Path) -> None:
     image = described(tmp_path, "masks.tif")
     level, text = said(image)["labels"]
-    assert level == "WARNING" and "DOWNSAMPLE_METHOD=nearest keeps them" in text
-    assert "labels" not in said(image, downsample_method="nearest")
+    assert level == "WARNING" and "DOWNSAMPLE_METHOD=mode or nearest keeps them" in text
+    assert "labels" not in said(image, downsample_method="nearest") and "labels" not in said(image, downsample_method="mode")
 
 
 def test_what_is_left_of_an_image(tmp_path: Path) -> None:
