@@ -218,14 +218,12 @@ class _Images:
         self.report.fail(str(entry.path), error, None if target is None else str(target))
         return Outcome(source=str(entry.path), status="failed", target=target, error=error)
 
-    def _picture(self, target: Place) -> None:
+    def _picture(self, target: Place, *, is_new: bool) -> None:
         """A picture that is there already is kept in step with its dataset, asked for or not."""
-        from omezarr_proc.build.preview import is_current, preview_path, write_preview
+        from omezarr_proc.build.preview import is_current, is_there, preview_path, write_preview
 
-        if isinstance(target, Address):  # PREVIEW is refused there
-            return
         picture = preview_path(self._tree.target_of(target))
-        if (self.settings.preview or picture.exists()) and not is_current(picture, target):
+        if (self.settings.preview or is_there(picture)) and (is_new or not is_current(picture, target)):
             self.engine.rest()  # the picture may take what they had
             write_preview(picture, target)
 
@@ -256,7 +254,7 @@ class _Images:
                 lock=lock,
                 deadline=self.deadline,
             ).run()
-        self._picture(target)
+        self._picture(target, is_new=True)
         self.report.finish(summary)
         return Outcome(
             source=str(entry.path),
@@ -289,7 +287,7 @@ class _Images:
             self.report.advise(image.source, line)
 
     def _skipped(self, entry: Input, image: "Image", target: Place, reason: str) -> Outcome:
-        self._picture(target)
+        self._picture(target, is_new=False)
         self.report.skip(image.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)
 

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omezarr_proc.app.inputs import check_file
-from omezarr_proc.model.address import Place, place
+from omezarr_proc.app.inputs import check_file, named_place, tiff_ending
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError, LimitError, UnsupportedInputError, about
 from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.store.read import Dataset, first_multiscale, open_dataset
@@ -35,7 +35,7 @@ COUNTED_CHUNKS = 20_000  # on a network file system the size of each file is a q
 def main(argv: list[str]) -> int:
     """Tell what the named files hold; returns 1 when one cannot be read, else 0."""
     parser = argparse.ArgumentParser(prog="omezarr-proc info", description="Tell what TIFFs and OME-Zarr images hold.", allow_abbrev=False)
-    parser.add_argument("paths", metavar="DATASET|TIFF", nargs="+", type=place)
+    parser.add_argument("paths", metavar="DATASET|TIFF", nargs="+", type=named_place)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     arguments = parser.parse_args(argv)
     found = []
@@ -51,10 +51,11 @@ def main(argv: list[str]) -> int:
 
 def describe(path: Place) -> Json:
     """All that is told of one file or folder."""
-    kind = "dataset" if isinstance(path, Path) and path.is_dir() else "tiff"
+    is_dataset = path.is_dir() if isinstance(path, Path) else not tiff_ending(path.name)
+    kind = "dataset" if is_dataset else "tiff"
     try:
         with about(path):
-            told = describe_dataset(open_dataset(path)) if isinstance(path, Path) and path.is_dir() else describe_tiff(path)
+            told = describe_dataset(open_dataset(path)) if is_dataset else describe_tiff(path)
         return {"path": str(path), "kind": kind, "error": None} | told
     except (InputError, LimitError) as error:
         return {"path": str(path), "kind": kind, "error": str(error)}
@@ -262,7 +263,10 @@ def _bytes(shape: tuple[int, ...], dtype: str) -> int:
 def _stored_bytes(dataset: Dataset) -> int | None:
     if sum(array.chunk_count for array in dataset.arrays) > COUNTED_CHUNKS:
         return None
-    return sum(path.stat().st_size for array in dataset.arrays for path in (dataset.path / array.path).rglob("*") if path.is_file())
+    try:
+        return sum(size for array in dataset.arrays for _, size in dataset.objects.sizes(f"{array.path}/"))
+    except OSError:  # a web server cannot be listed
+        return None
 
 
 def _objects(value: Any) -> list[Json]:

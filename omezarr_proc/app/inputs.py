@@ -97,8 +97,6 @@ def collect(settings: Settings, files: Sequence[str] = (), *, create_output: boo
         if not isinstance(settings.input_dir, Address):
             inputs = list(inputs)
     check_output(settings.output_dir, create=create_output)
-    if settings.preview and isinstance(settings.output_dir, Address):
-        raise SettingsError("PREVIEW=1 is not possible in an object store yet: set OUTPUT_DIR to a folder, or leave PREVIEW out")
     return inputs
 
 
@@ -128,11 +126,12 @@ def find(input_dir: Place, output_dir: Place) -> Search:
 
 def named(files: Sequence[str]) -> list[Input]:
     """Take the files that the user named, in that order, each once. Whether they can be read shows when they are converted."""
-    paths = dict.fromkeys(map(_named, files))
+    paths = dict.fromkeys(map(named_place, files))
     return paired(Input(path, Path(path.name or "input")) for path in paths)
 
 
-def _named(name: str) -> Place:
+def named_place(name: str) -> Place:
+    """What a user names: a path, or an address that can be read from. Raises SettingsError for other addresses."""
     found = place(name)
     if isinstance(found, Path):
         return found

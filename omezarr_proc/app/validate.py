@@ -9,14 +9,14 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from omezarr_proc.app.inputs import named_place
 from omezarr_proc.app.standard import Heard
 from omezarr_proc.check.verdict import Verdict, judge_all
 from omezarr_proc.model.text import one_line, shown
 
-NOT_JUDGED = "NGFF before 0.4 and after 0.5, other transformations than scale and translation, and what is not on this disk"
+NOT_JUDGED = "NGFF before 0.4 and after 0.5, and other transformations than scale and translation"
 
 
 def main(argv: list[str]) -> int:
@@ -27,7 +27,8 @@ def main(argv: list[str]) -> int:
         epilog=f"Not judged: {NOT_JUDGED}. Exit status: 0 all right, 1 something is wrong, 2 wrong usage.",
         allow_abbrev=False,
     )
-    parser.add_argument("datasets", metavar="DATASET", nargs="+", type=Path, help="folder of an OME-Zarr image, plate or collection")
+    what = "folder or address of an OME-Zarr image, plate or collection"
+    parser.add_argument("datasets", metavar="DATASET", nargs="+", type=named_place, help=what)
     parser.add_argument("--deep", action="store_true", help="decode every chunk, hold the windows and each level against the pixels")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     arguments = parser.parse_args(argv)

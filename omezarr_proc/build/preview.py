@@ -5,7 +5,6 @@ itself, `ome.zarr.png`. It is composed as the omero block says: active channels 
 plane of defaultZ (the middle one) and defaultT. RGB comes out as it is stored.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,32 +14,52 @@ from omezarr_proc.check.decoding import chunk_decoder
 from omezarr_proc.check.spec import check
 from omezarr_proc.host.faults import output_error
 from omezarr_proc.host.files import write_whole
+from omezarr_proc.host.remote import store_error
+from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import InputError
+from omezarr_proc.store.places import objects_at
 from omezarr_proc.store.read import Array, Dataset, open_dataset
+from omezarr_proc.store.remote import Bucket
 
 LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
 _STRIP = 64  # rows that are composed at once
 
 
-def preview_path(target: Path) -> Path:
+def preview_path(target: Place) -> Place:
     """Where the picture of a dataset is (for `target` see `hidden.inside`)."""
-    return target.with_name(f"{target.name}.png")
+    return target.parent / f"{target.name}.png"
 
 
-def is_current(picture: Path, dataset: Path) -> bool:
-    """Whether the picture is there and not older than its dataset."""
-    root = next((path for name in ("zarr.json", ".zattrs") if (path := dataset / name).exists()), dataset)
+def is_there(picture: Place) -> bool:
+    """Whether there is a picture. Raises OutputError where that cannot be found out."""
     try:
-        return picture.stat().st_mtime_ns >= root.stat().st_mtime_ns
+        return objects_at(picture.parent).exists(picture.name)
+    except OSError as error:
+        raise store_error("cannot be looked for", error, picture) from error
+
+
+def is_current(picture: Place, dataset: Place) -> bool:
+    """Whether the picture is there and not older than its dataset."""
+    made, *roots = (_changed(place) for place in (picture, dataset / "zarr.json", dataset / ".zattrs"))
+    return made is not None and all(root is None or root <= made for root in roots)
+
+
+def _changed(place: Place) -> float | None:
+    """When something was written, by the clock of where it lies; None where that cannot be told."""
+    try:
+        return Bucket(place.parent).changed(place.name) if isinstance(place, Address) else place.stat().st_mtime_ns
     except OSError:
-        return False
+        return None
 
 
-def write_preview(target: Path, dataset: Path) -> None:
+def write_preview(target: Place, dataset: Place) -> None:
     """Make the picture `target` of a finished dataset; it appears when it is complete. Raises InputError, OutputError."""
     from imagecodecs import png_encode
 
-    encoded = png_encode(compose(open_dataset(dataset)))
+    encoded = bytes(png_encode(compose(open_dataset(dataset))))
+    if isinstance(target, Address):
+        objects_at(target.parent).put(target.name, encoded)
+        return
     try:
         write_whole(target, encoded)
     except OSError as error:
@@ -83,7 +102,7 @@ class _Planes:
         self._axes, self._level, self._step = dataset.axes, level, step
         self._path = dataset.path / level.path
         try:
-            self._decode = chunk_decoder(dataset.path, level)
+            self._decode = chunk_decoder(dataset, level)
         except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
             raise InputError(f"no preview can be made: {error}", source=self._path) from error
 

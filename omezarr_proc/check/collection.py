@@ -4,11 +4,12 @@ Rules: https://ngff.openmicroscopy.org/0.5/#plate-md, #well-md and #bf2raw; the 
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omezarr_proc.check.finding import Finding
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.store.read import Dataset, Json, is_inside, read_attributes
 
@@ -32,13 +33,13 @@ def open_collection(root: Dataset) -> Collection | None:
     elif "well" in own:
         findings = tuple(_well(own["well"], "", images))
     elif "bioformats2raw.layout" in own:
-        findings = tuple(_series(root.path, own["bioformats2raw.layout"], images))
+        findings = tuple(_series(root, own["bioformats2raw.layout"], images))
     else:
         return None
     return Collection(tuple(images), findings)
 
 
-def _plate(root: Path, plate: Any, images: list[str]) -> Iterator[Finding]:
+def _plate(root: Place, plate: Any, images: list[str]) -> Iterator[Finding]:
     lists: dict[str, Any] = {key: plate.get(key) if isinstance(plate, dict) else None for key in ("rows", "columns", "wells")}
     for key, found in lists.items():
         if not isinstance(found, list) or not found or not all(isinstance(entry, dict) for entry in found):
@@ -75,12 +76,13 @@ def _well(well: Any, path: str, images: list[str]) -> Iterator[Finding]:
             yield Finding("spec", f"{path}well.images[{index}].path", f"{name!r}", "path names an image below the well")
 
 
-def _series(root: Path, layout: Any, images: list[str]) -> Iterator[Finding]:
+def _series(root: Dataset, layout: Any, images: list[str]) -> Iterator[Finding]:
     if layout != 3:
         yield Finding("spec", "bioformats2raw.layout", f"{layout!r}", "the layout that is defined is 3")
-    series = (_attributes(root / "OME") or {}).get("series")
+    series = (_attributes(root.path / "OME") or {}).get("series")
     if series is None:
-        images += sorted((path.name for path in root.iterdir() if path.name.isdecimal() and path.is_dir()), key=int)
+        with suppress(OSError):  # a web server cannot be listed
+            images += sorted(filter(str.isdecimal, root.objects.names()[0]), key=int)
         if not images:
             yield Finding("spec", "bioformats2raw.layout", "no image is there", "images are named by OME/series, or are folders 0, 1, ...")
     elif isinstance(series, list) and all(isinstance(name, str) and is_inside(name) for name in series):
@@ -89,7 +91,7 @@ def _series(root: Path, layout: Any, images: list[str]) -> Iterator[Finding]:
         yield Finding("spec", "OME.series", f"{series!r}", "series is a list of paths")
 
 
-def _attributes(group: Path) -> Json | None:
+def _attributes(group: Place) -> Json | None:
     """The NGFF metadata of a group below the root; None where there is none."""
     try:
         attributes = read_attributes(group)

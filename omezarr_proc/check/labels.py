@@ -4,19 +4,19 @@ Rules: https://ngff.openmicroscopy.org/0.5/#labels-md and #label-md; an image wh
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.check.spec import check
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.store.read import Dataset, Json, is_inside, read_attributes
 
 
-def label_paths(image: Path) -> list[str]:
-    """The label images that the group `labels` of an image lists; empty where there is no such group. Never raises."""
+def label_paths(image: Place) -> list[str]:
+    """The label images that the group `labels` of an image lists; empty where there is no such group. Raises StoreUnavailableError."""
     try:
         listed = _own(read_attributes(image / "labels")).get("labels")
     except InputError:

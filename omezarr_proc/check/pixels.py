@@ -9,22 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.check.arrays import VIEWABLE
-from omezarr_proc.check.decoding import chunk_decoder, open_array
+from omezarr_proc.check.decoding import chunk_decoder, region_reader
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
 from omezarr_proc.host.limits import read_limits
 from omezarr_proc.pixels.reduction import REDUCTIONS
-from omezarr_proc.store.read import Array, Dataset, first_multiscale
+from omezarr_proc.store.read import Array, Dataset, first_multiscale, refuse_silence
 
 SAMPLED_CHUNKS = 24  # of each level; all where there are no more
 _BATCH = 256
+_AT_ONCE = 16  # chunks of an object store that are waited for
 _SHOWN = 5  # damaged chunks of a level that are told one by one
 
 
 def check_pixels(dataset: Dataset) -> Iterator[Finding]:
     """What is wrong with the pixels. Chunk files that are absent are not looked at: `validate` has told of them."""
     damaged = set()
-    with ThreadPoolExecutor(max(1, round(read_limits(0, 0).cpus))) as threads:
+    with ThreadPoolExecutor(max(_AT_ONCE if dataset.objects.apart else 1, round(read_limits(0, 0).cpus))) as threads:
         for array in dataset.arrays:
             found: list[Finding] = []
             measured, seen = 0, ChannelExtremes()
@@ -53,7 +54,7 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
 def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iterator[Finding | ChannelExtremes | None]:
     """Decode all chunks of a level, a batch at a time: what is wrong with each, or else, in level 0, its extremes."""
     try:
-        decode = chunk_decoder(dataset.path, array)
+        decode = chunk_decoder(dataset, array)
     except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
         yield Finding("data", array.path, _one_line(error), "zarr opens every level")
         return
@@ -67,6 +68,7 @@ def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iter
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever a codec says to damaged bytes
+            refuse_silence(error, dataset.path / name)
             return Finding("data", name, f"cannot be decoded: {_one_line(error)}", "every chunk can be decoded")
         return chunk_extremes(axes, array, index, pixels) if measured else None
 
@@ -78,7 +80,7 @@ def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iter
 def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iterator[Finding]:
     """Hold sampled chunks of a level against what the level below makes of them."""
     try:
-        source, stored = open_array(dataset.path, below), open_array(dataset.path, array)
+        source, stored = region_reader(dataset, below), region_reader(dataset, array)
     except Exception as error:  # whatever zarr says to metadata that it does not take
         yield Finding("data", array.path, _one_line(error), "zarr opens every level")
         return
@@ -91,7 +93,7 @@ def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iter
         index = tuple(int(i) for i in np.unravel_index(number, array.grid))
         here = tuple(slice(i * size, min((i + 1) * size, end)) for i, size, end in zip(index, array.chunks, array.shape, strict=True))
         there = tuple(slice(n * s.start, n * s.stop) for n, s in zip(ratio, here, strict=True))
-        found, expected = np.asarray(stored[here]), halved(np.asarray(source[there]), method, deep)
+        found, expected = stored(here), halved(source(there), method, deep)
         if found.shape == expected.shape and np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"):
             continue
         if found.shape != expected.shape:

@@ -1,7 +1,6 @@
 """The chunk files of a dataset without decoding them: each is there, not empty and, where its length can be known, of this length."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,13 @@ import numpy as np
 
 from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.check.finding import Finding, Kind
+from omezarr_proc.model.address import Address
 from omezarr_proc.store.codec import HEADER_BYTES, decoded_bytes, stated_bytes
-from omezarr_proc.store.read import Array, Dataset
+from omezarr_proc.store.read import Array, Dataset, refuse_silence
 
-# On network file systems opening a file takes milliseconds.
+# On network file systems opening a file takes milliseconds, in an object store each question tens of them.
 _THREADS = 8
+_THREADS_OF_STORE = 64
 _BATCH = 256
 
 Index = tuple[int, ...]
@@ -33,8 +34,9 @@ def check_stored(dataset: Dataset, array: Array, *, lengths: bool) -> list[Findi
     first: dict[Verdict, str] = {}
     indices = array.chunk_indices()
     batches = iter(lambda: list(islice(indices, _BATCH)), [])
-    with ThreadPoolExecutor(_THREADS) as threads:
-        while some := list(islice(batches, 4 * _THREADS)):
+    count = _THREADS_OF_STORE if dataset.objects.apart else _THREADS
+    with ThreadPoolExecutor(count) as threads:
+        while some := list(islice(batches, 4 * count)):
             for batch, verdicts in zip(some, threads.map(lambda batch: list(map(look, batch)), some), strict=True):
                 counts.update(verdicts)
                 for index, verdict in zip(batch, verdicts, strict=True):
@@ -54,24 +56,38 @@ def check_stored(dataset: Dataset, array: Array, *, lengths: bool) -> list[Findi
 
 
 def _finder(dataset: Dataset, array: Array) -> Callable[[Index], Verdict]:
-    root = f"{dataset.path}/{array.path}"
-    return lambda index: "right" if os.path.exists(f"{root}/{array.chunk_name(index)}") else "missing"
+    objects = dataset.objects
+
+    def look(index: Index) -> Verdict:
+        key = f"{array.path}/{array.chunk_name(index)}"
+        try:
+            return "right" if objects.exists(key) else "missing"
+        except OSError as error:
+            return _unread(dataset, key, error)
+
+    return look
 
 
 def _opener(dataset: Dataset, array: Array) -> Callable[[Index], Verdict]:
-    root, expected = f"{dataset.path}/{array.path}", _expected_bytes(array)
+    objects, expected = dataset.objects, _expected_bytes(array)
 
     def look(index: Index) -> Verdict:
-        path = f"{root}/{array.chunk_name(index)}"
+        key = f"{array.path}/{array.chunk_name(index)}"
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # what lies there may be anything
-            with open(fd, "rb", buffering=0) as file:
-                size = os.fstat(fd).st_size
-                return "right" if size and expected(file.read(HEADER_BYTES), size) == size else "damaged"
-        except (OSError, ValueError):
-            return "damaged" if os.path.exists(path) else "missing"
+            head, size = objects.part(key, 0, HEADER_BYTES)
+            return "right" if expected(head, size) == size else "damaged"
+        except (OSError, ValueError) as error:
+            return _unread(dataset, key, error)
 
     return look
+
+
+def _unread(dataset: Dataset, key: str, error: Exception) -> Verdict:
+    """What a chunk is that cannot be read. A store may deny what is absent, without the right to list."""
+    refuse_silence(error, dataset.path / key)
+    if isinstance(dataset.path, Address):
+        return "missing" if isinstance(error, FileNotFoundError | PermissionError) else "damaged"
+    return "damaged" if dataset.objects.exists(key) else "missing"
 
 
 def _expected_bytes(array: Array) -> Callable[[bytes, int], int]:

@@ -1,12 +1,11 @@
 """What lies in a dataset and belongs to none of its levels: chunks outside an array, arrays that nobody names, documents of Zarr v2."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.store.read import Array, Dataset, read_json
+from omezarr_proc.store.read import Array, Dataset, read_json, refuse_silence
 
 _DOCUMENTS = {2: (".zarray", ".zattrs"), 3: ("zarr.json", ".zgroup", ".zattrs", ".zarray")}  # those of v2 in v3 are told by themselves
 
@@ -17,7 +16,7 @@ def check_strays(dataset: Dataset) -> Iterator[Finding]:
         yield from _of_zarr_2(dataset)
     yield from _unlisted(dataset)
     for array in dataset.arrays:
-        strays = _strays(dataset.path, array, dataset.zarr_format)
+        strays = _strays(dataset, array)
         if first := next(strays, None):
             more = sum(1 for _ in strays)
             others = f", and {more} more" if more else ""
@@ -27,45 +26,51 @@ def check_strays(dataset: Dataset) -> Iterator[Finding]:
 
 def _of_zarr_2(dataset: Dataset) -> Iterator[Finding]:
     rule, hint = "no Zarr v2 files beside those of v3: Neuroglancer refuses the store", "remove it"
-    folders = [Path(), *(Path(array.path) for array in dataset.arrays)]
-    for name in (folder / name for folder in folders for name in (".zgroup", ".zattrs", ".zarray")):
-        if (dataset.path / name).exists():
-            yield Finding("viewers", str(name), "is there", rule, hint)
+    folders, objects = ("", *(f"{array.path}/" for array in dataset.arrays)), dataset.objects
+    for key in (f"{folder}{name}" for folder in folders for name in (".zgroup", ".zattrs", ".zarray")):
+        with _unheard(dataset):
+            if objects.exists(key):
+                yield Finding("viewers", key, "is there", rule, hint)
 
 
 def _unlisted(dataset: Dataset) -> Iterator[Finding]:
     """Arrays beside the levels."""
     listed = {path.split("/")[0] for path in (*(array.path for array in dataset.arrays), *(where for where, _ in dataset.problems))}
-    for folder in sorted(path for path in dataset.path.iterdir() if path.name not in listed):
-        if _is_array(folder):
-            rule = "multiscales lists every array: nobody sees a level that it leaves out"
-            yield Finding("viewers", folder.name, "is an array that multiscales does not list", rule, "list it, or remove it")
+    folders: list[str] = []
+    with _unheard(dataset):
+        folders = sorted(set(dataset.objects.names()[0]) - listed)
+    for folder in filter(lambda folder: _is_array(dataset, folder), folders):
+        rule = "multiscales lists every array: nobody sees a level that it leaves out"
+        yield Finding("viewers", folder, "is an array that multiscales does not list", rule, "list it, or remove it")
 
 
-def _is_array(folder: Path) -> bool:
-    if (folder / ".zarray").is_file():
-        return True
+def _is_array(dataset: Dataset, folder: str) -> bool:
+    objects = dataset.objects
+    with _unheard(dataset):
+        if objects.exists(f"{folder}/.zarray"):
+            return True
     try:
-        return (folder / "zarr.json").is_file() and read_json(folder / "zarr.json").get("node_type") == "array"
+        return (read_json(objects, dataset.path, f"{folder}/zarr.json") or {}).get("node_type") == "array"
     except InputError:
         return False
 
 
-def _strays(root: Path, array: Array, zarr_format: int) -> Iterator[str]:
-    """The files in an array's folder that are none of its documents or chunks, relative to it."""
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        try:
-            entries = sorted(os.scandir(root / array.path / folder), key=lambda entry: entry.name)
-        except OSError:
-            continue  # chunks that cannot be read are told of as such
-        for entry in entries:
-            name = f"{folder}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(f"{name}/")
-            elif name not in _DOCUMENTS[zarr_format] and not _is_chunk(name, array):
+def _strays(dataset: Dataset, array: Array) -> Iterator[str]:
+    """The objects below an array that are none of its documents or chunks, relative to it."""
+    with _unheard(dataset):  # chunks that cannot be read are told of as such
+        for key in dataset.objects.keys(f"{array.path}/"):
+            name = key.removeprefix(f"{array.path}/")
+            if name not in _DOCUMENTS[dataset.zarr_format] and not _is_chunk(name, array):
                 yield name
+
+
+@contextmanager
+def _unheard(dataset: Dataset) -> Iterator[None]:
+    """Within, what may not be looked at, or cannot, as on a web server, is passed over. Raises StoreUnavailableError."""
+    try:
+        yield
+    except OSError as error:
+        refuse_silence(error, dataset.path)
 
 
 def _is_chunk(name: str, array: Array) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from omezarr_proc.check.collection import open_collection
 from omezarr_proc.check.finding import Finding
@@ -10,7 +9,8 @@ from omezarr_proc.check.labels import check_label, label_paths
 from omezarr_proc.check.spec import check, other_version
 from omezarr_proc.check.stored import check_stored
 from omezarr_proc.check.strays import check_strays
-from omezarr_proc.model.errors import InputError, OutputError, ProcError, about, without_frames
+from omezarr_proc.model.address import Place
+from omezarr_proc.model.errors import InputError, OutputError, ProcError, StoreUnavailableError, about, without_frames
 from omezarr_proc.store.read import Dataset, open_dataset
 
 
@@ -21,7 +21,7 @@ class Verdict:
     images  of a plate or another collection, which each have a verdict of their own
     """
 
-    path: Path
+    path: Place
     findings: tuple[Finding, ...] = ()
     ours: bool = False
     levels: int = 0
@@ -35,8 +35,11 @@ class Verdict:
         return not self.error and not any(finding.is_error(self.ours) for finding in self.findings)
 
 
-def judge_all(path: Path, *, deep: bool = False) -> Iterator[Verdict]:
-    """A verdict of the folder, which may hold an image or a collection of some, then one of each image in it, and of each one's labels."""
+def judge_all(path: Place, *, deep: bool = False) -> Iterator[Verdict]:
+    """A verdict of the folder, which may hold an image or a collection of some, then one of each image in it, and of each one's labels.
+
+    Raises StoreUnavailableError: then nothing is known of what lies there.
+    """
     try:
         with about(path):
             dataset = open_dataset(path)
@@ -51,12 +54,12 @@ def judge_all(path: Path, *, deep: bool = False) -> Iterator[Verdict]:
         yield from (_judge_label(image, name, deep) for name in label_paths(image))
 
 
-def judge(path: Path, *, deep: bool = False) -> Verdict:
-    """Everything that is wrong with one image."""
+def judge(path: Place, *, deep: bool = False) -> Verdict:
+    """Everything that is wrong with one image. Raises StoreUnavailableError."""
     return _guarded(path, check, deep)
 
 
-def _guarded(path: Path, check_metadata: Callable[[Dataset], list[Finding]], deep: bool) -> Verdict:
+def _guarded(path: Place, check_metadata: Callable[[Dataset], list[Finding]], deep: bool) -> Verdict:
     """The verdict, whatever is wrong."""
     try:
         with about(path):
@@ -65,6 +68,8 @@ def _guarded(path: Path, check_metadata: Callable[[Dataset], list[Finding]], dee
                 hint = "convert its metadata, which most readers want too"
                 raise InputError(f"is of NGFF {version}, and 0.4 and 0.5 are judged", hint=hint)
             return _judged(dataset, check_metadata(dataset), deep)
+    except StoreUnavailableError:
+        raise
     except ProcError as error:
         return Verdict(path=path, error=without_frames(error))
     except Exception as error:  # a library's surprise at a broken dataset, or a mistake of ours: the next one is judged all the same
@@ -72,7 +77,7 @@ def _guarded(path: Path, check_metadata: Callable[[Dataset], list[Finding]], dee
         return Verdict(path=path, error=ProcError(" ".join(text.split()), source=path))
 
 
-def refuse_wrong(staging: Path) -> None:
+def refuse_wrong(staging: Place) -> None:
     """Raise OutputError where the metadata of a dataset about to be published is wrong: better no dataset than one that misleads."""
     if found := check(open_dataset(staging)):
         raise OutputError(
@@ -92,5 +97,5 @@ def _judged(dataset: Dataset, findings: list[Finding], deep: bool) -> Verdict:
     return Verdict(path=dataset.path, findings=tuple(findings), ours=dataset.own is not None, levels=len(dataset.arrays), chunks=total)
 
 
-def _judge_label(image: Path, name: str, deep: bool) -> Verdict:
+def _judge_label(image: Place, name: str, deep: bool) -> Verdict:
     return _guarded(image / "labels" / name, lambda label: check_label(label, open_dataset(image)), deep)

@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from omezarr_proc.model.address import READABLE, Address
+from omezarr_proc.model.address import READABLE, STORES, Address
 from omezarr_proc.model.errors import OutputError, SettingsError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def ask(address: Address, work: Callable[[], T]) -> T:
 
 
 # Faults of a store that pass.
-PASSING = {errno.EBUSY, errno.EREMOTEIO, errno.EHOSTUNREACH, errno.EPIPE}
+PASSING = {errno.EBUSY, errno.EPROTO, errno.EHOSTUNREACH, errno.EPIPE}
 
 
 class ConditionError(Exception):
@@ -92,10 +92,17 @@ def listed(address: Address) -> tuple[list[Address], list[tuple[str, int]]]:
     """What lies directly below an address: the prefixes, and each object's name with its size. Raises OSError."""
     import obstore
 
+    refuse_unlistable(address)
     prefix = f"{address.key}/" if address.key else None
     found = ask(address, lambda: obstore.list_with_delimiter(client(address.root), prefix))
     folders = [address.root / folder for folder in found["common_prefixes"]]
     return folders, [(Address(f"{address.root}/{entry['path']}").name, entry["size"]) for entry in found["objects"]]
+
+
+def refuse_unlistable(address: Address) -> None:
+    """Raise OSError where it is not known how to list what lies there."""
+    if address.scheme not in STORES:
+        raise OSError(errno.EOPNOTSUPP, "what lies on a web server cannot be listed", str(address))
 
 
 def exists(address: Address) -> bool:
@@ -123,13 +130,15 @@ def _failure(address: Address, error: Exception) -> OSError:
     code = next(iter(re.findall(r"<Code>(\w{1,60})</Code>", text)), "")
     said = code or (f"HTTP {status}" if status else type(error).__name__)
     if code == "NoSuchBucket":
-        number, meaning = errno.ENOENT, "there is no such bucket: check its name, AWS_REGION and AWS_ENDPOINT_URL"
+        number, meaning = errno.ENODEV, "there is no such bucket: check its name, AWS_REGION and AWS_ENDPOINT_URL"
     elif isinstance(error, FileNotFoundError):
         number, meaning = errno.ENOENT, "there is no such object: check its name"
     elif code in ("ExpiredToken", "ExpiredTokenException", "RequestTimeTooSkewed"):
         number, meaning = errno.EACCES, f"the store denies it ({said}): get new credentials, and check this machine's clock"
     elif _GIVES_CREDENTIALS.match(asked) or (not asked and "redential" in text):
         number, meaning = errno.EACCES, "no credentials are found: give the task a role, or set the store's variables"
+    elif status == "416":
+        number, meaning = errno.ENODATA, "it ends before"
     elif status == "409":
         number, meaning = errno.EBUSY, "somebody else puts it at this moment: run again"
     elif status in ("401", "403"):
@@ -141,7 +150,7 @@ def _failure(address: Address, error: Exception) -> OSError:
     ):
         number, meaning = errno.EINVAL, "the bucket is in another region: set AWS_REGION to it"
     elif status:
-        number, meaning = errno.EREMOTEIO, f"the store answers with {said}: run again later"
+        number, meaning = errno.EPROTO, f"the store answers with {said}: run again later"
     elif " retries, " in text.partition("Debug source")[0]:
         number, meaning = errno.EHOSTUNREACH, "the store does not answer: check the network and the endpoint, then run again"
     else:

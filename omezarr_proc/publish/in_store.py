@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.publish.existing import is_ome
-from omezarr_proc.publish.hidden import IN_STORE, MAGIC
+from omezarr_proc.publish.hidden import IN_STORE, INSIDE, MAGIC
 from omezarr_proc.publish.history import History, header, read
 from omezarr_proc.publish.parts import OURS
 from omezarr_proc.publish.store_lock import StoreLock
@@ -33,32 +34,18 @@ from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.remote import Bucket, read_json
 
 
-class _Objects:
-    """The objects of a tree in the making: the root documents are kept back, and all documents also lie in a folder, to be checked."""
+@dataclass(frozen=True)
+class _Objects(Bucket):
+    """The objects of a tree in the making: the root documents are kept back, and all documents also lie in `place`, to be checked."""
 
-    apart: ClassVar[bool] = True
-
-    def __init__(self, bucket: Bucket, place: Path) -> None:
-        self._bucket, self._place = bucket, place
+    place: Path
 
     def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
         if atomic:
-            (self._place / key).parent.mkdir(parents=True, exist_ok=True)
-            (self._place / key).write_bytes(data)
+            (self.place / key).parent.mkdir(parents=True, exist_ok=True)
+            (self.place / key).write_bytes(data)
         if key not in ROOT_DOCUMENTS:
-            self._bucket.put(key, data, atomic=atomic)
-
-    def get(self, key: str) -> bytes:
-        return self._bucket.get(key)
-
-    def size(self, key: str) -> int:
-        return self._bucket.size(key)
-
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        return self._bucket.keys(prefix)
-
-    def delete(self, key: str) -> None:
-        self._bucket.delete(key)
+            super().put(key, data, atomic=atomic)
 
 
 class InStore:
@@ -77,14 +64,14 @@ class InStore:
         self.place = Path(tempfile.mkdtemp(prefix="omezarr-proc-")) / "dataset"
         self.place.mkdir()
         self._remove_place = weakref.finalize(self, shutil.rmtree, self.place.parent, ignore_errors=True)
-        self.objects: Objects = _Objects(self._bucket, self.place)
+        self.objects: Objects = _Objects(dataset, self.place)
         self._record = StoreRecord(self._bucket, history, number)
         self.units, self.unfinished, self.stalled = self._record.units, self._record.unfinished, self._record.stalled
         self.begin, self.add, self.end = self._record.begin, self._record.add, self._record.end
 
     @staticmethod
     def target_of(dataset: Address) -> Address:
-        """What is locked."""
+        """What a picture of it is named after (see `hidden.inside`)."""
         return dataset
 
     @staticmethod
@@ -198,6 +185,11 @@ class InStoreRoot(InStore):
     """A tree that is OUTPUT_DIR itself, in which others may have objects too: they stay."""
 
     alone: ClassVar[bool] = False
+
+    @staticmethod
+    def target_of(dataset: Address) -> Address:
+        """See `InStore`."""
+        return dataset / INSIDE
 
 
 def _root(bucket: Bucket) -> dict[str, Any] | None:

@@ -1,9 +1,12 @@
-"""Objects as files below a folder. No link is followed, and the folder itself is never made: one that has vanished must not come back."""
+"""Objects as files below a folder. The folder itself is never made: one that has vanished must not come back."""
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,9 +16,13 @@ from omezarr_proc.store.opening import PLAIN, open_file
 
 @dataclass(frozen=True)
 class Folder:
-    """The objects below `root`; keys are the paths from there."""
+    """The objects below `root`; keys are the paths from there.
+
+    links  whether an object may be a link to its file, as in a dataset that a person names; where this program writes, none is followed
+    """
 
     root: str
+    links: bool = False
     apart: ClassVar[bool] = False
 
     def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
@@ -37,8 +44,21 @@ class Folder:
         """See `Objects`."""
 
         def read() -> bytes:
-            with open(open_file(self._path(key)), "rb", buffering=0) as file:
+            with self._open(key) as file:
                 return file.read()
+
+        return retry(read)
+
+    def part(self, key: str, start: int, count: int) -> tuple[bytes, int]:
+        """See `Objects`."""
+
+        def read() -> tuple[bytes, int]:
+            with self._open(key) as file:
+                size = os.fstat(file.fileno()).st_size
+                begin = start + size if start < 0 else start
+                if not 0 <= begin < size:
+                    raise OSError(errno.ENODATA, "Ends before", self._path(key))
+                return os.pread(file.fileno(), count, begin), size
 
         return retry(read)
 
@@ -46,10 +66,14 @@ class Folder:
         """See `Objects`."""
 
         def look() -> int:
-            with open(open_file(self._path(key)), "rb", buffering=0) as file:
+            with self._open(key) as file:
                 return os.fstat(file.fileno()).st_size
 
         return retry(look)
+
+    def exists(self, key: str) -> bool:
+        """See `Objects`."""
+        return os.path.exists(self._path(key))
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """See `Objects`."""
@@ -57,13 +81,28 @@ class Folder:
         while folders:
             folder = folders.pop()
             with os.scandir(f"{self.root}/{folder}") as entries:
-                for entry in entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
                     key = f"{folder}{entry.name}"
                     if entry.is_dir(follow_symlinks=False):
                         if key.startswith(prefix[: len(key)]):
                             folders.append(f"{key}/")
                     elif key.startswith(prefix):
                         yield key
+
+    def names(self, folder: str = "") -> tuple[list[str], list[str]]:
+        """See `Objects`."""
+        found: tuple[list[str], list[str]] = [], []
+        with os.scandir(self._path(folder)) as entries:
+            for entry in entries:
+                found[not entry.is_dir(follow_symlinks=self.links)].append(entry.name)
+        return found
+
+    def sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """See `Objects`."""
+        for key in self.keys(prefix):
+            status = os.stat(self._path(key), follow_symlinks=self.links)
+            if stat.S_ISREG(status.st_mode):
+                yield key, status.st_size
 
     def delete(self, key: str) -> None:
         """See `Objects`."""
@@ -72,6 +111,9 @@ class Folder:
 
     def _path(self, key: str) -> Path:
         return Path(self.root, key)
+
+    def _open(self, key: str) -> FileIO:
+        return open(open_file(self._path(key), links=self.links), "rb", buffering=0)
 
     def _write(self, path: str, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | PLAIN

@@ -10,10 +10,13 @@ from pathlib import Path
 PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Open (or with os.O_CREAT make) a plain file and return its descriptor. Raises OSError, also for anything else of that name."""
+def open_file(path: Path, flags: int = os.O_RDONLY, *, links: bool = False) -> int:
+    """Open (or with os.O_CREAT make) a plain file and return its descriptor. Raises OSError, also for anything else of that name.
+
+    links  whether a link to a plain file counts as one
+    """
     try:
-        fd = os.open(path, flags | PLAIN, 0o666)
+        fd = os.open(path, flags | (PLAIN & ~os.O_NOFOLLOW if links else PLAIN), 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "Is a link, and links are not followed here", str(path)) from error

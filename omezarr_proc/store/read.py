@@ -1,4 +1,4 @@
-"""What lies on disk of an OME-Zarr image, of ours or of others, Zarr v3 or v2: its metadata as plain values, without zarr.
+"""What is stored of an OME-Zarr image, of ours or of others, Zarr v3 or v2: its metadata as plain values, without zarr.
 
 Rules: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html and https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html. Only
 what is needed to find chunks and to judge the metadata is read; nothing is taken on trust, since the files may be anybody's.
@@ -14,7 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from omezarr_proc.host.remote import PASSING, store_error
+from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import InputError
+from omezarr_proc.store.objects import Objects
+from omezarr_proc.store.places import objects_at
 
 Json = dict[str, Any]
 
@@ -76,11 +80,16 @@ class Dataset:
     problems  (where, what is wrong) of array metadata that cannot be read; such a level is not in `arrays`
     """
 
-    path: Path
+    path: Place
     zarr_format: int
     attributes: Json
     arrays: tuple[Array, ...]
     problems: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def objects(self) -> Objects:
+        """Where its chunks and documents are."""
+        return objects_at(self.path)
 
     @property
     def ome(self) -> Json:
@@ -114,44 +123,45 @@ def first_multiscale(ome: Json) -> Json:
     return {}
 
 
-def open_dataset(path: Path) -> Dataset:
-    """Read the metadata of an OME-Zarr image. Raises InputError where the root is none."""
+def open_dataset(path: Place) -> Dataset:
+    """Read the metadata of an OME-Zarr image. Raises InputError where the root is none, StoreUnavailableError."""
     attributes, zarr_format, stated = _read_group(path)
+    objects = objects_at(path)
     arrays: list[Array] = []
     problems: list[tuple[str, str]] = []
     if stated != zarr_format:
         problems.append(("zarr_format", f"is {stated!r} in the metadata of the root, which is laid out as Zarr v{zarr_format}"))
     for level in level_paths(metadata_of(attributes)):
         try:
-            arrays.append(_read_array(path, level, zarr_format))
+            arrays.append(_read_array(objects, path, level, zarr_format))
         except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
             text = str(error) if isinstance(error, InputError) else f"its array metadata is wrong: {type(error).__name__}: {error}"
             problems.append((level, text))
     return Dataset(path=path, zarr_format=zarr_format, attributes=attributes, arrays=tuple(arrays), problems=tuple(problems))
 
 
-def read_attributes(path: Path) -> Json:
-    """The attributes of a group. Raises InputError where there is none."""
+def read_attributes(path: Place) -> Json:
+    """The attributes of a group. Raises InputError where there is none, StoreUnavailableError."""
     return _read_group(path)[0]
 
 
-def _read_group(path: Path) -> tuple[Json, int, Any]:
+def _read_group(path: Place) -> tuple[Json, int, Any]:
     """The attributes of a group, the Zarr version that it is laid out in, and the one that it states."""
-    if not path.is_dir():
+    if isinstance(path, Path) and not path.is_dir():
         raise InputError(f"{'is not a folder' if path.exists() else 'is not there'}: name the folder of an OME-Zarr image", source=path)
-    if (path / "zarr.json").exists():
-        root, zarr_format = read_json(path / "zarr.json"), 3
+    objects = objects_at(path)
+    if (root := read_json(objects, path, "zarr.json")) is not None:
+        zarr_format = 3
         if root.get("node_type") != "group":
             raise InputError("its zarr.json is not of a group: name the folder that holds the levels", source=path)
-        attributes, stated = root.get("attributes", {}), root.get("zarr_format")
-    elif (path / ".zgroup").exists():
-        stated = read_json(path / ".zgroup").get("zarr_format")
-        attributes, zarr_format = read_json(path / ".zattrs") if (path / ".zattrs").exists() else {}, 2
+        attributes = root.get("attributes", {})
+    elif (root := read_json(objects, path, ".zgroup")) is not None:
+        attributes, zarr_format = read_json(objects, path, ".zattrs") or {}, 2
     else:
         raise InputError("has neither zarr.json nor .zgroup: it is no Zarr dataset, or its root metadata is lost", source=path)
     if not isinstance(attributes, dict):
         raise InputError("the attributes of its root are not a JSON object", source=path)
-    return attributes, zarr_format, stated
+    return attributes, zarr_format, root.get("zarr_format")
 
 
 def level_paths(ome: Json) -> list[str]:
@@ -166,24 +176,34 @@ def is_inside(path: str) -> bool:
     return bool(path) and not path.startswith("/") and "\0" not in path and not {".", ".."} & set(path.split("/"))
 
 
-def read_json(path: Path) -> Json:
-    """A JSON object. Raises InputError."""
+def read_json(objects: Objects, root: Place, key: str) -> Json | None:
+    """A JSON object among the objects below `root`; None where there is none. Raises InputError, StoreUnavailableError."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(objects.get(key))
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", source=path) from None
+        refuse_silence(error, root / key)
+        raise InputError(f"cannot be read: {error.strerror}", source=root / key) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is not JSON: {error}", source=path) from None
+        raise InputError(f"is not JSON: {error}", source=root / key) from None
     if not isinstance(found, dict):
-        raise InputError("is not a JSON object", source=path)
+        raise InputError("is not a JSON object", source=root / key)
     return found
 
 
-def _read_array(root: Path, path: str, zarr_format: int) -> Array:
-    name = root / path / ("zarr.json" if zarr_format == 3 else ".zarray")
-    if not name.exists():
-        raise InputError(f"{name.name} is not there")
-    array = _array_v3(path, read_json(name)) if zarr_format == 3 else _array_v2(path, read_json(name))
+def refuse_silence(error: Exception, source: Place) -> None:
+    """Raise StoreUnavailableError where `error` is that a store does not answer: nothing is known of what lies there then."""
+    if isinstance(source, Address) and isinstance(error, OSError) and error.errno in PASSING:
+        raise store_error("cannot be read", error, source) from None
+
+
+def _read_array(objects: Objects, root: Place, path: str, zarr_format: int) -> Array:
+    name = "zarr.json" if zarr_format == 3 else ".zarray"
+    found = read_json(objects, root, f"{path}/{name}")
+    if found is None:
+        raise InputError(f"{name} is not there")
+    array = _array_v3(path, found) if zarr_format == 3 else _array_v2(path, found)
     if len(array.shape) != len(array.chunks) or min(array.chunks, default=1) < 1 or min(array.shape, default=1) < 1:
         raise ValueError(f"shape {array.shape} in chunks of {array.chunks}")
     if array.chunk_count > _MOST_CHUNKS:

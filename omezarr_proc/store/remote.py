@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from omezarr_proc.host.remote import ConditionError, ask, client, store_error
+from omezarr_proc.host.remote import ConditionError, ask, client, exists, listed, refuse_unlistable, store_error
 from omezarr_proc.model.address import Address
 
 _CONFLICTS = 6  # tries where the store answers 409: somebody else puts the same key at this moment
@@ -46,9 +46,27 @@ class Bucket:
 
         return ask(self.root / key, work)
 
+    def part(self, key: str, start: int, count: int) -> tuple[bytes, int]:
+        """See `Objects`."""
+        import obstore
+
+        if start < 0 and self.root.scheme == "az":  # which knows no ranges from the end
+            start = max(0, start + self.size(key))
+        wanted = {"range": (start, start + count) if start >= 0 else {"suffix": -start}}
+
+        def work() -> tuple[bytes, int]:
+            got = obstore.get(client(self.root.root), self._key(key), options=wanted)  # type: ignore[arg-type]
+            return bytes(got.bytes())[:count], got.meta["size"]
+
+        return ask(self.root / key, work)
+
     def size(self, key: str) -> int:
         """See `Objects`."""
         return int(self._head(key)["size"])
+
+    def exists(self, key: str) -> bool:
+        """See `Objects`."""
+        return exists(self.root / key)
 
     def changed(self, key: str) -> float:
         """When an object was put, in seconds since 1970 by the store's clock. Raises as `get`."""
@@ -56,14 +74,25 @@ class Bucket:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """See `Objects`."""
+        for key, _ in self.sizes(prefix):
+            yield key
+
+    def names(self, folder: str = "") -> tuple[list[str], list[str]]:
+        """See `Objects`."""
+        folders, objects = listed(self.root / folder)
+        return [address.name for address in folders], [name for name, _ in objects]
+
+    def sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """See `Objects`; what lies on a web server cannot be listed."""
         import obstore
 
+        refuse_unlistable(self.root)
         folder, begin = prefix.rpartition("/")[0], len(self.root.key) + 1 if self.root.key else 0
         found = ask(self.root, lambda: obstore.list(client(self.root.root), self._key(folder) or None, chunk_size=1000))
         while entries := ask(self.root, lambda: next(found, None)):
             for entry in entries:
                 if (key := entry["path"][begin:]).startswith(prefix):
-                    yield key
+                    yield key, entry["size"]
 
     def delete(self, key: str) -> None:
         """See `Objects`."""

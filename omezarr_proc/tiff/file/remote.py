@@ -85,7 +85,7 @@ class RemoteFile(Bytes):
         try:
             meta, data = self._request({"range": (0, _WINDOW)})
         except OSError as error:
-            if error.errno != errno.EREMOTEIO:  # of an empty object there is no range
+            if error.errno != errno.ENODATA:  # of an empty object there is no range
                 raise
             meta, data = self._request({"head": True})
         self._windows = [(0, data)]

@@ -1,0 +1,108 @@
+# ruff: noqa: F811  # fixtures by their names
+"""What looks at datasets, of datasets in an object store: told, judged and pictured as those in a folder are."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import obstore
+import pytest
+import zarr
+from datasets import copied, made
+from objectserver import object_server, store  # noqa: F401  # fixtures
+
+from omezarr_proc.cli import main
+from omezarr_proc.host import remote
+from omezarr_proc.model.errors import Exit
+
+
+def put(store, dataset: Path) -> str:
+    """A dataset as objects; its address."""
+    for path in dataset.rglob("*"):
+        if path.is_file():
+            obstore.put(store.client, f"{store.prefix}/{dataset.name}/{path.relative_to(dataset)}", path.read_bytes())
+    return f"{store.address}/{dataset.name}"
+
+
+@pytest.mark.parametrize(("name", "zarr_format"), [("rgb", 3), ("stack", 2)])
+def test_a_dataset_is_told_and_judged_as_in_a_folder(store, capsys, name, zarr_format):
+    local = made(name, zarr_format)
+    address = put(store, local)
+    for words in (["info"], ["validate"], ["validate", "--deep"]):
+        assert main([*words, str(local)]) == main([*words, address]) == 0
+        here, there = capsys.readouterr().out.replace(str(local), address).split(f"{address}: ", 2)[1:]
+        assert here == there
+    assert main(["info", "--json", address]) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["kind"] == "dataset"
+
+
+def test_what_is_wrong_with_a_dataset_is_found(store, tmp_path, capsys):
+    local = copied(tmp_path, "rgb")
+    (local / "0/c/0/1/1").unlink()
+    (local / "0/c/0/1/2").write_bytes(b"")
+    (local / "0/c/0/2/2").write_bytes((local / "0/c/0/2/2").read_bytes()[:-5])
+    (local / ".zattrs").write_bytes(b"{}")
+    address = put(store, local)
+    for words in (["validate"], ["validate", "--deep"]):
+        assert main([*words, str(local)]) == main([*words, address]) == 1
+        *lines, _ = capsys.readouterr().out.replace(str(local), address).replace("the file is empty", "").splitlines()
+        here, there = lines[: len(lines) // 2 + 1], lines[len(lines) // 2 + 1 :]
+        assert [line.split(" (")[0] for line in here[:-1]] == [line.split(" (")[0] for line in there]
+    assert main(["validate", f"{store.address}/nothing.ome.zarr"]) == 1
+    assert "has neither zarr.json nor .zgroup" in capsys.readouterr().out
+    assert main(["validate", "s3://no-such-bucket/a.ome.zarr"]) == 1
+    assert "there is no such bucket" in capsys.readouterr().out
+    assert main(["info", "ftp://host/a.ome.zarr"]) == Exit.WRONG_SETTINGS
+
+
+def test_codecs_that_zarr_decodes_are_judged_too(store, tmp_path, capsys):
+    local = copied(tmp_path, "stack")
+    before = zarr.open_array(local / "1", mode="r")
+    options = {"chunks": before.chunks, "compressors": zarr.codecs.GzipCodec(), "dimension_names": before.metadata.dimension_names}
+    zarr.create_array(local / "1", data=before[...], overwrite=True, **options)
+    address = put(store, local)
+    assert main(["validate", "--deep", address]) == 0, capsys.readouterr().out
+    obstore.delete(store.client, f"{store.prefix}/a.ome.zarr/1/c/0/0/0/0")
+    obstore.put(store.client, f"{store.prefix}/a.ome.zarr/1/c/0/1/0/0", b"no gzip")
+    capsys.readouterr()
+    assert main(["validate", "--deep", address]) == 1
+    told = capsys.readouterr().out
+    assert "1/c/0/0/0/0: 1 of" in told
+    assert "1/c/0/1/0/0: cannot be decoded: BadGzipFile" in told
+
+
+@pytest.mark.parametrize("words", [["info"], ["validate"], ["validate", "--deep"]])
+def test_a_store_that_does_not_answer_is_no_damage(store, words, monkeypatch, capsys):
+    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
+    remote.client.cache_clear()
+    address = put(store, made("rgb"))
+    store.proxy.fault = lambda request: 503 if "/1/c/" in request.path or words == ["info"] else None
+    assert main([*words, address]) == Exit.TRY_AGAIN
+    assert "cannot be read: the store answers with HTTP 503: run again later" in capsys.readouterr().err
+    store.proxy.fault = lambda request: 403 if "/1/c/" in request.path else None  # without the right to list
+    assert main([*words, address]) == (words != ["info"])
+    assert words == ["info"] or "are missing, this first" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("layout", ["folders", "root"])
+def test_the_picture_is_that_of_a_folder_and_kept_in_step(store, tmp_path, layout):
+    source = made("stack").parent / "a.ome.tif"
+    name = "a.ome.zarr.png" if layout == "folders" else "ome.zarr.png"
+    flags = ("--tile-size", "64", "--min-dimension", "64", "--quiet", "--output-layout", layout)
+    assert main([str(source), "--output-dir", str(tmp_path), *flags, "--preview"]) == 0
+    expected = (tmp_path / name).read_bytes()
+    to = [str(source), "--output-dir", f"{store.address}/out", *flags]
+
+    def picture():
+        return bytes(obstore.get(store.client, f"{store.prefix}/out/{name}").bytes())
+
+    assert main([*to, "--preview"]) == 0
+    assert picture() == expected
+    obstore.put(store.client, f"{store.prefix}/out/{name}", b"of an older one")
+    assert main(to) == 0  # is there already, and not older
+    assert picture() == b"of an older one"
+    assert main([*to, "--compression-level", "1"]) == 0  # kept in step, asked for or not
+    assert picture() == expected
+    obstore.delete(store.client, f"{store.prefix}/out/{name}")
+    assert main([*to, "--compression-level", "1"]) == 0
+    assert not np.any([key.endswith(".png") for key in store.objects("out/")])
