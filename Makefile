@@ -107,7 +107,7 @@ constraints: $(VENV)/.python
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "constraints.txt is made with Python 3.12: make constraints VENV=.venv-3.12 PYTHON=python3.12")'
 	$(REPORT) $(VENV)/all.json '.[test,dev,browser,sbom]'
 	$(VENV)/bin/python -c "$$PINS" pins $(VENV)/all.json > constraints.txt
-	$(REPORT) $(VENV)/run.json --constraint constraints.txt .
+	$(REPORT) $(VENV)/run.json --constraint constraints.txt '.[remote]'
 	$(VENV)/bin/python -c "$$PINS" pins $(VENV)/run.json > $(VENV)/run.txt
 	$(foreach arch,x86_64 aarch64,$(REPORT) $(VENV)/$(arch).json $(call FOR_LINUX,$(arch)) --requirement $(VENV)/run.txt &&) true
 	$(VENV)/bin/python -c "$$PINS" hashes $(VENV)/x86_64.json $(VENV)/aarch64.json > requirements.txt

@@ -8,6 +8,7 @@ set -- python -m omezarr_proc "$@"
 [ "$(id -u)" = 0 ] || exec "$@" # somebody was chosen with --user
 
 # Root becomes the owner of OUTPUT_DIR. One that is not there yet is made in the nearest folder that is, whose owner may do so.
+# An object store asks for credentials, not for users: there root becomes nobody.
 folder=${OUTPUT_DIR:-} previous=
 for word; do
     [ "$previous" != --output-dir ] || folder=$word
@@ -15,14 +16,22 @@ for word; do
     previous=$word
 done
 [ -n "$folder" ] || exec "$@"
-while ! [ -e "$folder" ]; do folder=$(dirname -- "$folder"); done
-owner=$(stat -L -c %u:%g -- "$folder") || exec "$@" # which says what is wrong with it
+case $folder in
+[A-Za-z]*://*)
+    owner=65534:65534 reason="which needs no rights for $folder"
+    ;;
+*)
+    while ! [ -e "$folder" ]; do folder=$(dirname -- "$folder"); done
+    owner=$(stat -L -c %u:%g -- "$folder") || exec "$@" # which says what is wrong with it
+    reason="who owns $folder"
+    ;;
+esac
 user=${owner%:*} group=${owner#*:}
 [ "$user" != 0 ] || exec "$@"
 [ "$group" != 0 ] || group=$user # root's group goes too
 become="setpriv --reuid $user --regid $group --clear-groups --no-new-privs"
 if ! $become true; then
-    echo "omezarr-proc: root cannot become $user:$group, who owns $folder: start with --user $user:$group, or with the capabilities SETUID and SETGID" >&2
+    echo "omezarr-proc: root cannot become $user:$group, $reason: start with --user $user:$group, or with the capabilities SETUID and SETGID" >&2
     exit 2
 fi
 exec $become "$@"

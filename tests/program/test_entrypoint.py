@@ -126,11 +126,22 @@ def test_an_output_dir_that_is_not_there_yet_is_made_by_the_owner_of_where(place
     assert started(place, OUTPUT_DIR=place / "not/there").user == "0:0"
     assert started(place, OUTPUT_DIR="volume/-").user == "1001:1002"
     assert started(place, OUTPUT_DIR="-c/x").user == "0:0"
-    assert started(place, OUTPUT_DIR="s3://bucket/folder").user == "0:0"
     (place / "link").symlink_to(volume)
     assert started(place, OUTPUT_DIR=place / "link").user == "1001:1002"
     (place / "file").touch()
     assert started(place, OUTPUT_DIR=place / "file/x").user == "0:0"
+
+
+@needs_root
+@needs_setpriv
+def test_where_output_dir_is_in_an_object_store_root_becomes_nobody(place: Path) -> None:
+    for words, environment in (((), {"OUTPUT_DIR": "s3://bucket/folder"}), (("--output-dir=az://c",), {"OUTPUT_DIR": str(place)})):
+        found = started(place, *words, **environment)
+        assert (found.user, found.groups, found.no_new_privileges) == ("65534:65534", "65534", "1")
+    (place / "s3:").mkdir()
+    assert started(place, OUTPUT_DIR=owned(place / "s3:/bucket", 1001, 1001)).user == "1001:1001"
+    _, errors = start(place, before=WITHOUT_SETUID, status=2, OUTPUT_DIR="s3://bucket/folder")
+    assert "root cannot become 65534:65534, which needs no rights for s3://bucket/folder: start with --user 65534:65534" in errors
 
 
 @needs_root

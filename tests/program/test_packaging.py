@@ -89,7 +89,8 @@ def test_the_image_has_the_versions_of_the_tests_and_what_these_need() -> None:
     image, pinned = locked("requirements.txt"), pins()
     for name, pin in image.items():
         assert pin.specifier == pinned[name].specifier
-    wanted = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["remote"]]
+    wanted = {canonicalize_name(Requirement(line).name) for line in lines}
     for name in image:
         lines = map(Requirement, metadata.requires(name) or [])
         wanted |= {
