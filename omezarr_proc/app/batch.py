@@ -27,13 +27,13 @@ from omezarr_proc.model.errors import (
     about,
     without_frames,
 )
-from omezarr_proc.model.events import Begun
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.model.text import shown
 from omezarr_proc.publish.tree import tree_for
 from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
+    from omezarr_proc.build.image import Conversion
     from omezarr_proc.engine.base import Engine
     from omezarr_proc.model.image import Image
 
@@ -209,7 +209,7 @@ class _Images:
             target = dataset_of(self.settings, entry.relative, image.series)
             try:
                 with _typed(entry.path):
-                    outcome = self._make(entry, image, target)
+                    outcome = self._make(entry, self._conversion(image), target)
             except ProcError as error:
                 outcome = self._failed(entry, target, without_frames(error))
             yield outcome
@@ -227,33 +227,27 @@ class _Images:
             self.engine.rest()  # the picture may take what they had
             write_preview(picture, target)
 
-    def _make(self, entry: Input, image: "Image", target: Place) -> Outcome:
-        from omezarr_proc.build.dataset import dataset_key
+    def _conversion(self, image: "Image") -> "Conversion":
         from omezarr_proc.build.image import Conversion
 
-        key, tree = dataset_key(image, self.settings), self._tree
+        return Conversion(
+            image=image, settings=self.settings, limits=self.limits, engine=self.engine, report=self.report, deadline=self.deadline
+        )
+
+    def _make(self, entry: Input, conversion: "Conversion", target: Place) -> Outcome:
+        key, tree = conversion.key, self._tree
         if isinstance(target, Path) and (link := first_link(Path(self.settings.output_dir), tree.target_of(target).parent)):
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
         left = target in self.left or (isinstance(target, Address) and tree.is_unfinished(target))
         if not left and (reason := self._left_alone(target, key)):
-            return self._skipped(entry, image, target, reason)
+            return self._skipped(entry, conversion, target, reason)
         _check_time(self.deadline)
         with tree.locked(target) as lock:
             if reason := self._left_alone(target, key):
                 tree.discard(target, self.deadline)
-                return self._skipped(entry, image, target, reason)
-            self._begin(image, target)
-            summary = Conversion(
-                image=image,
-                target=target,
-                key=key,
-                settings=self.settings,
-                limits=self.limits,
-                engine=self.engine,
-                report=self.report,
-                lock=lock,
-                deadline=self.deadline,
-            ).run()
+                return self._skipped(entry, conversion, target, reason)
+            self._begin(conversion, target)
+            summary = conversion.run(target, lock)
         self._picture(target, is_new=True)
         self.report.finish(summary)
         return Outcome(
@@ -267,28 +261,16 @@ class _Images:
             seconds=summary.seconds,
         )
 
-    def _begin(self, image: "Image", target: Place) -> None:
-        from omezarr_proc.build.advice import advice
-        from omezarr_proc.build.dataset import object_count, pyramid_of
+    def _begin(self, conversion: "Conversion", target: Place) -> None:
+        self.report.begin(conversion.begun(target))
+        for note in conversion.notes:
+            logger.info(f"{conversion.source}: {note}")
+        for line in conversion.advice():
+            self.report.advise(conversion.source, line)
 
-        pyramid = pyramid_of(image, self.settings)
-        begun = Begun(
-            source=image.source,
-            series=image.series,
-            target=str(target),
-            shape=pyramid.stored(pyramid.levels[0].shape),
-            levels=len(pyramid.levels),
-            objects=object_count(image, pyramid, self.settings),
-        )
-        self.report.begin(begun)
-        for note in image.notes:
-            logger.info(f"{image.source}: {note}")
-        for line in advice(image, pyramid, self.settings):
-            self.report.advise(image.source, line)
-
-    def _skipped(self, entry: Input, image: "Image", target: Place, reason: str) -> Outcome:
+    def _skipped(self, entry: Input, conversion: "Conversion", target: Place, reason: str) -> Outcome:
         self._picture(target, is_new=False)
-        self.report.skip(image.source, f"{target} {reason}", str(target))
+        self.report.skip(conversion.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)
 
     def _left_alone(self, target: Place, key: str) -> str:

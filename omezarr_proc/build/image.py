@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from omezarr_proc.build.dataset import attributes, pyramid_of
+from omezarr_proc.build.advice import advice
+from omezarr_proc.build.dataset import attributes, dataset_key, object_count, pyramid_of
 from omezarr_proc.build.passes import Build
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.verdict import refuse_wrong
@@ -20,7 +22,7 @@ from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, InputError, LimitError, OutOfTimeError, OutputError
-from omezarr_proc.model.events import Progress, Summary
+from omezarr_proc.model.events import Advice, Begun, Progress, Summary
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
@@ -45,40 +47,70 @@ _MOST_DEATHS = 2
 
 @dataclass(kw_only=True)
 class Conversion:
-    """One image on its way into the dataset `target`, which `lock` holds.
+    """One image on its way into a dataset.
 
-    key       what the dataset will be a function of (see `dataset_key`)
     deadline  when to stop in good order, as time.monotonic() counts
     """
 
     image: Image
-    target: Place
-    key: str
     settings: Settings
     limits: Limits
     engine: Engine
     report: Progress
-    lock: "Lock | StoreLock"
     deadline: float | None = None
 
-    def run(self) -> Summary:
-        """Convert and publish.
+    @property
+    def source(self) -> str:
+        """The input."""
+        return self.image.source
+
+    @cached_property
+    def key(self) -> str:
+        """What the dataset will be a function of (see `dataset_key`)."""
+        return dataset_key(self.image, self.settings)
+
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        """Of the dataset. Raises CeilingError (see `pyramid_of`)."""
+        return pyramid_of(self.image, self.settings)
+
+    def begun(self, target: Place) -> Begun:
+        """What is going to be made."""
+        return Begun(
+            source=self.source,
+            series=self.image.series,
+            target=str(target),
+            shape=self.pyramid.stored(self.pyramid.levels[0].shape),
+            levels=len(self.pyramid.levels),
+            objects=object_count(self.image, self.pyramid, self.settings),
+        )
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the log should say of the image."""
+        return self.image.notes
+
+    def advice(self) -> Iterator[Advice]:
+        """What a person should know before it is converted."""
+        return advice(self.image, self.pyramid, self.settings)
+
+    def run(self, target: Place, lock: "Lock | StoreLock") -> Summary:
+        """Convert into `target`, which `lock` holds, and publish.
 
         Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run; after an
         InputError nothing is left of it.
         """
-        pyramid = pyramid_of(self.image, self.settings)
+        pyramid = self.pyramid
         self._plan(pyramid)  # refuses what cannot be done before anything is written
         codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
         force = self.settings.existing == "force"
-        tree: Tree = tree_for(self.settings.output_dir, self.settings.output_layout)(
-            self.target, self.key, self.lock, force=force, deadline=self.deadline
-        )
+        layout = tree_for(self.settings.output_dir, self.settings.output_layout)
+        tree: Tree = layout(target, self.key, lock, force=force, deadline=self.deadline)
         store = ChunkStore(tree.objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
         began = time.monotonic()
         with PeakMemory(self.engine.processes) as memory:
             try:
-                with _noted(tree):
+                with noted(tree):
                     build = Build(image=self.image, store=store, engine=self.engine, tree=tree, progress=self.report)
                     with _Background(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                         found = self._build(build, tree)
@@ -93,9 +125,7 @@ class Conversion:
                 tree.give_up()
                 self._refuse_changed()
                 raise
-            finally:
-                self.report.peak(memory.peak or None)
-        return self._summary(build, seconds, memory.peak or None)
+        return self._summary(target, build, seconds, memory.peak or None)
 
     def _refuse_changed(self) -> None:
         """Raise InputError where an input is not any more what was opened."""
@@ -156,12 +186,12 @@ class Conversion:
         if self.image.ome_xml and self.settings.ome_xml == "keep":
             write_ome_xml(store.objects, self.image.ome_xml)
 
-    def _summary(self, build: Build, seconds: float, peak_bytes: int | None) -> Summary:
+    def _summary(self, target: Place, build: Build, seconds: float, peak_bytes: int | None) -> Summary:
         image, pyramid = self.image, build.pyramid
         pixels = image.size_t * image.size_c * image.size_z * image.height * image.width * (100 - build.taken_over) // 100
         shape = pyramid.stored(pyramid.levels[0].shape)
         return Summary(
-            name=str(self.target),
+            name=str(target),
             shape=shape,
             levels=len(pyramid.levels),
             chunks=pyramid.chunk_count,
@@ -173,7 +203,7 @@ class Conversion:
 
 
 @contextmanager
-def _noted(tree: Tree) -> Iterator[None]:
+def noted(tree: Tree) -> Iterator[None]:
     """Within, the tree is made; however that ends is noted, and nothing more after it."""
     try:
         yield

@@ -255,7 +255,7 @@ def test_huge_strips_are_streamed_or_spooled_to_the_same_bytes(
 def test_given_up_only_after_the_smallest_plan_was_killed_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("omezarr_proc.build.dataset.dataset_key", lambda image, settings: "k")
+    monkeypatch.setattr("omezarr_proc.build.image.dataset_key", lambda image, settings: "k")
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((3000, 3000, 3), "uint8"), photometric="rgb", tile=(512, 512))
     plans: list[Plan] = []
 

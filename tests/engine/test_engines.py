@@ -16,7 +16,6 @@ import tifffile
 from runs import digest
 
 from omezarr_proc.app.progress import Report
-from omezarr_proc.build.dataset import dataset_key
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine import serial
@@ -101,10 +100,8 @@ def convert(source: Path, out: Path, engine: Engine, **settings: Any) -> Summary
     (image,) = open_images(str(source))
     chosen = Settings(**{"output_dir": out, "tile_size": 64, "min_dimension": 32} | settings)
     with Lock(out / "a.ome.zarr") as lock:
-        key = dataset_key(image, chosen)
-        return Conversion(
-            image=image, target=out / "a.ome.zarr", key=key, settings=chosen, limits=LIMITS, engine=engine, report=Report(), lock=lock
-        ).run()
+        conversion = Conversion(image=image, settings=chosen, limits=LIMITS, engine=engine, report=Report())
+        return conversion.run(out / "a.ome.zarr", lock)
 
 
 class Few:
