@@ -238,12 +238,11 @@ class _Images:
         key, tree = conversion.key, self._tree
         if isinstance(target, Path) and (link := first_link(Path(self.settings.output_dir), tree.target_of(target).parent)):
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
-        left = target in self.left or (isinstance(target, Address) and tree.is_unfinished(target))
-        if not left and (reason := self._left_alone(target, key)):
+        if target not in self.left and (reason := self._left_alone(target, key, locked=False)):
             return self._skipped(entry, conversion, target, reason)
         _check_time(self.deadline)
         with tree.locked(target) as lock:
-            if reason := self._left_alone(target, key):
+            if reason := self._left_alone(target, key, locked=True):
                 tree.discard(target, self.deadline)
                 return self._skipped(entry, conversion, target, reason)
             self._begin(conversion, target)
@@ -273,13 +272,19 @@ class _Images:
         self.report.skip(conversion.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)
 
-    def _left_alone(self, target: Place, key: str) -> str:
-        """Why the dataset that is there already is left alone; empty where it is not. Raises OutputError where it must not be there."""
+    def _left_alone(self, target: Place, key: str, *, locked: bool) -> str:
+        """Why the dataset that is there already is left alone; empty where it is not, or is unfinished, which who has `locked` it decides.
+
+        Raises OutputError where it must not be there.
+        """
         existing = self.settings.existing
         if existing == "force":
             return ""
-        if self._tree.is_taken(target):
-            if self._tree.key_of(target) == key:
+        standing = self._tree.look(target)
+        if standing.unfinished and not locked:
+            return ""
+        if standing.taken:
+            if standing.key == key:
                 return "is there already, made of the same input with the same settings"
             if existing == "skip":
                 return "is there already (EXISTING=skip)"
@@ -288,5 +293,6 @@ class _Images:
                     "is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip",
                     source=target,
                 )
-        self._tree.refuse_foreign(target)
+        if standing.foreign:
+            raise standing.foreign
         return ""

@@ -13,8 +13,9 @@ from omezarr_proc.check.decoding import chunk_decoder, region_reader
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
 from omezarr_proc.host.limits import read_limits
+from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.pixels.reduction import REDUCTIONS
-from omezarr_proc.store.read import Array, Dataset, first_multiscale, refuse_silence
+from omezarr_proc.store.read import Array, Dataset, first_multiscale
 
 SAMPLED_CHUNKS = 24  # of each level; all where there are no more
 _BATCH = 256
@@ -68,7 +69,7 @@ def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iter
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever a codec says to damaged bytes
-            refuse_silence(error, dataset.path / name)
+            refuse_silence(error)
             return Finding("data", name, f"cannot be decoded: {_one_line(error)}", "every chunk can be decoded")
         return chunk_extremes(axes, array, index, pixels) if measured else None
 

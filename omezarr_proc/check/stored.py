@@ -11,9 +11,10 @@ import numpy as np
 
 from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.check.finding import Finding, Kind
+from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.address import Address
 from omezarr_proc.store.codec import HEADER_BYTES, decoded_bytes, stated_bytes
-from omezarr_proc.store.read import Array, Dataset, refuse_silence
+from omezarr_proc.store.read import Array, Dataset
 
 # On network file systems opening a file takes milliseconds, in an object store each question tens of them.
 _THREADS = 8
@@ -84,7 +85,7 @@ def _opener(dataset: Dataset, array: Array) -> Callable[[Index], Verdict]:
 
 def _unread(dataset: Dataset, key: str, error: Exception) -> Verdict:
     """What a chunk is that cannot be read. A store may deny what is absent, without the right to list."""
-    refuse_silence(error, dataset.path / key)
+    refuse_silence(error)
     if isinstance(dataset.path, Address):
         return "missing" if isinstance(error, FileNotFoundError | PermissionError) else "damaged"
     return "damaged" if dataset.objects.exists(key) else "missing"

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from omezarr_proc.check.finding import Finding
+from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.store.read import Array, Dataset, read_json, refuse_silence
+from omezarr_proc.store.read import Array, Dataset, read_json
 
 _DOCUMENTS = {2: (".zarray", ".zattrs"), 3: ("zarr.json", ".zgroup", ".zattrs", ".zarray")}  # those of v2 in v3 are told by themselves
 
@@ -28,7 +29,7 @@ def _of_zarr_2(dataset: Dataset) -> Iterator[Finding]:
     rule, hint = "no Zarr v2 files beside those of v3: Neuroglancer refuses the store", "remove it"
     folders, objects = ("", *(f"{array.path}/" for array in dataset.arrays)), dataset.objects
     for key in (f"{folder}{name}" for folder in folders for name in (".zgroup", ".zattrs", ".zarray")):
-        with _unheard(dataset):
+        with _unheard():
             if objects.exists(key):
                 yield Finding("viewers", key, "is there", rule, hint)
 
@@ -37,7 +38,7 @@ def _unlisted(dataset: Dataset) -> Iterator[Finding]:
     """Arrays beside the levels."""
     listed = {path.split("/")[0] for path in (*(array.path for array in dataset.arrays), *(where for where, _ in dataset.problems))}
     folders: list[str] = []
-    with _unheard(dataset):
+    with _unheard():
         folders = sorted(set(dataset.objects.names()[0]) - listed)
     for folder in filter(lambda folder: _is_array(dataset, folder), folders):
         rule = "multiscales lists every array: nobody sees a level that it leaves out"
@@ -46,7 +47,7 @@ def _unlisted(dataset: Dataset) -> Iterator[Finding]:
 
 def _is_array(dataset: Dataset, folder: str) -> bool:
     objects = dataset.objects
-    with _unheard(dataset):
+    with _unheard():
         if objects.exists(f"{folder}/.zarray"):
             return True
     try:
@@ -57,7 +58,7 @@ def _is_array(dataset: Dataset, folder: str) -> bool:
 
 def _strays(dataset: Dataset, array: Array) -> Iterator[str]:
     """The objects below an array that are none of its documents or chunks, relative to it."""
-    with _unheard(dataset):  # chunks that cannot be read are told of as such
+    with _unheard():  # chunks that cannot be read are told of as such
         for key in dataset.objects.keys(f"{array.path}/"):
             name = key.removeprefix(f"{array.path}/")
             if name not in _DOCUMENTS[dataset.zarr_format] and not _is_chunk(name, array):
@@ -65,12 +66,12 @@ def _strays(dataset: Dataset, array: Array) -> Iterator[str]:
 
 
 @contextmanager
-def _unheard(dataset: Dataset) -> Iterator[None]:
+def _unheard() -> Iterator[None]:
     """Within, what may not be looked at, or cannot, as on a web server, is passed over. Raises StoreUnavailableError."""
     try:
         yield
     except OSError as error:
-        refuse_silence(error, dataset.path)
+        refuse_silence(error)
 
 
 def _is_chunk(name: str, array: Array) -> bool:

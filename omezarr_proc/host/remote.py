@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from omezarr_proc.model.address import READABLE, STORES, Address
+from omezarr_proc.model.address import READABLE, STORES, Address, is_address
 from omezarr_proc.model.errors import OutputError, SettingsError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -120,6 +120,12 @@ def store_error(what: str, error: OSError, source: str | os.PathLike[str]) -> Ou
     """The error about `source` when what failed to be done there failed with `error`, which `ask` has raised."""
     kind = StoreUnavailableError if error.errno in PASSING else OutputError
     return kind(f"{what}: {error.strerror or error}", source=source)
+
+
+def refuse_silence(error: Exception) -> None:
+    """Raise StoreUnavailableError where `error` is of a store that does not answer: nothing is known of what lies there then."""
+    if isinstance(error, OSError) and error.errno in PASSING and isinstance(error.filename, str) and is_address(error.filename):
+        raise store_error("cannot be read", error, error.filename) from error
 
 
 def _failure(address: Address, error: Exception) -> OSError:

@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,31 @@ class Existing:
 
     what: str
     is_dataset: bool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What there is in a dataset's place.
+
+    taken       whether something is, which EXISTING decides about
+    key         that a complete dataset of ours carries
+    foreign     why it must not be replaced
+    unfinished  an earlier run has left something that it is not known of otherwise
+    """
+
+    taken: bool
+    key: str | None
+    foreign: InTheWayError | None
+    unfinished: bool = False
+
+
+def standing(taken: bool, key: str | None, refuse: Callable[[], None]) -> Standing:
+    """The same of a folder; `refuse` raises InTheWayError. Raises OutputError."""
+    try:
+        refuse()
+    except InTheWayError as error:
+        return Standing(taken, key, error)
+    return Standing(taken, key, None)
 
 
 def look(path: Path) -> Existing | None:

@@ -23,7 +23,7 @@ from loguru import logger
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InTheWayError
-from omezarr_proc.publish.existing import is_ome
+from omezarr_proc.publish.existing import Standing, is_ome
 from omezarr_proc.publish.hidden import IN_STORE, INSIDE, MAGIC
 from omezarr_proc.publish.history import History, header, read
 from omezarr_proc.publish.parts import OURS
@@ -55,8 +55,7 @@ class InStore:
 
     def __init__(self, dataset: Address, key: str, lock: StoreLock, *, force: bool = False, deadline: float | None = None) -> None:
         """Go on with what is there where it is of the same key, else begin anew. Raises OutputError."""
-        self._bucket, self._lock = Bucket(dataset), lock
-        self._old = ""
+        self._bucket, self._lock, self._old = Bucket(dataset), lock, ""
         try:
             history, number = self._prepare(key)
         except OSError as error:
@@ -74,40 +73,29 @@ class InStore:
         """What a picture of it is named after (see `hidden.inside`)."""
         return dataset
 
-    @staticmethod
-    def is_unfinished(dataset: Address) -> bool:
-        """Whether an earlier run has left something. Raises OutputError."""
+    @classmethod
+    def look(cls, dataset: Address) -> Standing:
+        """See `ByRename`; two requests: for the root, and the first of all keys."""
+        bucket = Bucket(dataset)
+        root = _root(bucket)
+        own = (root or {}).get("omezarr_proc")
+        key = str(own["key"]) if isinstance(own, dict) and "key" in own else None
         try:
-            return any(True for _ in Bucket(dataset).keys(IN_STORE))
+            unfinished = any(True for _ in bucket.keys(IN_STORE))
+            found = next(cls._parts(bucket), None) if root is None and not unfinished else None
         except OSError as error:
             raise store_error("cannot be listed", error, dataset) from error
-
-    @staticmethod
-    def is_taken(dataset: Address) -> bool:
-        """Whether a dataset is there already."""
-        return _root(Bucket(dataset)) is not None
-
-    @classmethod
-    def refuse_foreign(cls, dataset: Address) -> None:
-        """Raise InTheWayError where something is in the way that is no OME-Zarr dataset, nor left by a run."""
-        bucket = Bucket(dataset)
-        if _root(bucket) is None and not cls.is_unfinished(dataset) and (found := next(cls._parts(bucket), None)):
-            raise InTheWayError(
-                f"holds objects that are no OME-Zarr dataset ({found}) and is not replaced: move them away or remove them, or choose"
-                " EXISTING=force, which deletes them",
-                source=dataset,
-            )
+        foreign = found and InTheWayError(
+            f"holds objects that are no OME-Zarr dataset ({found}) and is not replaced: move them away or remove them, or choose"
+            " EXISTING=force, which deletes them",
+            source=dataset,
+        )
+        return Standing(root is not None, key, foreign or None, unfinished)
 
     @staticmethod
     def locked(dataset: Address) -> StoreLock:
         """The lock of a dataset, to be entered."""
         return StoreLock(dataset)
-
-    @staticmethod
-    def key_of(dataset: Address) -> str | None:
-        """The key that a complete dataset of ours carries."""
-        own = (_root(Bucket(dataset)) or {}).get("omezarr_proc")
-        return str(own["key"]) if isinstance(own, dict) and "key" in own else None
 
     @staticmethod
     def discard(dataset: Address, deadline: float | None = None) -> None:
@@ -134,7 +122,7 @@ class InStore:
                     if self._bucket.get(name) != data:
                         raise OSError(5, "the store answers with another root than was put")
             if self._old:
-                logger.info(f"{self._bucket.root}: has replaced {self._old}")
+                logger.info(f"{self._bucket.root}: has replaced an OME-Zarr dataset of {self._old}")
             with contextlib.suppress(OSError):
                 forget(self._bucket)
         except OSError as error:
@@ -149,11 +137,16 @@ class InStore:
             self._clear()
             forget(self._bucket)
 
-    def _clear(self) -> None:
-        """Remove the dataset that is there, or what there is of one, the root first. Raises OSError."""
-        for name in reversed(ROOT_DOCUMENTS):
+    def _clear(self) -> str:
+        """Remove the dataset that is there, or what there is of one, the root first; whose it was, in words. Raises OSError."""
+        parts, whose = [*self._parts(self._bucket)], ""
+        if roots := [name for name in reversed(ROOT_DOCUMENTS) if name in parts]:
+            own = (_root(self._bucket) or {}).get("omezarr_proc")
+            whose = f"omezarr_proc {own.get('version', '')}".strip() if isinstance(own, dict) else "another program"
+        for name in roots:
             self._bucket.delete(name)
-        self._bucket.delete_all([*self._parts(self._bucket)])
+        self._bucket.delete_all([name for name in parts if name not in roots])
+        return whose
 
     @classmethod
     def _parts(cls, bucket: Bucket) -> Iterator[str]:
@@ -169,14 +162,9 @@ class InStore:
         history = read(b"".join(map(bucket.get, names)), key) if names else None
         if history is not None and history.end > len(MAGIC):
             return history, int(names[-1].rpartition("/")[2]) + 1
-        old = _root(bucket)
-        if old is not None:
-            own = old.get("omezarr_proc")
-            ours = f"omezarr_proc {own.get('version', '')}".strip() if isinstance(own, dict) else "another program"
-            self._old = f"an OME-Zarr dataset of {ours}"
         bucket.put(f"{RECORD}{0:08}", MAGIC)  # what is there from now on is ours, and of no use until the next line
         bucket.delete_all([name for name in names if name != f"{RECORD}{0:08}"])
-        self._clear()
+        self._old = self._clear()
         bucket.put(f"{RECORD}{1:08}", header(key))
         return History(end=len(MAGIC) + len(header(key))), 2
 

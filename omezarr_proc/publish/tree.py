@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.address import Place
 from omezarr_proc.publish import by_rename, by_root_last
-from omezarr_proc.publish.existing import dataset_at, dataset_key, refuse_foreign
+from omezarr_proc.publish.existing import Standing, dataset_at, dataset_key, refuse_foreign, standing
 from omezarr_proc.publish.hidden import inside
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.leftovers import discard
@@ -95,11 +95,6 @@ class _Staged:
         """The lock of a dataset, to be entered."""
         return Lock(cls.target_of(dataset))
 
-    @staticmethod
-    def key_of(dataset: Path) -> str | None:
-        """The key that a complete dataset of ours carries."""
-        return dataset_key(dataset)
-
     @classmethod
     def discard(cls, dataset: Path, deadline: float | None = None) -> None:
         """Remove all that is hidden of a dataset that needs no more work. The caller holds the lock."""
@@ -123,14 +118,9 @@ class ByRename(_Staged):
         return by_rename.recover(folder)
 
     @staticmethod
-    def is_taken(dataset: Path) -> bool:
-        """Whether something is there already."""
-        return os.path.lexists(dataset)
-
-    @staticmethod
-    def refuse_foreign(dataset: Path) -> None:
-        """Raise OutputError where something is in the way that is no OME-Zarr dataset."""
-        refuse_foreign(dataset)
+    def look(dataset: Path) -> Standing:
+        """What is there already. Raises OutputError."""
+        return standing(os.path.lexists(dataset), dataset_key(dataset), lambda: refuse_foreign(dataset))
 
     def publish(self) -> None:
         """See `Tree`."""
@@ -161,14 +151,9 @@ class ByRootLast(_Staged):
         return {folder} if by_root_last.recover(folder) else set()
 
     @staticmethod
-    def is_taken(dataset: Path) -> bool:
-        """Whether a dataset is there already: the folder itself always is."""
-        return dataset_at(dataset) is not None
-
-    @staticmethod
-    def refuse_foreign(dataset: Path) -> None:
-        """See `ByRename`."""
-        refuse_in_the_way(dataset)
+    def look(dataset: Path) -> Standing:
+        """See `ByRename`; the folder itself is always there."""
+        return standing(dataset_at(dataset) is not None, dataset_key(dataset), lambda: refuse_in_the_way(dataset))
 
     def publish(self) -> None:
         """See `Tree`."""

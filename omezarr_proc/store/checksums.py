@@ -1,19 +1,26 @@
 """What a chunk file was when it was encoded, its size and CRC-32C, and whether it still is: between two runs anything may happen to it."""
 
 import struct
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.region import Region
+from omezarr_proc.plan.kept import QUEUE_BYTES
 from omezarr_proc.store.chunks import ChunkStore
 
 # Of one chunk: its size in bytes and the CRC-32C (RFC 3720, B.4) of them, little endian. Blosc makes no chunk of more than 2 GB.
 _CHECKSUM = struct.Struct("<2I")
 CHECKSUM_BYTES = _CHECKSUM.size
+
+_AT_ONCE = 16  # objects of a store that are asked for
 
 
 def checksum(encoded: bytes) -> bytes:
@@ -35,10 +42,21 @@ def changed(store: ChunkStore, level: int, chunks: Region, checksums: bytes, rea
     """
     keys = store.keys(level, chunks)
     if checksums:
-        recorded = (checksums[i : i + CHECKSUM_BYTES] for i in range(0, len(checksums), CHECKSUM_BYTES))
-        return sum(not _is_as_recorded(store, *pair, read) for pair in zip(keys, recorded, strict=True))
+        recorded = [checksums[i : i + CHECKSUM_BYTES] for i in range(0, len(checksums), CHECKSUM_BYTES)]
+        with _asking(store, max(map(stored_bytes, recorded))) as each:
+            return sum(not same for same in each(lambda key, one: _is_as_recorded(store, key, one, read), keys, recorded))
     out = np.empty(store.pyramid.levels[level].chunk[1:], store.pyramid.dtype)
     return sum(not _is_whole(store, key, out) for key in keys)
+
+
+@contextmanager
+def _asking(store: ChunkStore, most: int) -> Iterator[Callable[..., Iterator[bool]]]:
+    """What calls a function for each object, of up to `most` bytes each: of a store many at a time, in the room of what waits otherwise."""
+    if not store.objects.apart:
+        yield map
+        return
+    with ThreadPoolExecutor(max(1, min(_AT_ONCE, QUEUE_BYTES // max(most, 1)))) as threads:
+        yield threads.map
 
 
 def _is_as_recorded(store: ChunkStore, key: str, recorded: bytes, read: bool) -> bool:
@@ -46,7 +64,8 @@ def _is_as_recorded(store: ChunkStore, key: str, recorded: bytes, read: bool) ->
         if read:
             return checksum(store.objects.get(key)) == recorded
         return store.objects.size(key) == int(_CHECKSUM.unpack(recorded)[0])
-    except OSError:
+    except OSError as error:
+        refuse_silence(error)
         return False
 
 

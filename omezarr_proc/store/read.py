@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from omezarr_proc.host.remote import PASSING, store_error
-from omezarr_proc.model.address import Address, Place
+from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.places import objects_at
@@ -183,19 +183,13 @@ def read_json(objects: Objects, root: Place, key: str) -> Json | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        refuse_silence(error, root / key)
+        refuse_silence(error)
         raise InputError(f"cannot be read: {error.strerror}", source=root / key) from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON: {error}", source=root / key) from None
     if not isinstance(found, dict):
         raise InputError("is not a JSON object", source=root / key)
     return found
-
-
-def refuse_silence(error: Exception, source: Place) -> None:
-    """Raise StoreUnavailableError where `error` is that a store does not answer: nothing is known of what lies there then."""
-    if isinstance(source, Address) and isinstance(error, OSError) and error.errno in PASSING:
-        raise store_error("cannot be read", error, source) from None
 
 
 def _read_array(objects: Objects, root: Place, path: str, zarr_format: int) -> Array:

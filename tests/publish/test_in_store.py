@@ -16,15 +16,22 @@ from conversion import digest
 from objectserver import object_server, store  # noqa: F401  # fixtures
 from runs import Program, run
 
+from omezarr_proc.build.dataset import pyramid_of
 from omezarr_proc.cli import main
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import Exit, OutputError
+from omezarr_proc.model.errors import Exit, OutputError, StoreUnavailableError
 from omezarr_proc.publish import store_lock
 from omezarr_proc.publish.holder import myself
 from omezarr_proc.publish.in_store import InStore
 from omezarr_proc.publish.lock import LockedError
 from omezarr_proc.publish.store_lock import StoreLock
+from omezarr_proc.store.checksums import changed, checksum
+from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.remote import Bucket
+from omezarr_proc.tiff.describe.images import open_images
 
 FLAGS = ("--tile-size", "64", "--quiet", "--max-workers", "2")
 
@@ -204,3 +211,31 @@ def test_a_corrupt_input_leaves_nothing(store, source):
     source.write_bytes(data)
     assert main(to(store, source)) == 1
     assert store.objects("out/") == {}
+
+
+def test_what_an_earlier_run_has_stored_is_read_back_many_at_a_time(store, source, monkeypatch):
+    assert main(to(store, source)) == 0
+    (image,) = open_images(str(source))
+    pyramid = pyramid_of(image, Settings(tile_size=64))
+    chunks = ChunkStore(Bucket(Address(f"{store.address}/out/a.ome.zarr")), pyramid, codec_for("uint16", "zstd", 1))
+    grid = pyramid.levels[0].grid
+    stored = b"".join(checksum(chunks.objects.get(key)) for key in chunks.keys(0, grid))
+    store.proxy.latency, store.proxy.most = 0.02, 0
+    assert changed(chunks, 0, grid, stored) == 0
+    assert store.proxy.most >= 8
+    chunks.objects.delete("0/c/1/2/1")
+    chunks.objects.put("0/c/0/1/1", b"of another one")
+    assert changed(chunks, 0, grid, stored) == 2
+    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
+    remote.client.cache_clear()
+    store.proxy.fault = lambda request: 503
+    with pytest.raises(StoreUnavailableError):  # nothing is said of what it holds
+        changed(chunks, 0, grid, stored)
+
+
+def test_a_new_dataset_of_a_few_chunks_takes_few_requests_beside_them(store, source):
+    assert main(to(store, source)) == 0
+    others = [(request.method, request.path.partition("a.ome.zarr")[2]) for request in store.proxy.requests if "/c/" not in request.path]
+    assert len(others) < 40, others
+    roots = [request for request in store.proxy.requests if request.path.endswith("a.ome.zarr/zarr.json") and request.method == "GET"]
+    assert len(roots) == 3  # before it is locked and after, and read back

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Literal
 
 from omezarr_proc.host.quiet import quiet_libraries
-from omezarr_proc.host.remote import PASSING
-from omezarr_proc.model.address import absolute, is_address
-from omezarr_proc.model.errors import InputError, StoreUnavailableError, UnreadableInputError, UnsupportedInputError
+from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.model.address import absolute
+from omezarr_proc.model.errors import InputError, UnreadableInputError, UnsupportedInputError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.volume import ZDownsample
 from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
@@ -79,8 +79,7 @@ def open_images(
             f"its OME-XML contradicts itself or the pages: {error}", source=path, hint="repair its ImageDescription or write the file anew"
         ) from error
     except OSError as error:
-        if is_address(path) and error.errno in PASSING:
-            raise StoreUnavailableError(f"cannot be read: {error.strerror}", source=path) from error
+        refuse_silence(error)
         raise UnreadableInputError(
             f"cannot be read ({error.strerror or error})", source=path, hint="check the file and its folder"
         ) from error
@@ -95,8 +94,7 @@ def _files(budget: Budget, opener: Opener) -> Files:
         try:
             return opener(path)
         except OSError as error:
-            if is_address(path) and error.errno in PASSING:
-                raise StoreUnavailableError(f"cannot be opened: {error.strerror}", source=path) from error
+            refuse_silence(error)
             raise UnreadableInputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
 
     return Files(OPEN_FILES, budget, opened)

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 
+from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.errors import InputError, UnreadableInputError
 from omezarr_proc.tiff.describe import omexml
 from omezarr_proc.tiff.file import tags
@@ -29,6 +30,7 @@ def description(path: str, files: Files, budget: Budget, most: int | None = None
         ifds = files.ifds(path)
         return ifds.text(ifds.ifd(ifds.first), tags.IMAGE_DESCRIPTION, most)
     except OSError as error:
+        refuse_silence(error)
         raise UnreadableInputError(
             f"cannot be read ({error.strerror})", source=path, hint="check that it is a file and readable"
         ) from error
