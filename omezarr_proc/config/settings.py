@@ -177,6 +177,16 @@ class Settings:
     region: str = field(default="", metadata=_row(TEXT, "given by the platform"))
     deployment_mode: str = field(default="", metadata=_row(TEXT, "given by the platform: basic, secure or compliant"))
 
+    def __post_init__(self) -> None:
+        """Raise SettingsError, with every wrong value, for what no text of the environment gives."""
+        wrong = []
+        for entry in table():
+            value, rule = getattr(self, entry.name), entry.rule
+            if rule not in (FILE, PLACE, TEXT, TOKEN) and not _is_value(value, rule):
+                wrong.append(f"{entry.name}={_shown(repr(value), str)} must be {rule.text}{_because(rule.hint(str(value)))}")
+        if wrong:
+            raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
+
     @classmethod
     def load(cls, environ: Mapping[str, str], overrides: Mapping[str, str], *, files_named: bool = False) -> "Settings":
         """Read all settings; both mappings go by variable name (`TILE_SIZE`), `overrides` win, an empty text counts as unset.
@@ -310,6 +320,15 @@ def _text(value: Any, rule: Rule) -> str:
     if isinstance(value, bool):
         return str(int(value)) if rule is FLAG else str(value)
     return ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)
+
+
+def _is_value(value: Any, rule: Rule) -> bool:
+    """Whether `rule` makes this value of some text."""
+    try:
+        parsed = rule.parse(_text(value, rule))
+    except ValueError:
+        return False
+    return type(parsed) is type(value) and parsed == value
 
 
 def _shown(text: str, form: Callable[[str], str] = repr) -> str:

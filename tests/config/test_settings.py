@@ -88,6 +88,30 @@ def test_default_texts_mean_the_defaults():
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("downsample_method", "median"),
+        ("tile_size", 100),
+        ("tile_size", "512"),
+        ("tile_size", True),
+        ("tile_size", 512.0),
+        ("zarr_format", 3),
+        ("images", (1, 0)),
+        ("images", ()),
+        ("preview", 1),
+        ("z_chunk", None),
+        ("metrics", "EMF"),
+    ],
+)
+def test_settings_are_checked_however_they_are_made(name: str, value: object):
+    with pytest.raises(SettingsError, match=f"^wrong settings: {name}=.* must be "):
+        Settings(**{name: value})
+    with pytest.raises(SettingsError, match=f"{name}=.* must be ") as caught:
+        dataclasses.replace(Settings(images=(0, 2), z_chunk=4, preview=True), **{name: value, "max_workers": -1})
+    assert "max_workers=-1 must be a whole number, 0 or more" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("variable", "text", "value"),
     [
         ("INITIAL_DOWNSAMPLE", "1", 1),
