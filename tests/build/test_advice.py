@@ -8,8 +8,9 @@ import pytest
 import tifffile
 
 from omezarr_proc import cli
-from omezarr_proc.build.advice import advice, label_hint
+from omezarr_proc.build.advice import advice
 from omezarr_proc.build.dataset import object_count, pyramid_of
+from omezarr_proc.build.labels import label_hint
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.image import Image
 from omezarr_proc.tiff.describe.images import open_images
