@@ -12,6 +12,10 @@ from pathlib import Path
 
 from loguru import logger
 
+from omezarr_proc.app import clean_store
+from omezarr_proc.app.inputs import named_place
+from omezarr_proc.host.remote import store_error
+from omezarr_proc.model.address import STORES, Address, Place
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.text import one_line, shown
 from omezarr_proc.publish import by_rename, by_root_last
@@ -31,14 +35,19 @@ def main(argv: list[str]) -> int:
         epilog="What a run works on now is left alone. Exit status: 0 done, 1 something could not be removed, 2 wrong usage.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", metavar="OUTPUT_DIR", type=Path, help="folder of datasets")
+    parser.add_argument("folder", metavar="OUTPUT_DIR", type=named_place, help="folder of datasets, or an address in an object store")
     parser.add_argument("--dry-run", action="store_true", help="only list")
     arguments = parser.parse_args(argv)
-    if not arguments.folder.is_dir():
+    if isinstance(arguments.folder, Address):
+        if arguments.folder.scheme not in STORES:
+            parser.error(f"OUTPUT_DIR {shown(arguments.folder)} is no object store")
+    elif not arguments.folder.is_dir():
         parser.error(f"OUTPUT_DIR {shown(arguments.folder)} is not a folder")
     logger.disable("omezarr_proc")  # what the steps of a conversion would log is in the lines below
     try:
         treated = list(_treat_all(arguments.folder, remove=not arguments.dry_run))
+    except OSError as error:
+        raise store_error("cannot be listed", error, arguments.folder) from None
     finally:
         logger.enable("omezarr_proc")
     if not treated:
@@ -46,8 +55,11 @@ def main(argv: list[str]) -> int:
     return 0 if all(treated) else 1
 
 
-def _treat_all(root: Path, *, remove: bool) -> Iterator[bool]:
-    """Print a line for each dataset and yield whether it is as it should be."""
+def _treat_all(root: Place, *, remove: bool) -> Iterator[bool]:
+    """Print a line for each dataset and yield whether it is as it should be. Raises OSError where a store cannot be listed."""
+    if isinstance(root, Address):
+        yield from clean_store.treat_all(root, remove=remove)
+        return
     for folder in folders(root):
         try:
             found = leftovers(folder)

@@ -27,7 +27,7 @@ from omezarr_proc.publish.existing import Standing, is_ome
 from omezarr_proc.publish.hidden import IN_STORE, INSIDE, MAGIC
 from omezarr_proc.publish.history import History, header, read
 from omezarr_proc.publish.parts import OURS
-from omezarr_proc.publish.store_lock import StoreLock
+from omezarr_proc.publish.store_lock import LOCK, StoreLock
 from omezarr_proc.publish.store_record import RECORD, StoreRecord, forget
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.objects import Objects
@@ -102,6 +102,23 @@ class InStore:
         """Remove the record of a dataset that is published. The caller holds the lock."""
         with contextlib.suppress(OSError):
             forget(Bucket(dataset))
+
+    @staticmethod
+    def is_ours(dataset: Address) -> bool:
+        """Whether what is hidden there was made by this program. Raises OSError."""
+        bucket = Bucket(dataset)
+        first = next(bucket.keys(RECORD), None)
+        return bucket.get(first).startswith(MAGIC) if first else True  # a lock alone
+
+    @classmethod
+    def clean(cls, dataset: Address) -> None:
+        """Remove what there is of a dataset in the making, and the record. The caller holds the lock. Raises OSError."""
+        bucket = Bucket(dataset)
+        bucket.delete_all(sorted(bucket.keys(RECORD))[1:])  # half of it must not be taken for the whole
+        if _root(bucket) is None:
+            bucket.delete_all([*cls._parts(bucket)])
+        forget(bucket)
+        bucket.delete_all([key for key in bucket.keys(IN_STORE) if key != LOCK])
 
     def flush(self) -> None:
         """See `Tree`."""

@@ -21,7 +21,7 @@ from omezarr_proc.store.remote import Bucket, UnconditionalError
 
 HEARTBEAT = 10.0
 STALE = 60.0
-_LOCK = f"{IN_STORE}lock"
+LOCK = f"{IN_STORE}lock"
 
 
 class StoreLock:
@@ -56,7 +56,7 @@ class StoreLock:
             self._heart.join(self._heartbeat)
         with contextlib.suppress(OSError):
             if self._mine():
-                self._bucket.delete(_LOCK)
+                self._bucket.delete(LOCK)
 
     def check(self) -> None:
         """Raise LockedError when the lock was lost, since another run took this one for dead. To be called before publishing."""
@@ -71,24 +71,24 @@ class StoreLock:
 
     def _take(self) -> None:
         try:
-            etag = self._bucket.create(_LOCK, self._text())
-            if etag and self._bucket.create(_LOCK, b"{}\n"):  # a store that does not know conditions does as it is told
+            etag = self._bucket.create(LOCK, self._text())
+            if etag and self._bucket.create(LOCK, b"{}\n"):  # a store that does not know conditions does as it is told
                 raise UnconditionalError
         except UnconditionalError:
             logger.warning(f"{self._dataset}: this store has no conditional puts: two runs at once would not be kept apart")
-            self._bucket.put(_LOCK, self._text())
+            self._bucket.put(LOCK, self._text())
             return
         seen, since = "", time.monotonic()
         while not etag:
             try:
-                there, now = self._bucket.read(_LOCK)
+                there, now = self._bucket.read(LOCK)
             except FileNotFoundError:
-                etag = self._bucket.create(_LOCK, self._text())
+                etag = self._bucket.create(LOCK, self._text())
                 continue
             holder = holder_of(there)
             silent = time.monotonic() - since > self._stale if now == seen else False
             if is_dead(holder) or silent or self._age() > self._stale:
-                etag = self._bucket.replace(_LOCK, self._text(), now)
+                etag = self._bucket.replace(LOCK, self._text(), now)
                 continue
             if seen and now != seen:
                 who = f" (process {holder.pid} on {holder.host} since {moment(holder.since)})" if holder.pid else ""
@@ -104,7 +104,7 @@ class StoreLock:
         probe = f"{IN_STORE}now"
         try:
             self._bucket.put(probe, b"")
-            return self._bucket.changed(probe) - self._bucket.changed(_LOCK)
+            return self._bucket.changed(probe) - self._bucket.changed(LOCK)
         except FileNotFoundError:
             return 0.0
         finally:
@@ -117,7 +117,7 @@ class StoreLock:
 
     def _mine(self) -> bool:
         try:
-            return bool(json.loads(self._bucket.get(_LOCK)).get("token") == json.loads(self._me)["token"])
+            return bool(json.loads(self._bucket.get(LOCK)).get("token") == json.loads(self._me)["token"])
         except (FileNotFoundError, ValueError, AttributeError):
             return False
 
@@ -126,7 +126,7 @@ class StoreLock:
             with contextlib.suppress(OSError):
                 if not self._etag:
                     continue
-                renewed = self._bucket.replace(_LOCK, self._text(), self._etag)
+                renewed = self._bucket.replace(LOCK, self._text(), self._etag)
                 if renewed is None:
                     self._lost = True
                     return

@@ -1,14 +1,20 @@
+# ruff: noqa: F811  # fixtures by their names
 """The verb clean: what it removes of unfinished conversions, and all that it must leave alone."""
 
 import os
 from pathlib import Path
 
+import obstore
 import pytest
+from objectserver import object_server, store  # noqa: F401  # fixtures
 from trees import NEW, OLD, stage, tree, write
 
 from omezarr_proc import cli
+from omezarr_proc.model.address import Address
 from omezarr_proc.publish.hidden import MAGIC, aside_path, emptied_path, record_path, staging_path
+from omezarr_proc.publish.history import header
 from omezarr_proc.publish.lock import Lock
+from omezarr_proc.publish.store_lock import StoreLock
 
 
 @pytest.fixture
@@ -113,3 +119,33 @@ def test_what_cannot_be_removed_is_1(out: Path, capsys: pytest.CaptureFixture[st
 def test_no_folder_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["clean", str(tmp_path / "absent")]) == 2
     assert "absent is not a folder" in capsys.readouterr().err
+
+
+def test_in_an_object_store_what_is_unfinished_goes_and_datasets_stay(store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dataset that is whole, one with its record still there, one in the making, one that is OUTPUT_DIR itself, and what is not ours."""
+    record, chunk = ".omezarr_proc/record/", "0/c/0/0"
+    whole = {"zarr.json": OLD["zarr.json"].replace(b'"omezarr_proc"', b'"multiscales": [], "omezarr_proc"'), chunk: b"1"}
+    begun = {f"{record}00000000": MAGIC, f"{record}00000001": header("key"), chunk: b"2", ".omezarr_proc/now": b""}
+    others = {"notes.txt": b"mine", "labels/0": b"mine"}
+    trees = {"a.ome.zarr": whole, "b.ome.zarr": whole | begun, "deep/er/c.ome.zarr": begun, "root": begun | others}
+    trees["d.ome.zarr"] = {f"{record}00000000": b"somebody else's", chunk: b"3"}
+    for folder, found in trees.items():
+        for key, data in found.items():
+            obstore.put(store.client, f"{store.prefix}/{folder}/{key}", data)
+    before = store.objects()
+    assert cli.main(["clean", "--dry-run", store.address]) == 0
+    assert store.objects() == before
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.removeprefix(f"{store.address}/").partition(":")[0] for line in listed] == [
+        *("b.ome.zarr", "d.ome.zarr", "deep/er/c.ome.zarr", "root")
+    ]
+    assert sum("would be removed, last worked on 20" in line for line in listed) == 3
+    assert cli.main(["clean", store.address]) == 0
+    left = {f"{folder}/{key}" for folder in ("a.ome.zarr", "b.ome.zarr") for key in whole} | {f"root/{key}" for key in others}
+    assert store.objects().keys() == left | {f"d.ome.zarr/{key}" for key in trees["d.ome.zarr"]}
+    assert cli.main(["clean", f"{store.address}/deep"]) == 0
+    assert "nothing is left of unfinished conversions" in capsys.readouterr().out
+    with StoreLock(Address(store.address) / "deep/e.ome.zarr"):
+        assert cli.main(["clean", f"{store.address}/deep"]) == 0
+        assert "another run (process " in capsys.readouterr().out
+    assert cli.main(["clean", "https://host/x"]) == 2
