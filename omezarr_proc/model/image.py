@@ -4,9 +4,11 @@ An image has axes t, c, z, y, x. What is stored together in the TIFF is a `Plane
 interleaved RGB, else 1). Nothing here holds pixels or an open file, so every value can be pickled and compared.
 """
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 from omezarr_proc.model.address import is_address
+from omezarr_proc.model.plate import Field
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class Image:
     dtype        numpy name of what the reader yields; stored_dtype what the dataset holds (float32 for float64; docs/output.md lists all)
     sizes        keys "x", "y", "z" (space) and "t" (time); absent where the file states none
     magnification  of the objective, where a slide scanner states it
+    field        its place on a well plate, where it has one
     notes        what the user should know and the log should say ("pages are taken as z", ...)
     reduced_by   the planes and layouts are of a stored level whose sides are this many times smaller than height and width (rounded up)
     fingerprint  hex digest of what identifies the source: for each member file its size, mtime, header and IFDs
@@ -152,9 +155,10 @@ class Image:
     layouts: tuple[Layout, ...]
     planes: tuple[Plane | None, ...]
     channels: tuple[Channel, ...]
-    sizes: dict[str, AxisSize] = field(default_factory=dict)
+    sizes: dict[str, AxisSize] = dataclasses.field(default_factory=dict)
     magnification: float | None = None
     ome_xml: str | None = None
+    field: Field | None = None
     notes: tuple[str, ...] = ()
     reduced_by: int = 1
     fingerprint: str = ""
@@ -164,3 +168,11 @@ class Image:
     def distant(self) -> bool:
         """Whether it lies in an object store."""
         return any(map(is_address, self.files))
+
+    def alone(self) -> "Image":
+        """It without the other images of its plate: only the files that its planes are in, and of the text only whether there is one."""
+        numbers = {file: number for number, file in enumerate(dict.fromkeys(plane.file for plane in self.planes if plane is not None))}
+        files = tuple(self.files[file] for file in numbers)
+        planes = tuple(plane and dataclasses.replace(plane, file=numbers[plane.file]) for plane in self.planes)
+        states = tuple(state for state in self.states if state.path in files)
+        return dataclasses.replace(self, files=files, planes=planes, states=states, ome_xml=self.ome_xml and "", field=None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from omezarr_proc.model.image import AxisSize
-from omezarr_proc.tiff.describe.omexml import LENGTHS, TIMES, axis_size
+from omezarr_proc.tiff.describe.omevalues import LENGTHS, TIMES, axis_size
 
 BYTE_COUNTS, METADATA = 50838, 50839
 MAX_HEAD = 1 << 20  # characters in which the sizes stand

@@ -18,6 +18,7 @@ from omezarr_proc.model.volume import ZDownsample
 from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
 from omezarr_proc.tiff.describe import members as sets
 from omezarr_proc.tiff.describe.assemble import Refused
+from omezarr_proc.tiff.describe.omevalues import OmeXmlError
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.reduced import take_reduced
 from omezarr_proc.tiff.file.budget import Budget
@@ -73,8 +74,9 @@ def open_images(
             raise errors[0]
         if refused is not None:
             refused.extend(errors)
-        return [_finished(take_reduced(one, pages, reduced_by, z_downsample), pages) for one in chosen if isinstance(one, Image)]
-    except omexml.OmeXmlError as error:
+        reduced = [take_reduced(one, pages, reduced_by, z_downsample) for one in chosen if isinstance(one, Image)]
+        return _finished(reduced, pages)
+    except OmeXmlError as error:
         raise InputError(
             f"its OME-XML contradicts itself or the pages: {error}", source=path, hint="repair its ImageDescription or write the file anew"
         ) from error
@@ -100,23 +102,21 @@ def _files(budget: Budget, opener: Opener) -> Files:
     return Files(OPEN_FILES, budget, opened)
 
 
-def _finished(image: Image, pages: Pages) -> Image:
-    """The image with its files, its fingerprint, and of all layouts its own, in the order in which its planes use them."""
+def _finished(images: list[Image], pages: Pages) -> list[Image]:
+    """The images with what is known when all pages have been looked at: their files and the state of these, fingerprint and layouts."""
+    files, states = tuple(pages.paths), tuple(dict.fromkeys(pages.states))
+    return [_with_layouts(replace(image, files=files, fingerprint=pages.fingerprint, states=states), pages) for image in images]
+
+
+def _with_layouts(image: Image, pages: Pages) -> Image:
+    """Of all layouts the image's own, in the order in which its planes use them."""
     pages.budget.need()
     used = dict.fromkeys(plane.layout for plane in image.planes if plane is not None)
     own = {number: index for index, number in enumerate(used)}
     planes = tuple(
         plane if plane is None or own[plane.layout] == plane.layout else replace(plane, layout=own[plane.layout]) for plane in image.planes
     )
-    layouts = tuple(pages.finished_layout(number) for number in own)
-    return replace(
-        image,
-        files=tuple(pages.paths),
-        planes=planes,
-        layouts=layouts,
-        fingerprint=pages.fingerprint,
-        states=tuple(dict.fromkeys(pages.states)),
-    )
+    return replace(image, planes=planes, layouts=tuple(pages.finished_layout(number) for number in own))
 
 
 def _chosen(path: str, found: list[Image | Refused], images: Chosen) -> list[Image | Refused]:

@@ -10,6 +10,7 @@ import sys
 from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.errors import InputError, UnreadableInputError
 from omezarr_proc.tiff.describe import omexml
+from omezarr_proc.tiff.describe.omevalues import OmeXmlError
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.budget import Budget
 from omezarr_proc.tiff.file.bytes import Bytes, is_file, names_beside
@@ -50,7 +51,7 @@ def metadata(path: str, text: str, files: Files, budget: Budget) -> tuple[str, s
     budget.keep(sys.getsizeof(text))
     try:
         document = omexml.parse(text, budget)
-    except omexml.OmeXmlError as error:
+    except OmeXmlError as error:
         raise InputError(
             f"its OME-XML cannot be used: {error}", source=path, hint="write the file anew or repair its ImageDescription"
         ) from error
@@ -67,7 +68,7 @@ def metadata(path: str, text: str, files: Files, budget: Budget) -> tuple[str, s
     budget.keep(sys.getsizeof(text))
     try:
         document = omexml.parse(text, budget)
-    except omexml.OmeXmlError as error:
+    except OmeXmlError as error:
         raise InputError(f"the OME-XML of {name!r} cannot be used: {error}", source=path) from error
     if not document.images:
         raise InputError(f"its metadata should be in {name!r}, which describes no image", source=path)

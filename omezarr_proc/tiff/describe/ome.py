@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.image import Channel, Image, Plane
-from omezarr_proc.tiff.describe import members, omexml, planes
+from omezarr_proc.tiff.describe import members, omexml, planes, plates
 from omezarr_proc.tiff.describe.assemble import Refused, assembled, check_number
+from omezarr_proc.tiff.describe.omevalues import OmeXmlError
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.file.budget import PLANE_BYTES
 from omezarr_proc.tiff.file.ifd import Ifd
@@ -15,7 +16,7 @@ from omezarr_proc.tiff.file.ifd import Ifd
 def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> list[Image | Refused]:
     """The images that the OME-XML `text` of `path` describes; with `fill`, planes that are not there are None.
 
-    most  images that the file may have; None: any number
+    most  images that the file may have beside the fields of its plates; None: any number
 
     Raises InputError for a file or plane that is missing, OmeXmlError where the document contradicts itself or the pages.
     """
@@ -23,8 +24,9 @@ def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> 
     if described_in != path:
         pages.states.append(pages.files.bytes(described_in).identity)
     if not document.images:
-        raise omexml.OmeXmlError("it describes no image")
-    check_number(path, len(document.images), most)
+        raise OmeXmlError("it describes no image")
+    fields = plates.fields(document.plates)
+    check_number(path, sum(image.id not in fields for image in document.images), most)
     if not path.lower().endswith(".ome"):
         pages.file(path)
     paths = members.resolve(path, document, pages.files, pages.budget)
@@ -38,7 +40,8 @@ def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> 
     found: list[Image | Refused] = []
     for number, ome in enumerate(document.images):
         try:
-            found.append(_image(path, text, number, ome, paths, pages, fill))
+            image = _image(path, text, number, ome, paths, pages, fill)
+            found.append(replace(image, field=fields.get(ome.id)))
         except UnsupportedInputError as error:
             found.append(Refused(ome.name, error))
     return found
@@ -54,7 +57,7 @@ def _image(
     fill: bool,
 ) -> Image:
     if not ome.size:
-        raise omexml.OmeXmlError(f"image {number} has no Pixels")
+        raise OmeXmlError(f"image {number} has no Pixels")
 
     pages.budget.need(PLANE_BYTES * min(math.prod(ome.size[axis] for axis in "ZCT"), planes.MAX_PLANES))
 
@@ -101,7 +104,7 @@ def _image(
     image = assembled(path, pages, number, ome.name, (ome.size["T"], size_c, ome.size["Z"]), found, first, notes)
     stated = (ome.size["X"], ome.size["Y"])
     if stated != (image.width, image.height):
-        raise omexml.OmeXmlError(f"image {number} has pages of {image.width} x {image.height} pixels, not {stated[0]} x {stated[1]}")
+        raise OmeXmlError(f"image {number} has pages of {image.width} x {image.height} pixels, not {stated[0]} x {stated[1]}")
     return replace(image, channels=_channels(ome, size_c, stored), sizes=dict(ome.physical), ome_xml=text)
 
 

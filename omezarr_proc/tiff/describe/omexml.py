@@ -5,7 +5,6 @@ with it every entity, internal or external) is refused. Broken texts are taken a
 order mark before the document, bytes after its end. Source: the OME-XML schema, 2016-06, and the older ones where only names moved.
 """
 
-import math
 import re
 import sys
 from collections.abc import Callable
@@ -14,27 +13,14 @@ from typing import Any
 from xml.parsers import expat
 
 from omezarr_proc.model.image import AxisSize, Channel
+from omezarr_proc.tiff.describe.omevalues import LENGTHS, TIMES, OmeXmlError, bare, color, number, stated_size, whole
+from omezarr_proc.tiff.describe.plates import OmePlate, PlateElements
 from omezarr_proc.tiff.file.budget import ELEMENT_BYTES, Budget
 
-_PREFIXES = {"Y": "yotta", "Z": "zetta", "E": "exa", "P": "peta", "T": "tera", "G": "giga", "M": "mega", "k": "kilo", "h": "hecto",
-             "d": "deci", "c": "centi", "m": "milli", "n": "nano", "p": "pico", "f": "femto", "a": "atto", "z": "zepto",
-             "y": "yocto"}  # fmt: skip
-_PREFIXES |= {"": "", "\u00b5": "micro", "\u03bc": "micro", "u": "micro"}
-LENGTHS: dict[str, tuple[float, str]] = {prefix + "m": (1.0, name + "meter") for prefix, name in _PREFIXES.items()}
-LENGTHS |= {"\u00c5": (1.0, "angstrom"), "\u212b": (1.0, "angstrom"), "in.": (1.0, "inch"), "ft": (1.0, "foot"), "yd": (1.0, "yard"),
-            "mi": (1.0, "mile"),
-            "pc": (1.0, "parsec"), "dam": (10.0, "meter"), "thou": (0.001, "inch"), "li": (1 / 12, "inch"), "pt": (1 / 72, "inch"),
-            "ua": (149597870700.0, "meter"), "ly": (9460730472580800.0, "meter")}  # fmt: skip
-TIMES: dict[str, tuple[float, str]] = {prefix + "s": (1.0, name + "second") for prefix, name in _PREFIXES.items()}
-TIMES |= {"das": (10.0, "second"), "min": (1.0, "minute"), "h": (1.0, "hour"), "d": (1.0, "day")}
 _NANOMETRES = {"nm": 1.0, "pm": 1e-3, "\u00c5": 0.1, "\u212b": 0.1, "\u00b5m": 1e3, "\u03bcm": 1e3, "um": 1e3, "mm": 1e6, "m": 1e9}
 
 
 _FIRSTS = (("c", "FirstC"), ("z", "FirstZ"), ("t", "FirstT"))
-
-
-class OmeXmlError(ValueError):
-    """The document is not usable OME-XML; the text says why, for the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +38,9 @@ class TiffData:
 
 @dataclass(kw_only=True)
 class OmeImage:
-    """One Image element. `samples` are the SamplesPerPixel of its channels; sizes of axes as stated, None where absent."""
+    """One Image element. `id` is empty where it has none, `samples` are the SamplesPerPixel of its channels, `size` of axes as stated."""
 
+    id: str = ""
     name: str = ""
     order: str = "XYZCT"
     size: dict[str, int] = field(default_factory=dict)
@@ -66,10 +53,11 @@ class OmeImage:
 
 @dataclass
 class OmeDocument:
-    """The document: its UUID, its images, and for BinaryOnly files where the metadata are."""
+    """The document: its UUID, its images, its plates, and for BinaryOnly files where the metadata are."""
 
     uuid: str | None = None
     images: list[OmeImage] = field(default_factory=list)
+    plates: list[OmePlate] = field(default_factory=list)
     metadata_file: str | None = None
     metadata_uuid: str | None = None
 
@@ -124,6 +112,7 @@ class _Handler:
             "OME": self._ome, "BinaryOnly": self._binary_only, "Image": self._image, "Pixels": self._pixels, "Channel": self._channel,
             "TiffData": self._tiffdata, "UUID": self._uuid,
             "ModuloAlongZ": self._modulo, "ModuloAlongC": self._modulo, "ModuloAlongT": self._modulo,
+            **PlateElements(self.path, self.document.plates).starts,
         }  # fmt: skip
 
     @property
@@ -144,7 +133,7 @@ class _Handler:
     def end(self, name: str) -> None:
         name = self.path.pop()
         if name == "UUID" and self.path and self.path[-1] == "TiffData":
-            self.data["uuid"] = _bare("".join(self.text))
+            self.data["uuid"] = bare("".join(self.text))
         if name == "TiffData" and self.image is not None:
             self.image.tiffdata.append(TiffData(**self.data))
         self.text.clear()
@@ -155,15 +144,15 @@ class _Handler:
 
     def _ome(self, a: dict[str, str]) -> None:
         if len(self.path) == 1:
-            self.document.uuid = _bare(a.get("UUID"))
+            self.document.uuid = bare(a.get("UUID"))
 
     def _binary_only(self, a: dict[str, str]) -> None:
         self.document.metadata_file = a.get("MetadataFile")
-        self.document.metadata_uuid = _bare(a.get("UUID"))
+        self.document.metadata_uuid = bare(a.get("UUID"))
 
     def _image(self, a: dict[str, str]) -> None:
         if len(self.path) == 2:
-            self.document.images.append(OmeImage(name=a.get("Name", "")))
+            self.document.images.append(OmeImage(id=a.get("ID", ""), name=a.get("Name", "")))
 
     def _pixels(self, a: dict[str, str]) -> None:
         image = self.image
@@ -174,12 +163,12 @@ class _Handler:
             raise OmeXmlError(f"DimensionOrder {order!r}")
         image.order = order
         for axis in "XYZCT":
-            image.size[axis] = _whole(a.get("Size" + axis), "Size" + axis, least=1)
+            image.size[axis] = whole(a.get("Size" + axis), "Size" + axis, least=1)
         for axis in "XYZ":
-            size = _axis(a.get("PhysicalSize" + axis), a.get(f"PhysicalSize{axis}Unit", "\u00b5m"), LENGTHS)
+            size = stated_size(a.get("PhysicalSize" + axis), a.get(f"PhysicalSize{axis}Unit", "\u00b5m"), LENGTHS)
             if size:
                 image.physical[axis.lower()] = size
-        step = _axis(a.get("TimeIncrement"), a.get("TimeIncrementUnit", "s"), TIMES)
+        step = stated_size(a.get("TimeIncrement"), a.get("TimeIncrementUnit", "s"), TIMES)
         if step:
             image.physical["t"] = step
 
@@ -187,17 +176,17 @@ class _Handler:
         image = self.image
         if image is None or self.path[-2] != "Pixels":
             return
-        wave = _number(a.get("EmissionWavelength"))
+        wave = number(a.get("EmissionWavelength"))
         factor = _NANOMETRES.get(a.get("EmissionWavelengthUnit", "nm"))
         image.channels.append(Channel(a.get("Name") or None, color(a.get("Color")), wave * factor if wave and factor else None))
         samples = a.get("SamplesPerPixel", "1")
         image.samples.append(int(samples) if samples.isdigit() and int(samples) else 1)
 
     def _tiffdata(self, a: dict[str, str]) -> None:
-        optional = {key: _whole(a[name], name) if name in a else None for key, name in (("ifd", "IFD"), ("count", "PlaneCount"))}
+        optional = {key: whole(a[name], name) if name in a else None for key, name in (("ifd", "IFD"), ("count", "PlaneCount"))}
         if optional["count"] is None and "NumPlanes" in a:  # schemas before 2008
-            optional["count"] = _whole(a["NumPlanes"], "NumPlanes")
-        self.data = dict(optional, **{axis: _whole(a[name], name) if name in a else 0 for axis, name in _FIRSTS})
+            optional["count"] = whole(a["NumPlanes"], "NumPlanes")
+        self.data = dict(optional, **{axis: whole(a[name], name) if name in a else 0 for axis, name in _FIRSTS})
 
     def _uuid(self, a: dict[str, str]) -> None:
         self.text.clear()
@@ -208,44 +197,3 @@ class _Handler:
         if self.document.images:
             target = self.document.images[-1]
             target.modulo.setdefault(self.path[-1][-1], a.get("Type", "other"))
-
-
-def color(text: str | None) -> str | None:
-    """Six hex digits of an OME colour, a signed (by some writers unsigned) 32-bit RGBA integer."""
-    try:
-        value = int(text or "")
-    except ValueError:
-        return None
-    return f"{(value & 0xFFFFFFFF) >> 8:06X}" if -(1 << 31) <= value < 1 << 32 else None
-
-
-def axis_size(value: float | None, unit: str, units: dict[str, tuple[float, str]]) -> AxisSize | None:
-    """A size with the NGFF name of its unit; None for a unit that NGFF cannot say (pixel, reference frame) or a value that is no size."""
-    if value is None or not math.isfinite(value) or value <= 0 or unit.strip() not in units:
-        return None
-    factor, name = units[unit.strip()]
-    return AxisSize(value * factor, name)
-
-
-def _axis(text: str | None, unit: str, units: dict[str, tuple[float, str]]) -> AxisSize | None:
-    return axis_size(_number(text), unit, units)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
-
-
-def _whole(text: str | None, name: str, least: int = 0) -> int:
-    if text is not None and text.isascii() and text.isdigit() and len(text) <= 18 and int(text) >= least:
-        return int(text)  # all but always, and ten times as fast as the rest
-    if text is None or not re.fullmatch(r"\s*\+?\d{1,18}\s*", text) or int(text) < least:
-        raise OmeXmlError(f"{name} is missing" if text is None else f"{name} is {text!r:.40}")
-    return int(text)
-
-
-def _bare(uuid: str | None) -> str | None:
-    """A UUID without its urn prefix, in lower case."""
-    return uuid.strip().lower().removeprefix("urn:uuid:") or None if uuid else None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.image import AxisSize, Channel, Image, Plane
-from omezarr_proc.tiff.describe import imagej, ndpi, ndtiff, omexml, scifio, series, shaped, slides
+from omezarr_proc.tiff.describe import imagej, ndpi, ndtiff, omevalues, scifio, series, shaped, slides
 from omezarr_proc.tiff.describe.assemble import Refused, assembled, check_number
 from omezarr_proc.tiff.describe.pages import Pages
 from omezarr_proc.tiff.describe.planes import MAX_PLANES
@@ -169,10 +169,10 @@ def _resolution(ifds: Ifds, ifd: Ifd, unit: str | None) -> dict[str, AxisSize]:
         if value is None:
             continue
         if unit is not None:
-            size = omexml.axis_size(1 / value, unit, omexml.LENGTHS)
+            size = omevalues.axis_size(1 / value, unit, omevalues.LENGTHS)
         else:
             length = _RESOLUTION.get(ifds.integer(ifd, tags.RESOLUTION_UNIT, 2))
-            size = omexml.axis_size(length / value, "\u00b5m", omexml.LENGTHS) if length else None
+            size = omevalues.axis_size(length / value, "\u00b5m", omevalues.LENGTHS) if length else None
         if size:
             sizes[axis] = size
     return sizes

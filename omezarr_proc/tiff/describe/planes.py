@@ -4,7 +4,8 @@ As Bio-Formats reads it (OME-TIFF specification, "The TiffData element"): a Tiff
 no other one names, one IFD each; one without IFD begins at the first; without any TiffData the pages follow DimensionOrder.
 """
 
-from omezarr_proc.tiff.describe.omexml import OmeImage, OmeXmlError, TiffData
+from omezarr_proc.tiff.describe.omevalues import OmeXmlError
+from omezarr_proc.tiff.describe.omexml import OmeImage, TiffData
 
 MAX_PLANES = 2_000_000
 

@@ -8,7 +8,7 @@ import math
 
 from omezarr_proc.model.image import AxisSize
 from omezarr_proc.tiff.describe.imagej import MAX_HEAD, unit_of
-from omezarr_proc.tiff.describe.omexml import LENGTHS, TIMES, axis_size
+from omezarr_proc.tiff.describe.omevalues import LENGTHS, TIMES, axis_size
 from omezarr_proc.tiff.describe.shaped import Axes
 
 _LETTERS = {"X": "X", "Y": "Y", "Z": "Z", "Channel": "C", "Time": "T"}
