@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from omezarr_proc.app.asset import write_properties
-from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin, dataset_of
+from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
+from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin, dataset_path
 from omezarr_proc.app.progress import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
@@ -34,6 +35,7 @@ from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
     from omezarr_proc.build.image import Conversion
+    from omezarr_proc.build.plate import PlateConversion
     from omezarr_proc.engine.base import Engine
     from omezarr_proc.model.image import Image
 
@@ -118,7 +120,9 @@ def _recover(settings: Settings, inputs: Iterable[Input]) -> set[Path]:
     if isinstance(settings.output_dir, Address):  # each is asked for in its turn
         return set()
     tree = tree_for(settings.output_dir, settings.output_layout)
-    folders = sorted({tree.target_of(dataset_of(settings, entry.relative)).parent for entry in inputs})
+    root = settings.output_layout == "root"
+    places = {settings.output_dir if root else settings.output_dir / dataset_path(entry.relative) for entry in inputs}
+    folders = sorted({tree.target_of(place).parent for place in places})
     return {left for folder in folders if not first_link(settings.output_dir, folder) for left in tree.recover(folder)}
 
 
@@ -205,13 +209,13 @@ class _Images:
         if isinstance(images, ProcError):
             yield self._failed(entry, None, images)
             return
-        for image in images:
-            target = dataset_of(self.settings, entry.relative, image.series)
+        for planned in datasets(self.settings, entry, images):
             try:
                 with _typed(entry.path):
-                    outcome = self._make(entry, self._conversion(image), target)
+                    refuse_plate(self.settings, planned)
+                    outcome = self._make(entry, self._conversion(planned), planned.target)
             except ProcError as error:
-                outcome = self._failed(entry, target, without_frames(error))
+                outcome = self._failed(entry, planned.target, without_frames(error))
             yield outcome
 
     def _failed(self, entry: Input, target: Place | None, error: ProcError) -> Outcome:
@@ -227,14 +231,15 @@ class _Images:
             self.engine.rest()  # the picture may take what they had
             write_preview(picture, target)
 
-    def _conversion(self, image: "Image") -> "Conversion":
+    def _conversion(self, planned: Planned) -> "Conversion | PlateConversion":
         from omezarr_proc.build.image import Conversion
+        from omezarr_proc.build.plate import PlateConversion
 
-        return Conversion(
-            image=image, settings=self.settings, limits=self.limits, engine=self.engine, report=self.report, deadline=self.deadline
-        )
+        common: dict[str, Any] = {"settings": self.settings, "limits": self.limits, "engine": self.engine, "report": self.report}
+        common["deadline"] = self.deadline
+        return PlateConversion(images=planned.images, **common) if planned.plate else Conversion(image=planned.images[0], **common)
 
-    def _make(self, entry: Input, conversion: "Conversion", target: Place) -> Outcome:
+    def _make(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> Outcome:
         key, tree = conversion.key, self._tree
         if isinstance(target, Path) and (link := first_link(Path(self.settings.output_dir), tree.target_of(target).parent)):
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
@@ -260,14 +265,14 @@ class _Images:
             seconds=summary.seconds,
         )
 
-    def _begin(self, conversion: "Conversion", target: Place) -> None:
+    def _begin(self, conversion: "Conversion | PlateConversion", target: Place) -> None:
         self.report.begin(conversion.begun(target))
         for note in conversion.notes:
             logger.info(f"{conversion.source}: {note}")
         for line in conversion.advice():
             self.report.advise(conversion.source, line)
 
-    def _skipped(self, entry: Input, conversion: "Conversion", target: Place, reason: str) -> Outcome:
+    def _skipped(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, reason: str) -> Outcome:
         self._picture(target, is_new=False)
         self.report.skip(conversion.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)

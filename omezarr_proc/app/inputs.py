@@ -57,19 +57,16 @@ class Search:
     unreadable: list[str] = field(default_factory=list)
 
 
-def dataset_path(relative: Path, series: int = 0) -> Path:
-    """Where the dataset of an image goes, relative to OUTPUT_DIR: `a.ome.tiff` -> `a.ome.zarr`, its series 2 -> `a.series2.ome.zarr`.
+def dataset_path(relative: Path, apart: str = "") -> Path:
+    """Where a dataset of an input goes, relative to OUTPUT_DIR: `a.ome.tiff` -> `a.ome.zarr`.
+
+    apart  what tells it from others of the same input: `series2` -> `a.series2.ome.zarr`
 
     Only TIFF endings are taken off, so that files that were named by the user with other endings keep theirs apart.
     """
     ending = tiff_ending(relative.name)
     stem = relative.name[: len(relative.name) - len(ending)]
-    return relative.with_name(f"{stem}.series{series}.ome.zarr" if series else f"{stem}.ome.zarr")
-
-
-def dataset_of(settings: Settings, relative: Path, series: int = 0) -> Place:
-    """Where the dataset of an image goes."""
-    return settings.output_dir if settings.output_layout == "root" else settings.output_dir / dataset_path(relative, series)
+    return relative.with_name(f"{stem}.{apart}.ome.zarr" if apart else f"{stem}.ome.zarr")
 
 
 def tiff_ending(name: str) -> str:

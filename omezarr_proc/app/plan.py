@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 from omezarr_proc.app.batch import open_inputs
-from omezarr_proc.app.inputs import Input, dataset_of
+from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
+from omezarr_proc.app.inputs import Input
 from omezarr_proc.build.advice import advice
 from omezarr_proc.build.dataset import object_count, pyramid_of
+from omezarr_proc.build.fields import plate_notes, plate_objects
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
-from omezarr_proc.model.errors import LimitError, ProcError, about
+from omezarr_proc.model.errors import LimitError, ProcError, UnsupportedInputError, about
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.text import byte_size, shown
@@ -26,18 +28,25 @@ def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, 
         if isinstance(images, ProcError):
             yield str(images), True
             continue
-        for image in images:
-            yield f"{shown(entry.path)} -> {shown(dataset_of(settings, entry.relative, image.series))}", False
-            yield from ((f"  {note}", False) for note in image.notes)
+        for planned in datasets(settings, entry, images):
+            yield f"{shown(entry.path)} -> {shown(planned.target)}", False
             try:
                 with about(entry.path):
-                    pyramid = pyramid_of(image, settings)
-                    yield from ((f"  {line}", False) for line in _levels(image, pyramid))
-                    yield f"  {object_count(image, pyramid, settings)} objects", False
-                    yield from ((f"  {line.level.lower()}: {line.text}", False) for line in advice(image, pyramid, settings))
-                    yield f"  {_plan(image, pyramid, limits, REDUCTIONS[settings.downsample_method])}", False
-            except LimitError as error:
+                    refuse_plate(settings, planned)
+                    yield from ((f"  {line}", False) for line in _dataset(settings, planned, limits))
+            except (LimitError, UnsupportedInputError) as error:
                 yield str(error), True
+
+
+def _dataset(settings: Settings, planned: Planned, limits: Limits) -> Iterator[str]:
+    """What is said of one dataset; of a plate, levels and plan are those of its first field."""
+    image = planned.images[0]
+    yield from plate_notes(planned.images) if planned.plate else image.notes
+    pyramid = pyramid_of(image, settings)
+    yield from _levels(image, pyramid)
+    yield f"{plate_objects(planned.images, settings) if planned.plate else object_count(image, pyramid, settings)} objects"
+    yield from (f"{line.level.lower()}: {line.text}" for line in advice(image, pyramid, settings))
+    yield _plan(image, pyramid, limits, REDUCTIONS[settings.downsample_method])
 
 
 def _levels(image: Image, pyramid: Pyramid) -> Iterator[str]:

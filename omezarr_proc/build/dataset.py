@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import prod
 from typing import Any
 
@@ -10,6 +11,7 @@ from omezarr_proc import __version__
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import CeilingError
 from omezarr_proc.model.image import Image
+from omezarr_proc.model.plate import Plate
 from omezarr_proc.model.pyramid import Pyramid, axis_names, make_pyramid
 from omezarr_proc.model.region import Z
 from omezarr_proc.model.text import byte_size
@@ -67,8 +69,12 @@ def _pyramid(image: Image, settings: Settings) -> Pyramid:
 def object_count(image: Image, pyramid: Pyramid, settings: Settings) -> int:
     """How many files, or objects in a store, the dataset will have: chunks (or shards) and documents."""
     stored = sum(level.region.divided(level.object).size for level in pyramid.levels)
-    a_group_or_array = 2 if settings.zarr_format == "2" else 1  # documents
-    return stored + a_group_or_array * (1 + len(pyramid.levels)) + bool(image.ome_xml and settings.ome_xml == "keep")
+    return stored + documents(1 + len(pyramid.levels), image, settings)
+
+
+def documents(nodes: int, image: Image, settings: Settings) -> int:
+    """How many documents so many groups and arrays have, with the OME-XML of an image that has one."""
+    return nodes * (2 if settings.zarr_format == "2" else 1) + bool(image.ome_xml and settings.ome_xml == "keep")
 
 
 def dataset_key(image: Image, settings: Settings) -> str:
@@ -79,9 +85,19 @@ def dataset_key(image: Image, settings: Settings) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def plate_key(fields: Mapping[str, str], plate: Plate) -> str:
+    """What the dataset of a plate is a function of: the key of each field, by its path, and how the plate is described."""
+    return hashlib.sha256(json.dumps([sorted(fields.items()), asdict(plate)], sort_keys=True).encode()).hexdigest()
+
+
+def own_attributes(key: str, notes: Sequence[str]) -> dict[str, Any]:
+    """Our own block of the root attributes."""
+    return {"key": key, "version": __version__, "notes": list(notes)}
+
+
 def attributes(image: Image, settings: Settings, key: str, store: ChunkStore, found: Sequence[Window]) -> dict[str, Any]:
     """The root attributes. `key`: the dataset's; `found`: the display window of each channel."""
-    own: dict[str, Any] = {"key": key, "version": __version__, "notes": list(image.notes)}
+    own = own_attributes(key, image.notes)
     if image.magnification:
         own["magnification"] = image.magnification
     multiscale = ngff.multiscales(image, store.pyramid, settings.downsample_method)

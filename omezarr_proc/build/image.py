@@ -125,6 +125,8 @@ class Conversion:
                 tree.give_up()
                 self._refuse_changed()
                 raise
+            finally:
+                self.report.peak(memory.peak or None)
         return self._summary(target, build, seconds, memory.peak or None)
 
     def _refuse_changed(self) -> None:

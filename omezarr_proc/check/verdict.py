@@ -79,7 +79,9 @@ def _guarded(path: Place, check_metadata: Callable[[Dataset], list[Finding]], de
 
 def refuse_wrong(staging: Place) -> None:
     """Raise OutputError where the metadata of a dataset about to be published is wrong: better no dataset than one that misleads."""
-    if found := check(open_dataset(staging)):
+    dataset = open_dataset(staging)
+    collection = open_collection(dataset)
+    if found := check(dataset) if collection is None else list(collection.findings):
         raise OutputError(
             f"is not published, since its metadata is wrong, which is a mistake of this program: {found[0].text}", source=staging
         )

@@ -88,6 +88,13 @@ class Settings:
         default="auto",
         metadata=_row(IMAGES, "which images of a file: auto = all but label, macro, thumbnail and overview"),
     )
+    plates: Literal["auto", "off"] = field(
+        default="auto",
+        metadata=_row(
+            choice("auto", "off"),
+            "auto = images that the OME-XML places on a well plate become one dataset, the plate; off = a dataset each",
+        ),
+    )
     axes: Literal["auto", "czyx"] = field(
         default="auto",
         metadata=_row(choice("auto", "czyx"), "auto = only axes that are there; czyx = z also for flat images", shapes_output=True),

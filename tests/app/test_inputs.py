@@ -29,20 +29,20 @@ def found(folder: Path, output: Path | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "series", "dataset"),
+    ("name", "apart", "dataset"),
     [
-        ("a.ome.tiff", 0, "a.ome.zarr"),
-        ("a.OME.TIF", 0, "a.ome.zarr"),
-        ("a.tiff", 1, "a.series1.ome.zarr"),
-        ("sub/dir/a.b.tif", 12, "sub/dir/a.b.series12.ome.zarr"),
-        ("ome.tif", 0, "ome.ome.zarr"),
-        ("a.tif.tif", 0, "a.tif.ome.zarr"),
-        ("slide.dat", 0, "slide.dat.ome.zarr"),
-        (".ome.tif", 0, ".ome.ome.zarr"),
+        ("a.ome.tiff", "", "a.ome.zarr"),
+        ("a.OME.TIF", "", "a.ome.zarr"),
+        ("a.tiff", "series1", "a.series1.ome.zarr"),
+        ("sub/dir/a.b.tif", "series12", "sub/dir/a.b.series12.ome.zarr"),
+        ("ome.tif", "", "ome.ome.zarr"),
+        ("a.tif.tif", "", "a.tif.ome.zarr"),
+        ("slide.dat", "", "slide.dat.ome.zarr"),
+        (".ome.tif", "", ".ome.ome.zarr"),
     ],
 )
-def test_dataset_names(name: str, series: int, dataset: str):
-    assert dataset_path(Path(name), series) == Path(dataset)
+def test_dataset_names(name: str, apart: str, dataset: str):
+    assert dataset_path(Path(name), apart) == Path(dataset)
 
 
 @given(st.lists(st.tuples(st.text("aB", max_size=3), st.integers(0, 3000)), min_size=1))

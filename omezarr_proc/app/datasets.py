@@ -1,0 +1,47 @@
+"""Which datasets the images of an input become, and where: one of each image, or one of all fields of a well plate."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from omezarr_proc.app.inputs import Input, dataset_path
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.address import Place
+from omezarr_proc.model.errors import UnsupportedInputError
+from omezarr_proc.model.image import Image
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A dataset, and what it is made of: one image, or the fields of a plate."""
+
+    target: Place
+    images: tuple[Image, ...]
+    plate: bool = False
+
+
+def datasets(settings: Settings, entry: Input, images: Sequence[Image]) -> Iterator[Planned]:
+    """The datasets of an input, the plates first. Beside a plate an image has its number in its name, also the first one."""
+    plates: dict[int, list[Image]] = {}
+    for image in images:
+        if image.field is not None and settings.plates == "auto":
+            plates.setdefault(image.field.plate.number, []).append(image)
+    for number, fields in plates.items():
+        yield Planned(_place(settings, entry, f"plate{number}" if number else ""), tuple(fields), plate=True)
+    placed = {image.series for fields in plates.values() for image in fields}
+    for image in images:
+        if image.series not in placed:
+            yield Planned(_place(settings, entry, f"series{image.series}" if image.series or plates else ""), (image,))
+
+
+def refuse_plate(settings: Settings, planned: Planned) -> None:
+    """Raise UnsupportedInputError for a plate where its dataset would lie in an object store or be OUTPUT_DIR itself."""
+    if planned.plate and (settings.output_layout == "root" or not hasattr(settings.output_dir, "is_dir")):
+        raise UnsupportedInputError(
+            "it is a well plate, and plates are made in a folder with OUTPUT_LAYOUT=folders only",
+            source=planned.images[0].source,
+            hint="write it to a folder, or set PLATES=off, which makes a dataset of each field",
+        )
+
+
+def _place(settings: Settings, entry: Input, apart: str) -> Place:
+    return settings.output_dir if settings.output_layout == "root" else settings.output_dir / dataset_path(entry.relative, apart)

@@ -1,0 +1,182 @@
+"""Well plates: one dataset of all fields, published as one tree, gone on with field by field."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ome_zarr_models.v04
+import ome_zarr_models.v05
+import pytest
+import tifffile
+import zarr
+from conversion import convert, digest
+from plates import field_pixels, plate_xml, write_plate, write_set
+
+from omezarr_proc import cli
+from omezarr_proc.app.progress import Report
+from omezarr_proc.build.plate import PlateConversion
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.engine.base import Engine, OnEncoded, OnStored
+from omezarr_proc.engine.serial import Serial
+from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.errors import OutOfTimeError
+from omezarr_proc.model.region import Region
+from omezarr_proc.plan.passes import Pass
+from omezarr_proc.publish.lock import Lock
+from omezarr_proc.tiff.describe.images import open_images
+
+# Rows out of order, an empty well, fields of their own number.
+WELLS = [(2, 11, 2), (0, 1, 1), (0, 0, 2), (1, 5, 0)]
+FIELDS = {"C/12/0": 0, "C/12/1": 1, "A/2/0": 2, "A/1/0": 3, "A/1/1": 4}
+LIMITS = Limits(memory_bytes=512 << 20, headroom_bytes=512 << 20, memory_source="a test", cpus=1.0, cpu_source="a test")
+
+
+def test_a_plate_is_one_dataset_that_the_models_read(tmp_path: Path) -> None:
+    write_plate(tmp_path / "screen.ome.tif", WELLS, attributes='Rows="8" Columns="12"', runs=2)
+    assert convert(tmp_path / "screen.ome.tif", tmp_path / "out", "--initial-downsample", "1") == 0
+
+    assert os.listdir(tmp_path / "out") == ["screen.ome.zarr"]
+    group = zarr.open_group(tmp_path / "out/screen.ome.zarr", mode="r")
+    plate = ome_zarr_models.v05.HCS.from_zarr(group).attributes.ome.plate
+    assert (plate.name, len(plate.rows), len(plate.columns), plate.field_count) == ("Screen 7", 8, 12, 2)
+    assert [(well.path, well.rowIndex, well.columnIndex) for well in plate.wells] == [("A/1", 0, 0), ("A/2", 0, 1), ("C/12", 2, 11)]
+    assert [(run.id, run.name, run.maximumfieldcount) for run in plate.acquisitions] == [(0, "Day 0", 1), (1, "Day 1", 1)]
+    for path, number in FIELDS.items():
+        assert np.array_equal(group[f"{path}/0"][:], field_pixels(number))
+    well = ome_zarr_models.v05.Well.from_zarr(group["A/1"]).attributes.ome.well
+    assert [(image.path, image.acquisition) for image in well.images] == [("0", 0), ("1", 1)]
+    assert group.attrs["plate"]["version"] == "0.4" and group["A/1"].attrs["well"]["version"] == "0.4"
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert [path.name for path in files if path.name.startswith(".") or path.name.endswith(".xml")] == ["METADATA.ome.xml"]
+    assert cli.main(["validate", "--deep", str(tmp_path / "out/screen.ome.zarr")]) == 0
+
+
+def test_a_plate_in_zarr_v2(tmp_path: Path) -> None:
+    write_plate(tmp_path / "screen.ome.tif", WELLS)
+    assert convert(tmp_path / "screen.ome.tif", tmp_path / "out", "--zarr-format", "2") == 0
+    group = zarr.open_group(tmp_path / "out/screen.ome.zarr", mode="r", zarr_format=2)
+    plate = ome_zarr_models.v04.HCS.from_zarr(group).attributes.plate
+    assert [row.name for row in plate.rows] == ["A", "B", "C"] and plate.acquisitions is None
+
+
+def test_the_fields_are_what_they_are_without_the_plate(tmp_path: Path) -> None:
+    write_plate(tmp_path / "screen.ome.tif", WELLS)
+    assert convert(tmp_path / "screen.ome.tif", tmp_path / "out") == 0
+    assert convert(tmp_path / "screen.ome.tif", tmp_path / "apart", "--plates", "off", "--ome-xml", "drop") == 0
+    for path, number in FIELDS.items():
+        apart = digest(tmp_path / "apart" / (f"screen.series{number}.ome.zarr" if number else "screen.ome.zarr"))
+        field = digest(tmp_path / "out/screen.ome.zarr" / path)
+        assert {name: of for name, of in field.items() if name != "zarr.json"} == {n: of for n, of in apart.items() if n != "zarr.json"}
+
+
+def test_a_set_of_files_is_one_plate(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    names = write_set(tmp_path / "in", WELLS)
+    assert convert(tmp_path / "in" / names[3], tmp_path / "one", "--initial-downsample", "1") == 0
+    flags = ["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "all"), "--initial-downsample", "1", "--quiet"]
+    assert cli.main(flags) == 0
+    assert os.listdir(tmp_path / "all") == ["field-0.ome.zarr"]
+    group = zarr.open_group(tmp_path / "all/field-0.ome.zarr", mode="r")
+    for path, number in FIELDS.items():
+        assert np.array_equal(group[f"{path}/0"][:], field_pixels(number))
+
+
+class Few:
+    """An engine that makes so many bands, and is out of time then."""
+
+    def __init__(self, engine: Engine, bands: int) -> None:
+        self._engine, self._left = engine, bands
+        self.workers, self.begin, self.work, self.rest = engine.workers, engine.begin, engine.work, engine.rest
+        self.processes, self.close = engine.processes, engine.close
+
+    def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
+        some = list(islice(bands, self._left))
+        self._left -= len(some)
+        self._engine.make(pass_, iter(some), on_encoded, on_stored)
+        if not self._left:
+            raise OutOfTimeError("out of time")
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_next_field(tmp_path: Path) -> None:
+    write_plate(tmp_path / "screen.ome.tif", WELLS)
+    out, whole = tmp_path / "out/screen.ome.zarr", tmp_path / "whole/screen.ome.zarr"
+    fields = tuple(open_images(str(tmp_path / "screen.ome.tif")))
+
+    def conversion(engine: Engine, folder: Path) -> PlateConversion:
+        settings = Settings(output_dir=folder)
+        return PlateConversion(images=fields, settings=settings, limits=LIMITS, engine=engine, report=Report())
+
+    with closing(Serial()) as serial:
+        with Lock(whole) as lock:
+            conversion(serial, whole.parent).run(whole, lock)
+        stopped = conversion(Few(serial, 5), out.parent)  # two channels a field: within the third one
+        with Lock(out) as lock, pytest.raises(OutOfTimeError, match="after 2 of 5 fields"):
+            stopped.run(out, lock)
+        assert os.listdir(out.parent) == [".screen.ome.zarr.record", ".screen.ome.zarr.partial"] or not out.exists()
+        staged = out.parent / ".screen.ome.zarr.partial"
+        made = {path: (staged / path / "zarr.json").stat().st_ino for path in ("A/1/0", "A/1/1")}
+        with Lock(out) as lock:
+            summary = conversion(serial, out.parent).run(out, lock)
+    assert digest(out) == digest(whole)
+    assert {path: (out / path / "zarr.json").stat().st_ino for path in made} == made
+    assert summary.chunks == 10 and os.listdir(out.parent) == ["screen.ome.zarr"]
+
+
+def test_a_broken_field_keeps_the_plate_from_being_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    names = write_set(tmp_path / "in", [(0, 0, 1), (0, 1, 1), (1, 0, 1)])
+    broken = tmp_path / "in" / names[1]
+    options: dict[str, Any] = {"photometric": "minisblack", "metadata": None, "compression": "deflate"}
+    with tifffile.TiffFile(broken) as file:
+        text = file.pages[0].description
+    tifffile.imwrite(broken, field_pixels(1), description=text.encode(), **options)
+    with tifffile.TiffFile(broken) as file:
+        (offset,), (size,) = file.pages[1].dataoffsets, file.pages[1].databytecounts
+    with open(broken, "r+b") as raw:
+        raw.seek(offset)
+        raw.write(bytes(size))
+    assert convert(tmp_path / "in" / names[0], tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    said = captured.out + captured.err
+    assert "1 of 3 fields failed, so the plate is not published" in said and names[1] in said and "PLATES=off" in said
+    assert not (tmp_path / "out/field-0.ome.zarr").exists()
+    staged = tmp_path / "out/.field-0.ome.zarr.partial"
+    assert [(staged / path / "zarr.json").exists() for path in ("A/1/0", "A/2/0", "B/1/0")] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("wells", "attributes", "reason"),
+    [([(10_000, 0, 1)], "", "10001 rows"), ([(0, 0, 1)], 'Rows="-1"', "Rows is '-1'")],
+)
+def test_a_plate_that_cannot_be_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wells: list[tuple[int, int, int]], attributes: str, reason: str
+) -> None:
+    write_plate(tmp_path / "screen.ome.tif", wells, attributes=attributes)
+    assert convert(tmp_path / "screen.ome.tif", tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert reason in captured.out + captured.err
+
+
+def test_where_plates_are_not_made_they_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_plate(tmp_path / "screen.ome.tif", [(0, 0, 1)])
+    assert convert(tmp_path / "screen.ome.tif", tmp_path / "out", "--output-layout", "root") == 1
+    captured = capsys.readouterr()
+    assert "it is a well plate" in captured.out + captured.err
+    assert not any((tmp_path / "out").glob("*"))
+
+
+def test_images_beside_a_plate_keep_names_of_their_own(tmp_path: Path) -> None:
+    loose = (
+        '<Image ID="Image:9" Name="Overview"><Pixels ID="Pixels:9" Type="uint16" DimensionOrder="XYZCT" SizeX="90" SizeY="70" SizeZ="1" '
+    )
+    loose += 'SizeC="2" SizeT="1"><TiffData IFD="2" PlaneCount="2"/></Pixels></Image></OME>'
+    text = plate_xml([(0, 0, 1)]).replace("</OME>", loose)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
+        for number in range(2):
+            file.write(field_pixels(number), description=None if number else text.encode(), metadata=None, contiguous=False)
+    assert convert(tmp_path / "a.ome.tif", tmp_path / "out", "--images", "all") == 0
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.ome.zarr", "a.series1.ome.zarr"]
