@@ -64,7 +64,7 @@ def gather_boxes(boxes: MakeBoxes, planes: Sequence[Blocks], d: int, area: Rect,
     """
 
     def whole(y: int, x: int, block: NDArray[Any]) -> None:
-        _make(boxes, block[np.newaxis], d, y, x, target)
+        make_boxes(boxes, block[np.newaxis], d, y, x, target)
 
     if len(planes) == 1:
         _gather_plane(planes[0], d, area, whole, lambda block: KeptBoxes(d, area, whole))
@@ -76,7 +76,7 @@ def gather_boxes(boxes: MakeBoxes, planes: Sequence[Blocks], d: int, area: Rect,
                 pixels = np.empty((len(planes), area.height, area.width, block.shape[2]), block.dtype)
             pixels[z, y - area.y0 :, x - area.x0 :][: block.shape[0], : block.shape[1]] = block
     if pixels is not None:
-        _make(boxes, pixels, d, area.y0 // d, area.x0 // d, target)
+        make_boxes(boxes, pixels, d, area.y0 // d, area.x0 // d, target)
 
 
 class _Means:
@@ -86,7 +86,7 @@ class _Means:
         self._d, self._target = d, target
 
     def whole(self, y: int, x: int, block: NDArray[Any]) -> None:
-        _make(box_mean, block[np.newaxis], self._d, y, x, self._target)
+        make_boxes(box_mean, block[np.newaxis], self._d, y, x, self._target)
 
     def sums(self, y: int, x: int, sums: NDArray[Any], counts: int | NDArray[Any], dtype: np.dtype[Any]) -> None:
         means = np.empty(sums.shape, dtype)
@@ -94,8 +94,8 @@ class _Means:
         _put(means, y, x, self._target)
 
 
-def _make(boxes: MakeBoxes, block: NDArray[Any], d: int, y: int, x: int, target: Target) -> None:
-    """Boxes of `block[planes, h, w, samples]` as pixels of the level from (`y`, `x`) on."""
+def make_boxes(boxes: MakeBoxes, block: NDArray[Any], d: int, y: int, x: int, target: Target) -> None:
+    """Make whole boxes of all planes and d x d pixels of `block[planes, h, w, samples]` into `target`, from (`y`, `x`) of the level on."""
     height, width = ceil_div(block.shape[1], d), ceil_div(block.shape[2], d)
     view = target.view(y, x, height, width)
     if view is not None:

@@ -24,10 +24,12 @@ class Reduction:
     boxes     what makes whole boxes into pixels; all that a way needs
     straight  the same where pixels come in blocks, plane by plane (see `gather_means`), for a way that does with less than all pixels of a
               box at once
+    deep      whether more than the first plane of a box counts
     """
 
     boxes: MakeBoxes
     straight: Callable[[Sequence[Blocks], int, Rect, Target], None] | None = None
+    deep: bool = True
 
     @property
     def keeps_pixels(self) -> bool:
@@ -54,7 +56,7 @@ def _first(block: NDArray[Any], d: int, out: NDArray[Any]) -> None:
 
 REDUCTIONS = {
     "mean": Reduction(box_mean, gather_means),
-    "nearest": Reduction(_first, gather_nearest),
+    "nearest": Reduction(_first, gather_nearest, deep=False),
     "mode": Reduction(box_mode),
     "max": Reduction(box_max),
     "min": Reduction(box_min),

@@ -39,10 +39,12 @@ CLIENT_BYTES = 12 * MB
 STORE_BYTES = CLIENT_BYTES + QUEUE_BYTES
 
 # Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
-# decoding.
-SLOT_TARGETS = (16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
+# decoding. The first takes two levels of a volume of uint16: 2 x 2 x 2 chunks of 16 x 256 x 256 and the one that they become.
+SLOT_TARGETS = (18 * MB, 16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
 # Where slots must be larger, since bands hold several planes that are decoded whole, the spool file is taken first.
-MOST_SLOT_BYTES = SLOT_TARGETS[0]
+MOST_SLOT_BYTES = 16 * MB
+# A slot of a volume and what decodes into it take no more where the slot can be smaller: 200 MB in all for two workers.
+MOST_SHARE_BYTES = 46 * MB
 # Source pixels (of all channels) per load task: long beside a message, short beside a band.
 LOAD_PIXELS = 4 << 20
 # A band up to this size is one task; larger ones are shared between the workers.
@@ -126,8 +128,14 @@ def _plans(image: Image, pyramid: Pyramid, cpus: int, keeps_pixels: bool) -> Ite
     for workers in range(cpus, 0, -1):
         for access in accesses:
             for target in SLOT_TARGETS:
+                if "spool" in access and target > MOST_SLOT_BYTES:  # deeper bands would take more disk space too
+                    continue
                 if (access, target) not in staged:
                     staged[access, target] = _passes(pyramid, firsts[access], target)
+                first = staged[access, target].passes[0]
+                reading = max(_read_bytes(layout, how, first) for layout, how in zip(image.layouts, access, strict=True))
+                if deep and target and target + reading > MOST_SHARE_BYTES:
+                    continue
                 for spare in (1, 0):
                     yield _plan(image, pyramid, workers, access, staged[access, target], spare, keeps_pixels)
 

@@ -1,6 +1,6 @@
 """Source to slot: reduce the pixels of a band, from the TIFF or from a finished level, into the first level of its slot."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from omezarr_proc.model.errors import UnsupportedInputError
 from omezarr_proc.model.image import Image, Plane, Rect
 from omezarr_proc.model.region import Region, X, Y, Z, ceil_div
-from omezarr_proc.pixels.gather import Blocks
+from omezarr_proc.pixels.gather import Blocks, make_boxes
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.plan.passes import Pass
 from omezarr_proc.store.chunks import read_chunks
@@ -74,9 +74,21 @@ class Loader:
         """Fill one depth of the band, `tiles[rows, columns, channels, tile, tile]`, from the planes of the TIFF that it is made of."""
         image, (_, _, deep, d, _) = self._job.image, pass_.ratio
         layout, z, area = image.layouts[0], part.start[Z], self._area(pass_, part)
-        of_depth = (self._sources(band, source, deep, area) for source in range(z * deep, min((z + 1) * deep, image.size_z)))
-        for i, planes in enumerate(zip(*of_depth, strict=True)):
-            self._reduction.gather(planes, d, area, _Tiles(tiles, band, i * layout.samples, layout.samples))
+        sources = range(z * deep, min((z + 1) * deep, image.size_z))
+        for i, planes in enumerate(zip(*(self._planes(band, source, source + 1) for source in sources), strict=True)):
+            target = _Tiles(tiles, band, i * layout.samples, layout.samples)
+            if self._stacks(planes, d):
+                for y, x, pixels in self._reader.read_stack([plane for plane in planes if plane], area, d):
+                    make_boxes(self._reduction.boxes, pixels, d, y // d, x // d, target)
+            else:
+                blocks = [self._blocks(band, source, deep, i, plane, area) for source, plane in zip(sources, planes, strict=True)]
+                self._reduction.gather(blocks, d, area, target)
+
+    def _stacks(self, planes: Sequence[Plane | None], d: int) -> bool:
+        """Whether boxes of several planes are read whole, so that nothing is carried from plane to plane."""
+        if len(planes) == 1 or not self._reduction.deep or np.dtype(self._job.image.dtype) in _NARROW:
+            return False
+        return self._job.access[0] == "rows" and self._reader.stacks(planes, d)
 
     def _area(self, pass_: Pass, part: Region) -> Rect:
         """What of each plane of the TIFF a part of a band is made of."""
@@ -91,17 +103,14 @@ class Loader:
             first = (band.start[0] * image.size_z + z) * image.size_c // samples
             yield from image.planes[first + band.start[1] // samples : first + band.stop[1] // samples]
 
-    def _sources(self, band: Region, z: int, deep: int, area: Rect) -> list[Blocks]:
-        """The blocks of `area` of each TIFF plane of the band's channels at `z`, of which `deep` make one depth; read when gone through."""
+    def _blocks(self, band: Region, z: int, deep: int, index: int, plane: Plane | None, area: Rect) -> Blocks:
+        """The blocks of `area` of the band's TIFF plane `index` at `z`, of which `deep` make one depth; read when gone through."""
         image = self._job.image
         samples, dtype = image.layouts[0].samples, np.dtype(image.dtype)
-        narrow = _NARROW.get(dtype)
         before = (z - band.start[Z] * deep) * (band.stop[1] - band.start[1]) // samples
-        found = []
-        for i, plane in enumerate(self._planes(band, z, z + 1)):
-            blocks = self._read(plane, before + i, area) if plane else _zeros(area, samples, dtype)
-            found.append(_narrowed(blocks, narrow, image, band, z, i) if narrow else blocks)
-        return found
+        blocks = self._read(plane, before + index, area) if plane else _zeros(area, samples, dtype)
+        narrow = _NARROW.get(dtype)
+        return _narrowed(blocks, narrow, image, band, z, index) if narrow else blocks
 
     def _read(self, plane: Plane, index: int, area: Rect) -> Blocks:
         access = self._job.access[plane.layout]

@@ -218,7 +218,7 @@ VOLUMES: dict[str, tuple[Image, Pyramid]] = {
 @pytest.mark.parametrize("name", VOLUMES)
 def test_volumes_take_little_memory_and_are_decoded_once(name: str) -> None:
     plan = make_plan(*VOLUMES[name], limits(512))
-    assert plan.projected_bytes <= (200 if name != "jpeg2000" else 360) * MB
+    assert plan.projected_bytes <= 200 * MB
     assert plan.amplification <= MAX_AMPLIFICATION and plan.workers == 2
     assert well_formed(plan)
 

@@ -14,6 +14,7 @@ from tiffs import build, coordinates, grey, save
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import Rect
+from omezarr_proc.tiff.read import reader as reading_of_rows
 
 
 @settings(max_examples=120, deadline=None)
@@ -54,6 +55,37 @@ def test_any_rectangle_by_any_access_is_that_part_of_the_plane(data):
                     reader.spool(plane, spooled.fileno(), offset)
                     got = collect(reader.read_spooled(plane, rect, spooled.fileno(), offset), rect, layout.samples, layout.dtype)
                     np.testing.assert_array_equal(got, part[rect.y0 : rect.y1, rect.x0 : rect.x1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sides=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    planes=st.integers(2, 4),
+    d=st.sampled_from([1, 2, 4, 8]),
+    stored=st.sampled_from([{"rowsperstrip": rows} for rows in (3, 8, 16, 1000)] + [{"tile": (16, 32)}]),
+    byteorder=st.sampled_from("<>"),
+    data=st.data(),
+)
+def test_planes_that_are_read_together_come_in_whole_boxes(sides, planes, d, stored, byteorder, data):
+    pixels = coordinates((planes, *sides))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        tifffile.imwrite(f"{folder}/x.tif", pixels, metadata=None, photometric="minisblack", byteorder=byteorder, **stored)
+        patch.setattr(reading_of_rows, "PIECE", data.draw(st.sampled_from([100, 1000, 1 << 18])))
+        image, reader = opened(f"{folder}/x.tif")
+        with closing(reader):
+            together = [plane for plane in image.planes if plane]
+            ends = stored.get("tile", (stored.get("rowsperstrip", 0), 1000))
+            assert reader.stacks(together, d) == all(end % d == 0 or end >= side for end, side in zip(ends, sides, strict=True))
+            assert not reader.stacks([together[0], None], d)
+            if not reader.stacks(together, d):
+                return
+            y0, x0 = (data.draw(st.integers(0, (side - 1) // d)) * d for side in sides)
+            got = np.full((planes, *sides), 7777, "uint16")
+            for y, x, block in reader.read_stack(together, Rect(y0, sides[0], x0, sides[1]), d):
+                assert y % d == x % d == 0
+                got[:, y : y + block.shape[1], x : x + block.shape[2]] = block[..., 0]
+                assert all((at + n) % d == 0 or at + n == side for at, n, side in zip((y, x), block.shape[1:3], sides, strict=True))
+            np.testing.assert_array_equal(got[:, y0:, x0:], pixels[:, y0:, x0:])
 
 
 @pytest.mark.parametrize("predictor", [None, 2])

@@ -9,7 +9,8 @@ memory may be used again for the next block.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from omezarr_proc.tiff.read.segments import Segments
 from omezarr_proc.tiff.read.spool import read_spooled, spool
 from omezarr_proc.tiff.read.stream import Streams
 
-PIECE = 512 << 10  # bytes of a block of rows
+# Bytes of a block of rows of one plane, which stays in a core's cache until it is averaged, and of one of several planes, at most.
+PIECE = 256 << 10
+_STACK = 1 << 20
 
 Block = tuple[int, int, NDArray[Any]]
 
@@ -49,7 +52,7 @@ class Reader:
         """
         layout = self.image.layouts[plane.layout]
         if access == "rows" and layout.raw:
-            return self._rows(plane, rect)
+            return ((y, x, pixels[0]) for y, x, pixels in self._rows((plane,), rect, 1))
         if access == "segment":
             return self._segments(plane, rect)
         if access == "stream" and layout.stream:
@@ -83,6 +86,25 @@ class Reader:
                     place = place[0] + first * line, min(last * line, place[1]) - first * line
                 yield place
 
+    def stacks(self, planes: Sequence[Plane | None], d: int) -> bool:
+        """Whether `read_stack` reads these planes: uncompressed and alike, and no segment ends within a box of d x d pixels."""
+        first = planes[0]
+        if first is None or not (layout := self.image.layouts[first.layout]).raw:
+            return False
+        shown = self._source.page(first).shown
+        alike = (plane is not None and plane.layout == first.layout and self._source.page(plane).shown == shown for plane in planes)
+        sides = (layout.segment_height, layout.height), (layout.segment_width, layout.width)
+        whole = all(side % d == 0 or side >= end for side, end in sides)
+        row_of_boxes = len(planes) * d * min(layout.segment_width, layout.width) * layout.samples * shown.stored.itemsize
+        return shown.convert is None and whole and row_of_boxes <= _STACK and all(alike)
+
+    def read_stack(self, planes: Sequence[Plane], rect: Rect, d: int) -> Iterator[Block]:
+        """The pixels of `rect`, which begins on a box, of planes that are `stacks`, in blocks [planes, h, w, samples] of whole boxes.
+
+        Raises InputError for anything missing.
+        """
+        return self._rows(planes, rect, d)
+
     def spool(self, plane: Plane, fd: int, offset: int) -> None:
         """Decode the whole plane into the file `fd` from byte `offset` on: rows [height, width, samples] of the layout's dtype."""
         spool(self._source, plane, fd, offset)
@@ -107,34 +129,42 @@ class Reader:
                     raise self._source.error(plane, f"segment {index} decodes to {part.shape} {part.dtype}; the file is corrupt")
                 yield y0, x0, part
 
-    def _rows(self, plane: Plane, rect: Rect) -> Iterator[Block]:
-        layout = self.image.layouts[plane.layout]
-        shown = self._source.page(plane).shown
-        stored = shown.stored
+    def _rows(self, planes: Sequence[Plane], rect: Rect, d: int) -> Iterator[Block]:
+        """Blocks (y, x, pixels[planes, h, w, samples]) that end on every `d`-th row, or with a segment."""
+        layout = self.image.layouts[planes[0].layout]
+        shown = self._source.page(planes[0]).shown
         high, wide = layout.segment_height, layout.segment_width
         across = -(-layout.width // wide)
-        pixel = stored.itemsize * shown.stored_samples
-        lines = max(1, PIECE // (pixel * min(wide, rect.width)))
+        pixel = shown.stored.itemsize * shown.stored_samples
+        lines = min(PIECE, _STACK // len(planes)) // (pixel * min(wide, rect.width)) // d * d or d
+        buffer = bytearray()
         for row in range(rect.y0 // high, -(-rect.y1 // high)):
             end = min(rect.y1, row * high + high)
             for y0 in range(max(rect.y0, row * high), end, lines):
-                y1 = min(y0 + lines, end)
                 for column in range(rect.x0 // wide, -(-rect.x1 // wide)):
                     x0, x1 = max(rect.x0, column * wide), min(rect.x1, column * wide + wide)
-                    index = row * across + column
-                    place = self._source.extent(plane, index)
-                    if place is None:
-                        yield y0, x0, self._source.empty(plane)[: y1 - y0, : x1 - x0]
-                        continue
-                    if (y1 - row * high) * wide * pixel > place[1]:
-                        raise self._source.error(plane, f"segment {index} has only {place[1]} bytes; the file is cut off or corrupt")
-                    values = np.empty((y1 - y0, x1 - x0, shown.stored_samples), stored)
-                    begin = place[0] + ((y0 - row * high) * wide + x0 - column * wide) * pixel
-                    lines_read = [values] if x1 - x0 == wide else values
-                    self._source.read_into(plane, [(begin + i * wide * pixel, line.data.cast("B")) for i, line in enumerate(lines_read)])
+                    shape = len(planes), min(y0 + lines, end) - y0, x1 - x0, shown.stored_samples
+                    if len(buffer) < math.prod(shape) * shown.stored.itemsize:  # fresh memory for each would be cleared each time
+                        buffer = bytearray(math.prod(shape) * shown.stored.itemsize)
+                    values = np.ndarray(shape, shown.stored, buffer)
+                    for plane, part in zip(planes, values, strict=True):
+                        self._fill(plane, row * across + column, (y0 - row * high, x0 - column * wide), part)
                     yield y0, x0, _native(values, shown)
+
+    def _fill(self, plane: Plane, index: int, begin: tuple[int, int], out: NDArray[Any]) -> None:
+        """Read `out[h, w, samples]`, as stored, from row and column `begin` of an uncompressed segment on."""
+        place = self._source.extent(plane, index)
+        if place is None:
+            out[...] = self._source.nodata(plane)
+            return
+        (top, left), wide, pixel = begin, self.image.layouts[plane.layout].segment_width, out.itemsize * out.shape[2]
+        if (top + len(out)) * wide * pixel > place[1]:
+            raise self._source.error(plane, f"segment {index} has only {place[1]} bytes; the file is cut off or corrupt")
+        at = place[0] + (top * wide + left) * pixel
+        lines = [out] if out.shape[1] == wide else out
+        self._source.read_into(plane, [(at + i * wide * pixel, line.data.cast("B")) for i, line in enumerate(lines)])
 
 
 def _native(values: NDArray[Any], shown: decode.Pixels) -> NDArray[Any]:
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    return values if shown.convert is None else shown.convert(values)
+    return values if shown.convert is None else shown.convert(values[0])[np.newaxis]

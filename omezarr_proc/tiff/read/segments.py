@@ -110,6 +110,10 @@ class Segments(Source):
     def empty(self, plane: Plane) -> NDArray[Any]:
         """The pixels of an empty segment of a sparse file."""
         page, layout = self.page(plane), self.image.layouts[plane.layout]
-        nodata = page.tiff.nodata if isinstance(page.tiff.nodata, int | float) else 0
-        values = np.full((layout.segment_height, layout.segment_width, page.shown.stored_samples), nodata, page.tiff.dtype)
+        values = np.full((layout.segment_height, layout.segment_width, page.shown.stored_samples), self.nodata(plane), page.tiff.dtype)
         return values if page.shown.convert is None else page.shown.convert(values)
+
+    def nodata(self, plane: Plane) -> int | float:
+        """The value, as stored, of what a sparse file leaves out."""
+        nodata = self.page(plane).tiff.nodata
+        return nodata if isinstance(nodata, int | float) else 0
