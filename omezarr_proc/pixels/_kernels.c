@@ -192,14 +192,27 @@ typedef struct {
         return sum;                                                                                                                \
     }                                                                                                                              \
     static void NAME##_one(const Task *t) {                                                                                        \
-        const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples;                                                \
+        const Py_ssize_t n = t->width * t->samples, d = t->d, samples = t->samples, whole = t->width / d;                          \
         double *restrict sums = t->sums, *restrict counts = sums + n;                                                              \
         for (Py_ssize_t y = 0, row = 0; y < t->height; y += d, row++) {                                                            \
             const Py_ssize_t rows = t->height - y < d ? t->height - y : d;                                                         \
             const int missing = NAME##_rows(t, 0, y, rows, sums, counts);                                                          \
+            const double part = 1.0 / (double)(d * d); /* of a power of two: the same bits as by division */                       \
             for (Py_ssize_t s = 0; s < samples; s++) {                                                                             \
                 U *restrict out = (U *)(t->out + s * t->out_sample + row * t->out_row);                                            \
-                for (Py_ssize_t x = 0; x * d < t->width; x++) {                                                                    \
+                Py_ssize_t x = 0;                                                                                                  \
+                if (!missing && rows == d && d == 2) {                                                                             \
+                    const double *restrict from = sums + s;                                                                        \
+                    for (; x < whole; x++) out[x] = (U)((from[2 * x * samples] + from[(2 * x + 1) * samples]) * part);             \
+                } else if (!missing && rows == d) {                                                                                \
+                    for (; x < whole; x++) {                                                                                       \
+                        const double *restrict from = sums + x * d * samples + s;                                                  \
+                        double sum = from[0];                                                                                      \
+                        for (Py_ssize_t i = 1; i < d; i++) sum += from[i * samples];                                               \
+                        out[x] = (U)(sum * part);                                                                                  \
+                    }                                                                                                              \
+                }                                                                                                                  \
+                for (; x * d < t->width; x++) {                                                                                    \
                     double count, sum = NAME##_box(t, sums, counts, missing, rows, x, s, &count);                                  \
                     out[x] = (U)(sum / count);                                                                                     \
                 }                                                                                                                  \
