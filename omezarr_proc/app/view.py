@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from omezarr_proc.app.standard import say
 from omezarr_proc.model.errors import OutputError, SettingsError
@@ -20,7 +21,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(argv)
     folder = chosen_folder(arguments.folder)
     try:
-        server = ViewerServer(folder, name=folder.name if multiscales_format(folder) else "", port=arguments.port)
+        name = folder.name if multiscales_format(folder) else ""
+        server = ViewerServer(folder, name=name, port=arguments.port, origins=arguments.cors)
     except OSError as error:
         raise OutputError(f"port {arguments.port} of {LOOPBACK}: {error.strerror}; choose another one with --port") from None
     with server:
@@ -41,6 +43,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("folder", metavar="DATASET|FOLDER", nargs="?", help="what to show (default: the folder OUTPUT_DIR)")
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen (default: a free port)")
+    parser.add_argument(
+        "--cors",
+        type=_origin,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="pages from there (https://host) may read the datasets too",
+    )
     parser.add_argument("--no-browser", action="store_true", help="print the address only")
     return parser.parse_args(argv)
 
@@ -59,6 +69,13 @@ def chosen_folder(named: str | None) -> Path:
 def has_screen() -> bool:
     """Return whether a browser can be opened: without a screen, webbrowser would start a text browser in this terminal."""
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or text != f"{parts.scheme}://{parts.netloc}":
+        raise argparse.ArgumentTypeError(f"{text!r} is not an origin, such as https://viewer.example or http://localhost:8000")
+    return text
 
 
 def _port(text: str) -> int:

@@ -2,18 +2,23 @@
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# What a dataset consists of: documents, the input's metadata, and chunks by the keys of Zarr v3 (c/0/1, c for no axis) and v2 (0.1 or 0/1).
+FILE = re.compile(r"zarr\.json|\.z(attrs|group|array|metadata)|METADATA\.ome\.xml|c|(c\.)?\d+(\.\d+)*", re.ASCII)
+
 
 @dataclass(frozen=True)
 class Listed:
-    """One dataset: its path below the folder (empty when the folder is a dataset itself) and its Zarr format, 2 or 3."""
+    """One dataset: its path below the folder (empty when that is one itself), its Zarr format (2 or 3), whether a preview is beside it."""
 
     path: str
     zarr_format: int
+    preview: bool = False
 
 
 def find_datasets(folder: Path) -> Iterator[Listed]:
@@ -25,7 +30,7 @@ def find_datasets(folder: Path) -> Iterator[Listed]:
         else:
             folders.clear()
             path = os.path.relpath(place, folder)
-            yield Listed("" if path == os.curdir else path, zarr_format)
+            yield Listed("" if path == os.curdir else path, zarr_format, preview=path != os.curdir and Path(f"{place}.png").is_file())
 
 
 def multiscales_format(folder: Path) -> int | None:
@@ -34,6 +39,21 @@ def multiscales_format(folder: Path) -> int | None:
     if isinstance(attributes, dict):
         return 3 if "multiscales" in attributes or "multiscales" in (attributes.get("ome") or {}) else None
     return 2 if "multiscales" in _read(folder / ".zattrs") else None
+
+
+def belongs_to_dataset(folder: Path, parts: Sequence[str]) -> bool:
+    """Return whether the file `parts` below `folder` is of a dataset that `find_datasets` finds there, or the preview beside one.
+
+    Raises OSError for a path that cannot be looked up.
+    """
+    *folders, file = parts
+    if any(part.startswith(".") for part in folders):
+        return False
+    if file.endswith(".png") and not file.startswith("."):
+        return multiscales_format(folder.joinpath(*folders, file.removesuffix(".png"))) is not None
+    return FILE.fullmatch(file) is not None and any(
+        multiscales_format(folder.joinpath(*folders[:depth])) is not None for depth in range(len(folders) + 1)
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

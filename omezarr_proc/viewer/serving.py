@@ -1,15 +1,15 @@
 """The viewer's server: one folder and the page, on loopback.
 
-`/` and `/viewer.js` are the page, `/datasets.json` lists what is below the folder, `/data/...` are its files, with byte ranges (RFC 9110)
-and with CORS so that other viewers in the same browser can open them. No folder is listed otherwise, and nothing outside the folder is
-given out: a link that leads outside is as absent as a file that is not there.
+`/` and `/viewer.js` are the page, `/datasets.json` lists what is below the folder, `/data/...` are the files of its datasets, with byte
+ranges (RFC 9110). Nothing else is given out: a file that belongs to no dataset, or a link that leads out of the folder, is as absent as one
+that is not there. Pages of other origins can read the datasets only where they are named (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol).
 """
 
 import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlsplit
 
-from omezarr_proc.viewer.catalogue import find_datasets
+from omezarr_proc.viewer.catalogue import belongs_to_dataset, find_datasets
 
 LOOPBACK = "127.0.0.1"
 PAGE = {"/": ("index.html", "text/html; charset=utf-8"), "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8")}
@@ -36,23 +36,27 @@ TYPES = {
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' data:"
 )
+DATA = {
+    "Content-Security-Policy": "sandbox",  # a file is data, never a page
+    "Cross-Origin-Resource-Policy": "same-origin",  # nor a picture in another one
+    "Vary": "Origin",
+}
 CORS = {
-    "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "Range",
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
-    "Content-Security-Policy": "sandbox",  # a file is data, never a page
 }
 
 
 class ViewerServer(ThreadingHTTPServer):
-    """Serves `folder` at /data/, or at /data/`name`/ when it is itself a dataset of that name."""
+    """Serves the datasets of `folder` at /data/, or at /data/`name`/ when it is itself one; `origins`: whose pages may read them too."""
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, *, name: str = "", port: int = 0) -> None:
+    def __init__(self, folder: Path, *, name: str = "", port: int = 0, origins: Collection[str] = ()) -> None:
         """Listen on loopback; port 0 takes a free one. Raises OSError when the port is taken."""
         self.folder = folder.resolve(strict=True)
+        self.origins = frozenset(origins)
         self.title = name or folder.name or str(folder)
         self.mount = f"/data/{quote(os.fsencode(name))}/" if name else "/data/"
         super().__init__((LOOPBACK, port), _Handler)
@@ -66,13 +70,15 @@ class ViewerServer(ThreadingHTTPServer):
         """Stay silent about a browser that has gone away in the middle of an answer."""
 
     def locate(self, path: str) -> Path | None:
-        """Return the file that a request's path names; None when it is absent, no file, or outside the folder."""
+        """Return the file that a request's path names; None when it is absent, no file, of no dataset, or outside the folder."""
         if not path.startswith(self.mount):
             return None
         parts = unquote(path.removeprefix(self.mount), errors="surrogateescape").split("/")
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
             return None
         try:
+            if not belongs_to_dataset(self.folder, parts):
+                return None
             place = self.folder.joinpath(*parts).resolve(strict=True)
             inside = place.is_relative_to(self.folder) and stat.S_ISREG(place.stat().st_mode)
         except (OSError, RuntimeError):  # RuntimeError: links that go in circles, up to Python 3.12
@@ -88,6 +94,7 @@ class ViewerServer(ThreadingHTTPServer):
                     "name": _printable(found.path or self.title),
                     "url": (self.mount + quote(os.fsencode(found.path))).strip("/"),
                     "zarr_format": found.zarr_format,
+                    "preview": (self.mount + quote(os.fsencode(f"{found.path}.png"))).strip("/") if found.preview else None,
                 }
                 for found in find_datasets(self.folder)
             ],
@@ -115,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif place := self.server.locate(path):
             self._send_file(place)
         else:
-            self._answer(HTTPStatus.NOT_FOUND, CORS)
+            self._answer(HTTPStatus.NOT_FOUND, self._data_headers())
 
     def do_HEAD(self) -> None:
         """Answer as GET would, without the body."""
@@ -123,21 +130,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_OPTIONS(self) -> None:
         """Answer a browser that asks whether another page may read the data (CORS preflight)."""
-        allowed = self._host_is_loopback() and self.path.startswith("/data/")
-        self._answer(HTTPStatus.NO_CONTENT if allowed else HTTPStatus.FORBIDDEN, CORS if allowed else {})
+        headers = self._data_headers()
+        allowed = self._host_is_loopback() and self.path.startswith("/data/") and "Access-Control-Allow-Origin" in headers
+        self._answer(HTTPStatus.NO_CONTENT if allowed else HTTPStatus.FORBIDDEN, headers if allowed else {})
 
     def _host_is_loopback(self) -> bool:
         # a name that somebody's web page made point here must not read the list of datasets (DNS rebinding)
         return re.sub(r":\d*$", "", self.headers.get("Host", "")) in (LOOPBACK, "localhost")
 
+    def _data_headers(self) -> dict[str, str]:
+        origin = self.headers.get("Origin")
+        return DATA | ({"Access-Control-Allow-Origin": origin} | CORS if origin in self.server.origins else {})
+
     def _send_file(self, place: Path) -> None:
         kind = TYPES.get(place.suffix or place.name, "application/octet-stream")
         with _opened(place) as file:
             if file is None:
-                return self._answer(HTTPStatus.NOT_FOUND, CORS)
+                return self._answer(HTTPStatus.NOT_FOUND, self._data_headers())
             size = os.fstat(file.fileno()).st_size
             span = byte_range(self.headers.get("Range"), size)
-            headers = {**CORS, "Accept-Ranges": "bytes", "Content-Type": kind}
+            headers = {**self._data_headers(), "Accept-Ranges": "bytes", "Content-Type": kind}
             if span is None:
                 return self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, "Content-Range": f"bytes */{size}"})
             first, length, partial = span
@@ -172,7 +184,7 @@ def byte_range(header: str | None, size: int) -> tuple[int, int, bool] | None:
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip(), re.ASCII)
     if not match or not any(match.groups()):
         return 0, size, False
-    first, last = (int(text) if text else None for text in match.groups())
+    first, last = (_position(text) if text else None for text in match.groups())
     if first is None:
         length = min(last or 0, size)
         return (size - length, length, True) if length else None
@@ -181,6 +193,11 @@ def byte_range(header: str | None, size: int) -> tuple[int, int, bool] | None:
     if first >= size:
         return None
     return first, min(size - 1 if last is None else last, size - 1) - first + 1, True
+
+
+def _position(digits: str) -> int:
+    # Python refuses to convert thousands of digits; no file has a byte there
+    return int(digits) if len(digits.lstrip("0")) < 19 and len(digits) < 4000 else 10**18
 
 
 @contextmanager

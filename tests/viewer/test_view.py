@@ -41,7 +41,7 @@ def output(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, **options: str) -> Iterator[ViewerServer]:
+def serving(folder: Path, **options: object) -> Iterator[ViewerServer]:
     with ViewerServer(folder, **options) as server:  # type: ignore[arg-type]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -80,7 +80,7 @@ def test_the_page_its_script_and_the_list(server: ViewerServer) -> None:
     assert len(script.body) < 2_000_000
     assert json.loads(Answer(server, "/datasets.json").body) == {
         "folder": "output",
-        "datasets": [{"name": "a.ome.zarr", "url": "data/a.ome.zarr", "zarr_format": 3}],
+        "datasets": [{"name": "a.ome.zarr", "url": "data/a.ome.zarr", "zarr_format": 3, "preview": None}],
     }
 
 
@@ -90,19 +90,42 @@ def test_the_policy_of_the_page_allows_no_other_host(server: ViewerServer) -> No
     assert not re.search(r"\*|http|//", policy)
 
 
-def test_files_come_with_type_and_cors(server: ViewerServer) -> None:
+def test_files_come_with_their_type(server: ViewerServer) -> None:
     for path, kind in (("zarr.json", "application/json"), ("0/c/7", "application/octet-stream")):
         answer = Answer(server, f"/data/a.ome.zarr/{path}")
         assert answer.status == 200
         assert answer.headers["Content-Type"] == kind
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Accept-Ranges"] == "bytes"
     assert answer.body == CONTENT
 
 
-def test_the_list_is_not_for_other_pages(server: ViewerServer) -> None:
-    assert Answer(server, "/datasets.json").headers["Access-Control-Allow-Origin"] is None
+def test_other_pages_read_datasets_only_where_they_are_named(output: Path) -> None:
+    own, other = "https://viewer.example", "https://other.example"
+    with serving(output, origins=[own]) as server:
+        for path, origin, allowed in (
+            ("/data/a.ome.zarr/zarr.json", own, own),
+            ("/data/a.ome.zarr/0/c/8", own, own),  # absent: a page must be able to tell
+            ("/data/a.ome.zarr/zarr.json", other, None),
+            ("/datasets.json", own, None),
+            ("/", own, None),
+        ):
+            answer = Answer(server, path, Origin=origin)
+            assert answer.headers["Access-Control-Allow-Origin"] == allowed
+            assert answer.headers["Vary"] == ("Origin" if path.startswith("/data/") else None)
+        asked = Answer(server, "/data/a.ome.zarr/0/c/7", "OPTIONS", Origin=own, Access_Control_Request_Headers="range")
+        assert (asked.status, asked.headers["Access-Control-Allow-Origin"]) == (204, own)
+        assert "Range" in asked.headers["Access-Control-Allow-Headers"]
+        assert Answer(server, "/data/a.ome.zarr/0/c/7", "OPTIONS", Origin=other).status == 403
+        assert Answer(server, "/datasets.json", "OPTIONS", Origin=own).status == 403
+
+
+def test_no_other_page_reads_or_shows_anything_unless_asked_for(server: ViewerServer, output: Path) -> None:
+    (output / "a.ome.zarr.png").write_bytes(CONTENT)
+    for path in ("/datasets.json", "/data/a.ome.zarr/zarr.json", "/data/a.ome.zarr.png"):
+        answer = Answer(server, path, Origin="https://viewer.example")
+        assert answer.headers["Access-Control-Allow-Origin"] is None
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("path", ["/datasets.json", "/", "/data/a.ome.zarr/zarr.json"])
@@ -113,7 +136,15 @@ def test_a_foreign_name_that_points_here_gets_nothing(server: ViewerServer, path
 
 @pytest.mark.parametrize(
     ("header", "first", "last"),
-    [("bytes=0-9", 0, 9), ("bytes=5-5", 5, 5), ("bytes=1270-", 1270, 1279), ("bytes=-3", 1277, 1279), ("bytes=1000-99999", 1000, 1279)],
+    [
+        ("bytes=0-9", 0, 9),
+        ("bytes=5-5", 5, 5),
+        ("bytes=1270-", 1270, 1279),
+        ("bytes=-3", 1277, 1279),
+        ("bytes=1000-99999", 1000, 1279),
+        (f"bytes=1000-{'9' * 6000}", 1000, 1279),
+        (f"bytes=-{'9' * 6000}", 0, 1279),
+    ],
 )
 def test_a_range_is_answered_with_that_part(server: ViewerServer, header: str, first: int, last: int) -> None:
     answer = Answer(server, "/data/a.ome.zarr/0/c/7", Range=header)
@@ -122,7 +153,9 @@ def test_a_range_is_answered_with_that_part(server: ViewerServer, header: str, f
     assert answer.body == CONTENT[first : last + 1]
 
 
-@pytest.mark.parametrize("header", ["bytes=1280-", "bytes=5000-6000", "bytes=-0"])
+@pytest.mark.parametrize(
+    "header", ["bytes=1280-", "bytes=5000-6000", "bytes=-0", f"bytes={'9' * 6000}-", f"bytes={'9' * 30000}-{'9' * 30000}"]
+)
 def test_a_range_without_a_byte_is_416(server: ViewerServer, header: str) -> None:
     answer = Answer(server, "/data/a.ome.zarr/0/c/7", Range=header)
     assert answer.status == 416
@@ -162,14 +195,6 @@ def test_a_connection_serves_several_requests(server: ViewerServer) -> None:
 def test_nothing_can_be_changed(server: ViewerServer, method: str) -> None:
     assert Answer(server, "/data/a.ome.zarr/zarr.json", method).status == 501
     assert Answer(server, "/data/a.ome.zarr/zarr.json").status == 200
-
-
-def test_a_browser_that_asks_first_may_read_data_and_nothing_else(server: ViewerServer) -> None:
-    answer = Answer(server, "/data/a.ome.zarr/0/c/7", "OPTIONS", Origin="https://viewer.example", Access_Control_Request_Headers="range")
-    assert answer.status == 204
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert "Range" in answer.headers["Access-Control-Allow-Headers"]
-    assert Answer(server, "/datasets.json", "OPTIONS").status == 403
 
 
 @pytest.mark.parametrize(
@@ -212,15 +237,46 @@ def test_a_link_that_leads_outside_is_404_and_one_inside_is_followed(server: Vie
     (output / "outside").symlink_to(output.parent)
     (output / "sibling").symlink_to(output.parent / "output-2")
     (output / "circle").symlink_to(output / "circle")
-    (output / "inside.json").symlink_to(output / "a.ome.zarr" / "zarr.json")
-    for path in ("out.json", "outside/secret.json", "sibling/secret.json", "circle"):
+    chunks = output / "a.ome.zarr" / "0" / "c"
+    (chunks / "8").symlink_to(output.parent / "secret.json")
+    (chunks / "9").symlink_to(output / "a.ome.zarr" / "zarr.json")
+    (chunks / "10").symlink_to(chunks / "10")
+    for path in ("out.json", "outside/secret.json", "sibling/secret.json", "circle", "a.ome.zarr/0/c/8", "a.ome.zarr/0/c/10"):
         assert Answer(server, f"/data/{path}").status == 404
-    assert Answer(server, "/data/inside.json").status == 200
+    assert Answer(server, "/data/a.ome.zarr/0/c/9").status == 200
 
 
 def test_what_is_no_plain_file_is_404(server: ViewerServer, output: Path) -> None:
-    os.mkfifo(output / "pipe")  # opening it would wait for a writer for ever
-    assert Answer(server, "/data/pipe").status == 404
+    os.mkfifo(output / "a.ome.zarr" / "0" / "c" / "8")  # opening it would wait for a writer for ever
+    assert Answer(server, "/data/a.ome.zarr/0/c/8").status == 404
+
+
+def test_only_what_belongs_to_datasets_is_given_out(server: ViewerServer, output: Path) -> None:
+    make_dataset(output / ".b.ome.zarr.partial")
+    make_dataset(output / "sub" / "c.ome.zarr")
+    hidden = output / "a.ome.zarr" / ".hidden"
+    hidden.mkdir()
+    for place in (output, hidden, hidden.parent, hidden.parent / "0", output / "sub"):
+        for name in ("notes.txt", "notes.png", ".hidden.png", "x", ".secret", "7"):
+            (place / name).write_text("private")
+    (output / "OME").mkdir()
+    (output / "OME" / "METADATA.ome.xml").write_text("<OME/>")
+    (output / "sub" / "c.ome.zarr.png").write_bytes(CONTENT)
+    (output / "sub" / "c.ome.zarr" / "OME").mkdir()
+    (output / "sub" / "c.ome.zarr" / "OME" / "METADATA.ome.xml").write_text("<OME/>")
+    given = {
+        str(path.relative_to(output))
+        for path in output.rglob("*")
+        if path.is_file() and Answer(server, f"/data/{path.relative_to(output)}").status == 200
+    }
+    dataset = {"zarr.json", "0/c/7"}
+    assert given == {
+        *(f"a.ome.zarr/{path}" for path in dataset | {"7", "0/7"}),  # these have the names of chunks
+        *(f"sub/c.ome.zarr/{path}" for path in dataset | {"OME/METADATA.ome.xml"}),
+        "sub/c.ome.zarr.png",
+    }
+    preview = [found["preview"] for found in json.loads(Answer(server, "/datasets.json").body)["datasets"]]
+    assert preview == [None, "data/sub/c.ome.zarr.png"]
 
 
 def test_any_file_name_is_found_by_its_bytes(output: Path) -> None:
@@ -257,7 +313,7 @@ def test_a_dataset_alone_is_served_without_its_neighbours(output: Path) -> None:
     make_dataset(output / "b.ome.zarr")
     with serving(output / "b.ome.zarr", name="b.ome.zarr") as server:
         (listed,) = json.loads(Answer(server, "/datasets.json").body)["datasets"]
-        assert listed == {"name": "b.ome.zarr", "url": "data/b.ome.zarr", "zarr_format": 3}
+        assert listed == {"name": "b.ome.zarr", "url": "data/b.ome.zarr", "zarr_format": 3, "preview": None}
         assert Answer(server, "/data/b.ome.zarr/zarr.json").status == 200
         for path in ("/data/a.ome.zarr/zarr.json", "/data/b.ome.zarr/../a.ome.zarr/zarr.json", "/data/zarr.json"):
             assert Answer(server, path).status == 404
@@ -323,6 +379,14 @@ def test_view_without_a_folder_says_what_to_do(tmp_path: Path, monkeypatch: pyte
 def test_a_port_that_is_taken_is_named(server: ViewerServer, output: Path) -> None:
     with pytest.raises(OutputError, match=rf"port {server.server_port} .*--port"):
         view.main([str(output), "--no-browser", "--port", str(server.server_port)])
+
+
+@pytest.mark.parametrize("origin", ["*", "viewer.example", "https://viewer.example/", "https://viewer.example/page", "file:///tmp", ""])
+def test_what_is_no_origin_ends_with_2(output: Path, origin: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        view.main([str(output), f"--cors={origin}"])
+    assert ended.value.code == 2
+    assert "is not an origin" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "x", "1e3"])
