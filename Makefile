@@ -42,7 +42,7 @@ endef
 export PINS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check coverage soak golden benchmark memprofile viewer test-browser constraints wheel sbom docker-build docker-run clean
+.PHONY: help run test lint check coverage soak golden benchmark memprofile viewer test-browser tour constraints wheel sbom docker-build docker-run clean
 
 help:
 	@echo "make run           convert data/input into data/output with the settings of dev.env"
@@ -56,6 +56,7 @@ help:
 	@echo "make memprofile    memory over time against the plan; ARGS=\"--limit 512 INPUT OUTPUT\""
 	@echo "make viewer        build the page of the viewer again (needs Node)"
 	@echo "make test-browser  the tests of that page (needs chromium and chromium-driver)"
+	@echo "make tour          take the README's pictures of that page again"
 	@echo "make constraints   renew constraints.txt and requirements*.txt (needs Python 3.12)"
 	@echo "make wheel         dist/*.whl, the same bytes for one commit from any folder"
 	@echo "make sbom          sbom.cdx.json: what the image installs, as CycloneDX"
@@ -101,7 +102,10 @@ viewer:
 	cd viewer && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 
 test-browser: $(VENV)/.browser
-	BROWSER_TESTS=required $(VENV)/bin/python -m pytest tests/viewer/test_browser.py $(ARGS)
+	BROWSER_TESTS=required $(VENV)/bin/python -m pytest tests/viewer $(ARGS)
+
+tour: $(VENV)/.browser
+	PYTHONPATH=tests/helpers $(VENV)/bin/python -m tests.viewer.tour docs/tour
 
 constraints: $(VENV)/.python
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "constraints.txt is made with Python 3.12: make constraints VENV=.venv-3.12 PYTHON=python3.12")'

@@ -14,10 +14,14 @@ FILE = re.compile(r"zarr\.json|\.z(attrs|group|array|metadata)|METADATA\.ome\.xm
 
 @dataclass(frozen=True)
 class Listed:
-    """One dataset: its path below the folder (empty when that is one itself), its Zarr format (2 or 3), whether a preview is beside it."""
+    """One dataset: its path below the folder (empty when that is one itself) and its Zarr format, 2 or 3.
+
+    `labels` are the names of its label images, `preview` tells whether there is a picture beside it.
+    """
 
     path: str
     zarr_format: int
+    labels: tuple[str, ...] = ()
     preview: bool = False
 
 
@@ -30,7 +34,16 @@ def find_datasets(folder: Path) -> Iterator[Listed]:
         else:
             folders.clear()
             path = os.path.relpath(place, folder)
-            yield Listed("" if path == os.curdir else path, zarr_format, preview=path != os.curdir and Path(f"{place}.png").is_file())
+            beside = path != os.curdir and Path(f"{place}.png").is_file()
+            yield Listed("" if path == os.curdir else path, zarr_format, label_names(Path(place)), beside)
+
+
+def label_names(dataset: Path) -> tuple[str, ...]:
+    """Return the names of the label images that a dataset lists (https://ngff.openmicroscopy.org/0.5/index.html#labels-md)."""
+    attributes = _read(dataset / "labels" / "zarr.json").get("attributes") or _read(dataset / "labels" / ".zattrs")
+    stated = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
+    names = stated.get("labels") if isinstance(stated, dict) else None
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def multiscales_format(folder: Path) -> int | None:

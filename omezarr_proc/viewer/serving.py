@@ -1,6 +1,6 @@
 """The viewer's server: one folder and the page, on loopback.
 
-`/` and `/viewer.js` are the page, `/datasets.json` lists what is below the folder, `/data/...` are the files of its datasets, with byte
+`/` and its scripts are the page, `/datasets.json` lists what is below the folder, `/data/...` are the files of its datasets, with byte
 ranges (RFC 9110). Nothing else is given out: a file that belongs to no dataset, or a link that leads out of the folder, is as absent as one
 that is not there. Pages of other origins can read the datasets only where they are named (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol).
 """
@@ -21,7 +21,8 @@ from urllib.parse import quote, unquote, urlsplit
 from omezarr_proc.viewer.catalogue import belongs_to_dataset, find_datasets
 
 LOOPBACK = "127.0.0.1"
-PAGE = {"/": ("index.html", "text/html; charset=utf-8"), "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8")}
+SCRIPT = "text/javascript; charset=utf-8"
+PAGE = {"/": ("index.html", "text/html; charset=utf-8"), "/viewer.js": ("viewer.js", SCRIPT), "/decoder.js": ("decoder.js", SCRIPT)}
 JSON = "application/json"
 TYPES = {
     ".json": JSON,
@@ -32,9 +33,9 @@ TYPES = {
     ".xml": "application/xml",
     ".png": "image/png",
 }
-# The page loads nothing from anywhere else. eval is for Blosc: WebAssembly in the script, whose glue (embind) writes functions that way.
+# The page loads nothing from anywhere else.
 PAGE_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' data:"
+    "default-src 'self'; style-src 'unsafe-inline'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 DATA = {
     "Content-Security-Policy": "sandbox",  # a file is data, never a page
@@ -94,6 +95,7 @@ class ViewerServer(ThreadingHTTPServer):
                     "name": _printable(found.path or self.title),
                     "url": (self.mount + quote(os.fsencode(found.path))).strip("/"),
                     "zarr_format": found.zarr_format,
+                    "labels": [_printable(name) for name in found.labels],
                     "preview": (self.mount + quote(os.fsencode(f"{found.path}.png"))).strip("/") if found.preview else None,
                 }
                 for found in find_datasets(self.folder)

@@ -15,7 +15,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-SECONDS = 20  # for a picture to be there: software rendering on a busy machine
+KEY = {"left": "\ue012", "right": "\ue014", "up": "\ue013", "tab": "\ue004", "space": " ", "enter": "\ue007"}
+SECONDS = 40  # for a picture to be there: software rendering on a busy machine
 SNAP = 1 / 16  # of a screen pixel: how finely the software renderer places corners
 FLAGS = (
     "--headless=new",
@@ -51,6 +52,8 @@ def channels_of(dataset: Path) -> list[Channel]:
 def stretch_of(attributes: dict[str, Any]) -> np.ndarray:
     """A pixel's sides in x and y, in widths of a pixel, by the physical sizes."""
     image = attributes.get("ome", attributes)["multiscales"][0]
+    if "scale" not in image["datasets"][0].get("coordinateTransformations", [{}])[0]:
+        return np.ones(2)
     meters = {"nanometer": 1e-9, "micrometer": 1e-6}
     y, x = (
         scale * meters.get(axis.get("unit"), 1)
@@ -155,7 +158,8 @@ class Page:
         places = np.array(
             self.driver.execute_script(
                 "const box = document.getElementById('canvas').getBoundingClientRect(), found = [];"
-                "const above = [...document.querySelectorAll('.scale, .level')].map(e => e.getBoundingClientRect());"
+                "const above = [...document.querySelectorAll('.scale, .level, .top p, #overview, #cross')]"
+                "  .map(e => e.getBoundingClientRect());"
                 "const free = (x, y) => document.elementFromPoint(x, y)?.tagName === 'CANVAS'"
                 "  && !above.some(b => x > b.left - 3 && x < b.right + 3 && y > b.top - 3 && y < b.bottom + 3);"
                 "for (let y = Math.ceil(box.top) + 4; y < Math.min(box.bottom, innerHeight) - 4; y += 11)"

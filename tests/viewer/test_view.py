@@ -74,19 +74,21 @@ def test_the_page_its_script_and_the_list(server: ViewerServer) -> None:
     assert page.headers["Content-Type"].startswith("text/html")
     for address in re.findall(rb"(?:src|href)=\"([^\"]+)\"", page.body):
         assert address in (b"viewer.js", b"data:,"), "the page may load nothing from elsewhere"
-    script = Answer(server, "/viewer.js")
-    assert script.status == 200
-    assert script.headers["Content-Type"].startswith("text/javascript")
-    assert len(script.body) < 2_000_000
+    for name in ("/viewer.js", "/decoder.js"):
+        script = Answer(server, name)
+        assert script.status == 200
+        assert script.headers["Content-Type"].startswith("text/javascript")
+        assert len(script.body) < 100_000
     assert json.loads(Answer(server, "/datasets.json").body) == {
         "folder": "output",
-        "datasets": [{"name": "a.ome.zarr", "url": "data/a.ome.zarr", "zarr_format": 3, "preview": None}],
+        "datasets": [{"name": "a.ome.zarr", "url": "data/a.ome.zarr", "zarr_format": 3, "labels": [], "preview": None}],
     }
 
 
 def test_the_policy_of_the_page_allows_no_other_host(server: ViewerServer) -> None:
     policy = Answer(server, "/").headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
+    assert "unsafe-eval" not in policy
     assert not re.search(r"\*|http|//", policy)
 
 
@@ -313,7 +315,7 @@ def test_a_dataset_alone_is_served_without_its_neighbours(output: Path) -> None:
     make_dataset(output / "b.ome.zarr")
     with serving(output / "b.ome.zarr", name="b.ome.zarr") as server:
         (listed,) = json.loads(Answer(server, "/datasets.json").body)["datasets"]
-        assert listed == {"name": "b.ome.zarr", "url": "data/b.ome.zarr", "zarr_format": 3, "preview": None}
+        assert listed == {"name": "b.ome.zarr", "url": "data/b.ome.zarr", "zarr_format": 3, "labels": [], "preview": None}
         assert Answer(server, "/data/b.ome.zarr/zarr.json").status == 200
         for path in ("/data/a.ome.zarr/zarr.json", "/data/b.ome.zarr/../a.ome.zarr/zarr.json", "/data/zarr.json"):
             assert Answer(server, path).status == 404

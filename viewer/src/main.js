@@ -1,14 +1,24 @@
 // The page: the list of datasets, the open one on the stage, its controls beside it, and errors in words.
-import { controls } from "./controls.js";
-import { openDataset } from "./dataset.js";
-import { Picture } from "./picture.js";
-import { scaleBar } from "./scalebar.js";
+import { openDataset } from "./image/dataset.js";
+import { parse } from "./page/address.js";
+import { about } from "./page/info.js";
+import { bindings, listOf, listen } from "./page/keys.js";
+import { List } from "./page/list.js";
+import { Ruler } from "./page/ruler.js";
+import { scaleBar } from "./page/scalebar.js";
+import { snapshot } from "./page/snapshot.js";
+import { showValue } from "./page/value.js";
+import { Viewing } from "./page/viewing.js";
+import { Picture } from "./stage/picture.js";
 
 const at = (id) => document.getElementById(id);
 const stage = at("stage");
+const ruler = new Ruler(at("ruler"), at("measured"), at("measure"));
 let opened = 0; // counts, so that a slow answer for a dataset that was left again is not shown
-let image = null;
+let viewing = null;
 let picture = null;
+let list = null;
+let pointer = null; // in screen pixels of the stage; null: the middle, where keys are used
 
 function fail(message) {
   stage.dataset.state = "error";
@@ -16,104 +26,151 @@ function fail(message) {
   at("error").hidden = false;
 }
 
-function clear() {
-  stage.dataset.state = "loading";
-  at("error").hidden = true;
+function barOf({ scene: { image } }, camera) {
+  const { section } = viewing.scene.shown(image);
+  return scaleBar(image.spacing[section.h] / camera.scale, image.units.x);
 }
 
-function showView({ view, level }) {
-  const { levels, pixel } = image;
-  const [height, width] = levels[level].shape.slice(-2);
-  const size = 2 ** view.zoom;
-  at("level").textContent = `Level ${level} (0–${levels.length - 1}) · ${width} × ${height} px`;
-  at("zoom").textContent = `${Number((size * 100).toPrecision(size < 0.1 ? 2 : 3))} %`;
-  const bar = scaleBar(pixel.x / size, pixel.unit);
+function showPlace() {
+  if (!viewing) return;
+  const { camera } = picture;
+  const { image } = viewing;
+  const [layer] = picture.layers;
+  const { section } = viewing.scene.shown(image);
+  const shape = image.levels[layer.level].shape;
+  at("level").textContent = `Level ${layer.level} (0–${image.levels.length - 1}) · ${shape[section.h]} × ${shape[section.v]} px`;
+  at("zoom").textContent = `${Number((camera.scale * 100).toPrecision(camera.scale < 0.1 ? 2 : 3))} %`;
+  const bar = barOf(viewing, camera);
   at("bar").style.width = `${bar.width}px`;
   at("length").textContent = bar.text;
-  Object.assign(stage.dataset, { level, zoom: view.zoom, x: view.target[0], y: view.target[1] });
+  Object.assign(stage.dataset, { level: layer.level, zoom: camera.zoom, x: camera.target[0], y: camera.target[1] });
+  ruler.show(camera, image.spacing[section.h], image.units.x);
+  viewing.moved();
+  tellValue();
 }
 
-async function open(dataset) {
-  const turn = ++opened;
-  clear();
-  image = null;
-  picture?.clear();
-  at("controls").replaceChildren();
-  at("overlay").hidden = true;
+function tellValue() {
+  at("cross").hidden = pointer !== null || !viewing;
+  if (viewing) showValue(at("value"), viewing.scene, picture, pointer ?? (document.activeElement === stage ? picture.camera.size.map((side) => side / 2) : null));
+  if (at("value").hidden) at("cross").hidden = true;
+}
+
+function showDrawn({ ready, wanted, missing, failed, why }) {
+  at("loading").hidden = !missing;
+  at("loading").textContent = missing ? `Loading ${wanted - missing} of ${wanted} tiles` : "";
+  at("failed").hidden = !failed;
+  if (failed) at("why").textContent = `${failed} of ${wanted} tiles could not be loaded: ${why}.`;
+  if (stage.dataset.state !== "error") stage.dataset.state = ready ? "ready" : "loading";
+  viewing?.drawn(ready);
+  if (ready) list?.idle();
+  tellValue();
+}
+
+function leave() {
+  viewing?.close();
+  viewing = null;
+  stage.dataset.state = "loading";
+  for (const id of ["error", "overlay", "about", "failed", "loading", "value", "cross"].map(at)) id.hidden = true;
+  if (ruler.on) ruler.toggle();
+  return ++opened;
+}
+
+async function open(dataset, query) {
+  const turn = leave();
   document.title = dataset.name;
-  for (const link of at("datasets").querySelectorAll("a")) {
-    if (link.dataset.url === dataset.url) {
-      link.setAttribute("aria-current", "page");
-      link.parentElement.parentElement.scrollTop = link.offsetTop - link.parentElement.parentElement.offsetTop - 48;
-    } else link.removeAttribute("aria-current");
-  }
+  at("title").textContent = dataset.name;
+  list.mark(dataset.url);
   try {
-    const found = await openDataset(dataset);
+    const image = await openDataset(dataset);
     if (turn !== opened) return;
-    image = found;
     picture ??= new Picture(at("canvas"), {
-      view: showView,
-      ready: () => stage.dataset.state === "loading" && (stage.dataset.state = "ready"),
-      error: (error) => fail(`${document.title}: ${error?.message ?? error}`),
+      view: showPlace,
+      drawn: showDrawn,
+      tap: (screen) => {
+        pointer = screen;
+        if (ruler.on && viewing) point(screen);
+        tellValue();
+      },
+      hover: (screen) => {
+        pointer = screen;
+        tellValue();
+      },
+      lost: () => fail("The browser has taken the graphics card away from this page: load it again."),
     });
-    picture.show(image);
+    viewing = new Viewing(image, picture, query, { controls: at("controls"), overview: at("overview") }, {
+      address: (text) => history.replaceState(null, "", `#${dataset.url}${text && `?${text}`}`),
+      failed: (message) => fail(`${dataset.name}: ${message}`),
+    });
+    viewing.scene.listen(tellValue);
+    at("overlay").hidden = at("about").hidden = false;
+    at("info").replaceChildren(...about(image));
     stage.setAttribute("aria-label", `Image ${dataset.name}. Arrow keys move it, plus and minus zoom, 0 shows it whole.`);
-    at("overlay").hidden = false;
-    controls(at("controls"), image, (shown) => {
-      clear();
-      picture.draw(shown);
-    });
+    showPlace();
   } catch (error) {
     if (turn === opened) fail(`${dataset.name} cannot be shown: ${error.message}`);
   }
 }
 
-const KEYS = {
-  ArrowLeft: () => picture.pan(-0.1, 0),
-  ArrowRight: () => picture.pan(0.1, 0),
-  ArrowUp: () => picture.pan(0, -0.1),
-  ArrowDown: () => picture.pan(0, 0.1),
-  "+": () => picture.zoomBy(0.5),
-  "=": () => picture.zoomBy(0.5),
-  "-": () => picture.zoomBy(-0.5),
-  0: () => picture.fit(),
-};
-
-function listen() {
-  stage.addEventListener("keydown", (event) => {
-    if (!image || event.target !== stage || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
-    event.preventDefault();
-    KEYS[event.key]();
-  });
-  at("in").addEventListener("click", () => image && picture.zoomBy(1));
-  at("out").addEventListener("click", () => image && picture.zoomBy(-1));
-  at("fit").addEventListener("click", () => image && picture.fit());
+function point(screen) {
+  ruler.add(picture.camera.toImage(screen));
+  showPlace();
 }
 
-async function start() {
-  listen();
+const does = {
+  camera: (change) => {
+    pointer = null;
+    picture.move(() => change(picture.camera));
+  },
+  step: (axis, steps) => viewing.step(axis, steps),
+  play: () => viewing.play(),
+  auto: () => viewing.auto(),
+  ruler: () => {
+    ruler.toggle();
+    showPlace();
+  },
+  point: () => ruler.on && point(picture.camera.size.map((side) => side / 2)),
+  unpoint: () => {
+    ruler.back();
+    showPlace();
+  },
+  save: (withBar) => snapshot(picture, viewing.image.name, withBar && barOf(viewing, picture.camera)),
+  full: () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen?.()),
+};
+
+function start() {
+  const keys = bindings(does);
+  listen(stage, keys, () => viewing);
+  at("keys").append(listOf(keys));
+  const click = (id, action) => at(id).addEventListener("click", () => viewing && action());
+  click("in", () => does.camera((camera) => camera.zoomAt(camera.size.map((side) => side / 2), 1)));
+  click("out", () => does.camera((camera) => camera.zoomAt(camera.size.map((side) => side / 2), -1)));
+  click("fit", () => does.camera((camera) => camera.fit()));
+  click("measure", does.ruler);
+  click("save", () => does.save(at("with-bar").checked));
+  click("full", does.full);
+  click("again", () => picture.retry());
+  at("full").hidden = !document.fullscreenEnabled;
+  at("skip").addEventListener("click", () => stage.focus());
+  stage.addEventListener("focus", tellValue);
+  stage.addEventListener("blur", tellValue);
+}
+
+async function load() {
   const answer = await fetch("datasets.json").catch(() => null);
   if (!answer?.ok) return fail("The server does not answer: is it still running?");
   const { folder, datasets } = await answer.json();
-  at("count").textContent = datasets.length;
-  at("datasets").replaceChildren(...datasets.map(({ name, url }) => {
-    const link = Object.assign(document.createElement("a"), { href: `#${url}`, textContent: name, title: name });
-    link.dataset.url = url;
-    const item = document.createElement("li");
-    item.append(link);
-    return item;
-  }));
+  list = new List(at("list"), datasets);
   if (!datasets.length) return fail(`There is no OME-Zarr dataset in ${folder} yet: convert an image, then load this page again.`);
-  at("list").open = matchMedia("(min-width: 800px)").matches || datasets.length > 1;
   const chosen = () => {
-    const url = location.hash.slice(1);
+    const { url, query } = parse(location.hash);
     const dataset = url ? datasets.find((one) => one.url === url) : datasets[0];
-    if (dataset) open(dataset);
-    else fail(`There is no dataset ${decodeURI(url.replace(/^data\//, ""))} in ${folder}.`);
+    if (dataset) open(dataset, query);
+    else leave() && fail(`There is no dataset ${decodeURI(url.replace(/^data\//, ""))} in ${folder}.`);
   };
   addEventListener("hashchange", chosen);
   chosen();
 }
 
 addEventListener("unhandledrejection", ({ reason }) => fail(`${document.title}: ${reason?.message ?? reason}`));
-start().catch((error) => fail(error.message));
+start();
+load().catch((error) => fail(error.message));
