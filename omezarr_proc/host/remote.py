@@ -26,17 +26,16 @@ T = TypeVar("T")
 
 # Where a connection breaks off in an answer, or before one to a POST: every request here bears being made twice. All else is tried again by
 # the client itself.
-_TRIES = 5
-_PAUSE = 0.1
+_PAUSE, _LONGEST_PAUSE, _PATIENCE = 0.1, 5.0, 90.0
 _BACKOFF = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2}
-_RETRY = {"max_retries": 10, "retry_timeout": timedelta(seconds=90), "backoff": _BACKOFF}
+_RETRY = {"max_retries": 60, "retry_timeout": timedelta(seconds=90), "backoff": _BACKOFF}
 _CLIENT = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=5), "read_timeout": timedelta(seconds=30)}
 _GIVES_CREDENTIALS = re.compile(r"https?://(169\.254\.|\[fd00:|metadata\.|sts\.|oauth2\.|login\.|localhost:\d+/metadata)|.*/v2/credentials")
 
 
 @lru_cache(maxsize=64)
-def client(root: Address) -> "ObjectStore":
-    """The client of a bucket, container or host. Raises SettingsError where there is none for it."""
+def client(root: Address, *, patient: bool = True) -> "ObjectStore":
+    """The client of a bucket, container or host; without `patient` it asks once. Raises SettingsError where there is none for it."""
     try:
         from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
     except ImportError:
@@ -47,6 +46,8 @@ def client(root: Address) -> "ObjectStore":
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     plain = root.scheme == "http" or (root.scheme == "s3" and endpoint.startswith("http://"))
     options: dict[str, Any] = {"client_options": _CLIENT | ({"allow_http": True} if plain else {}), "retry_config": _RETRY}
+    if not patient:
+        options["retry_config"] = _RETRY | {"max_retries": 0}
     if root.scheme == "s3" and endpoint:
         options["endpoint"] = endpoint
     if root.scheme == "s3" and os.environ.get("AWS_PROFILE") and not os.environ.get("AWS_ACCESS_KEY_ID"):
@@ -67,17 +68,18 @@ def ask(address: Address, work: Callable[[], T]) -> T:
     """
     from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError, PreconditionError
 
-    for attempt in range(_TRIES):
+    pause, give_up = _PAUSE, time.monotonic() + _PATIENCE
+    while True:
         try:
             return work()
         except (AlreadyExistsError, NotModifiedError, PreconditionError):
             raise ConditionError(str(address)) from None
         except (BaseError, OSError) as error:
             failure = _failure(address, error)
-            if failure.errno != errno.EPIPE or attempt == _TRIES - 1:
+            if failure.errno != errno.EPIPE or time.monotonic() > give_up:
                 raise failure from None
-        time.sleep(_PAUSE * 2**attempt)
-    raise AssertionError
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 # Faults of a store that pass.
@@ -145,6 +147,8 @@ def _failure(address: Address, error: Exception) -> OSError:
         number, meaning = errno.EACCES, "no credentials are found: give the task a role, or set the store's variables"
     elif status == "416":
         number, meaning = errno.ENODATA, "it ends before"
+    elif status == "501":
+        number, meaning = errno.ENOSYS, f"the store does not know such a request ({said})"
     elif status == "409":
         number, meaning = errno.EBUSY, "somebody else puts it at this moment: run again"
     elif status in ("401", "403"):

@@ -126,7 +126,11 @@ class StoreLock:
             with contextlib.suppress(OSError):
                 if not self._etag:
                     continue
-                renewed = self._bucket.replace(LOCK, self._text(), self._etag)
+                try:
+                    renewed = self._bucket.replace(LOCK, self._text(), self._etag)
+                except UnconditionalError:  # who took it over meanwhile is noticed by `check`
+                    self._etag = ""
+                    continue
                 if renewed is None:
                     self._lost = True
                     return

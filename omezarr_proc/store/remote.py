@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from omezarr_proc.host.remote import ConditionError, ask, client, exists, listed, refuse_unlistable, store_error
+from omezarr_proc.host.remote import PASSING, ConditionError, ask, client, exists, listed, refuse_unlistable, store_error
 from omezarr_proc.model.address import Address
 
 _CONFLICTS = 6  # tries where the store answers 409: somebody else puts the same key at this moment
@@ -118,11 +118,17 @@ class Bucket:
         return self._put_if(key, data, {"e_tag": etag})
 
     def _put_if(self, key: str, data: bytes, mode: Any) -> str | None:
-        try:
-            return self._put(key, data, mode)
-        except (ConditionError, FileNotFoundError):
-            with_token = self._own(key, data)  # a put that was tried again finds what it has put itself
-            return with_token or None
+        for patient in (False, True):  # a store that does not know conditions answers as one does that is overloaded
+            try:
+                return self._put(key, data, mode, patient=patient)
+            except (ConditionError, FileNotFoundError):
+                return self._own(key, data) or None  # a put that was tried again finds what it has put itself
+            except OSError as error:
+                if error.errno == errno.ENOSYS:
+                    raise UnconditionalError from None
+                if patient or error.errno not in PASSING:
+                    raise
+        raise AssertionError
 
     def _own(self, key: str, data: bytes) -> str:
         try:
@@ -131,13 +137,14 @@ class Bucket:
             return ""
         return etag if there == data else ""
 
-    def _put(self, key: str, data: bytes, mode: Any = "overwrite") -> str:
+    def _put(self, key: str, data: bytes, mode: Any = "overwrite", *, patient: bool = True) -> str:
         import obstore
         from obstore.exceptions import NotSupportedError
 
         def work() -> str:
             try:
-                put = obstore.put(client(self.root.root), self._key(key), data, mode=mode, use_multipart=len(data) > 64 << 20)
+                store = client(self.root.root, patient=patient)
+                put = obstore.put(store, self._key(key), data, mode=mode, use_multipart=len(data) > 64 << 20)
             except NotSupportedError:
                 raise UnconditionalError from None
             return put["e_tag"] or ""

@@ -13,12 +13,13 @@ Fault = None | str | int
 
 @dataclass(frozen=True)
 class Request:
-    """One request: its number from 1 on, method, path with query, and Range."""
+    """One request: its number from 1 on, method, path with query, and Range; whether it has a condition."""
 
     number: int
     method: str
     path: str
     range: str
+    conditional: bool = False
 
 
 class FaultyProxy:
@@ -78,7 +79,8 @@ class FaultyProxy:
         head = await reader.readuntil(b"\r\n\r\n")
         line, _, _ = head.partition(b"\r\n")
         method, path = line.decode().split(" ")[:2]
-        request = Request(len(self.requests) + 1, method, path, _header(head, "range"))
+        conditional = bool(_header(head, "if-match") or _header(head, "if-none-match"))
+        request = Request(len(self.requests) + 1, method, path, _header(head, "range"), conditional)
         self.requests.append(request)
         self._now += 1
         self.most = max(self.most, self._now)
