@@ -8,7 +8,8 @@
              each), files, notes; refused (why, for each image that is not supported beside others)
     dataset  name, zarr_format, ngff, axes (name, type, unit), levels (path, shape, chunks, dtype, compression, scale, factor, bytes),
              chunks, stored_bytes (null where counting would take long), channels (label, color, active, window), notes, and how it was
-             made: method, made_by, description
+             made: method, made_by, description; collection (of a plate, or what bioformats2raw writes: name, rows, columns, wells,
+             images, first; null for an image): all else is then told of the first image
 """
 
 import argparse
@@ -19,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omezarr_proc.app.inputs import check_file, named_place, tiff_ending
+from omezarr_proc.check.collection import open_collection
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError, LimitError, UnsupportedInputError, about
 from omezarr_proc.model.text import byte_size, one_line, shown
-from omezarr_proc.store.read import Dataset, first_multiscale, open_dataset
+from omezarr_proc.store.read import Dataset, first_multiscale, metadata_of, open_dataset
 
 if TYPE_CHECKING:
     from omezarr_proc.model.image import Image
@@ -55,7 +57,7 @@ def describe(path: Place) -> Json:
     kind = "dataset" if is_dataset else "tiff"
     try:
         with about(path):
-            told = describe_dataset(open_dataset(path)) if is_dataset else describe_tiff(path)
+            told = _describe_folder(path) if is_dataset else describe_tiff(path)
         return {"path": str(path), "kind": kind, "error": None} | told
     except (InputError, LimitError) as error:
         return {"path": str(path), "kind": kind, "error": str(error)}
@@ -75,6 +77,18 @@ def describe_tiff(path: Place) -> Json:
     images = open_images(str(path), images="all", budget=Budget(source=str(path), bytes=most), refused=refused)
     told = {"images": [_image(image, image.series in converted) for image in images]}
     return told | {"refused": [str(error) for error in refused]}
+
+
+def _describe_folder(path: Place) -> Json:
+    dataset = open_dataset(path)
+    collection = open_collection(dataset)
+    if collection is None or not collection.images:
+        return describe_dataset(dataset) | {"collection": None}
+    plate = metadata_of(dataset.attributes, "plate").get("plate")
+    of_plate = plate if isinstance(plate, dict) else {}
+    told: Json = {key: len(_objects(of_plate.get(key))) for key in ("rows", "columns", "wells")}
+    told |= {"name": of_plate.get("name"), "images": len(collection.images), "first": collection.images[0]}
+    return describe_dataset(open_dataset(path / collection.images[0])) | {"collection": told}
 
 
 def describe_dataset(dataset: Dataset) -> Json:
@@ -123,6 +137,14 @@ def lines(told: Json) -> Iterator[str]:
             yield from _image_lines(name, image)
         yield from told["refused"]
     else:
+        if found := told["collection"]:
+            size = (
+                f"plate {found['name']!r} of {found['rows']} x {found['columns']}, {found['wells']} wells"
+                if found["wells"]
+                else "collection"
+            )
+            yield f"{name}: {size}, {found['images']} images, the first of which is"
+            name = f"{name}/{found['first']}"
         yield from _dataset_lines(name, told)
 
 

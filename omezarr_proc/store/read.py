@@ -109,10 +109,10 @@ class Dataset:
         return tuple(str(axis.get("name")) if isinstance(axis, dict) else str(axis) for axis in axes) if isinstance(axes, list) else ()
 
 
-def metadata_of(attributes: Json) -> Json:
-    """The NGFF metadata in a root group's attributes: those of 0.5 where they are there, else of 0.4."""
+def metadata_of(attributes: Json, kind: str = "multiscales") -> Json:
+    """The NGFF metadata of a `kind` in a group's attributes: those of 0.5 where they are there, else of 0.4."""
     ome = attributes.get("ome")
-    return ome if isinstance(ome, dict) and "multiscales" in ome else attributes
+    return ome if isinstance(ome, dict) and kind in ome else attributes
 
 
 def first_multiscale(ome: Json) -> Json:

@@ -1,5 +1,6 @@
 """Well plates: one dataset of all fields, published as one tree, gone on with field by field."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -180,3 +181,15 @@ def test_images_beside_a_plate_keep_names_of_their_own(tmp_path: Path) -> None:
             file.write(field_pixels(number), description=None if number else text.encode(), metadata=None, contiguous=False)
     assert convert(tmp_path / "a.ome.tif", tmp_path / "out", "--images", "all") == 0
     assert sorted(os.listdir(tmp_path / "out")) == ["a.ome.zarr", "a.series1.ome.zarr"]
+
+
+def test_info_tells_of_the_plate_and_its_first_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_plate(tmp_path / "screen.ome.tif", WELLS, attributes='Rows="8" Columns="12"')
+    assert convert(tmp_path / "screen.ome.tif", tmp_path / "out") == 0
+    capsys.readouterr()
+    assert cli.main(["info", "--json", str(tmp_path / "out/screen.ome.zarr")]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["files"]
+    assert told["collection"] == {"name": "Screen 7", "rows": 8, "columns": 12, "wells": 3, "images": 5, "first": "A/1/0"}
+    assert told["name"] == "Field 3" and len(told["levels"]) == 1
+    assert cli.main(["info", str(tmp_path / "out/screen.ome.zarr")]) == 0
+    assert "plate 'Screen 7' of 8 x 12, 3 wells, 5 images, the first of which is" in capsys.readouterr().out
