@@ -62,6 +62,11 @@ class Level:
         return self._each("object")
 
     @property
+    def sharded(self) -> bool:
+        """Whether an object holds several chunks."""
+        return self.object != self.chunk
+
+    @property
     def height(self) -> int:
         """Rows of a plane."""
         return self.shape[3]
@@ -80,6 +85,17 @@ class Level:
     def grid(self) -> Region:
         """All of its chunks, in chunks."""
         return self.region.divided(self.chunk)
+
+    @cached_property
+    def objects(self) -> Region:
+        """All of its objects, in objects."""
+        return self.region.divided(self.object)
+
+    @cached_property
+    def shard(self) -> Index:
+        """Chunks of an object along each axis."""
+        t, c, z, y, x = (n // chunk for n, chunk in zip(self.object, self.chunk, strict=True))
+        return t, c, z, y, x
 
     def _each(self, what: str) -> Index:
         t, c, z, y, x = (getattr(axis, what) for axis in self.axes)
@@ -109,6 +125,11 @@ class Pyramid:
     def tile(self) -> int:
         """Side of a chunk in y and x, in pixels."""
         return self.levels[0].axes[4].chunk
+
+    @property
+    def sharded(self) -> bool:
+        """Whether some of its objects hold several chunks."""
+        return any(level.sharded for level in self.levels)
 
     @property
     def bundled(self) -> bool:

@@ -1,21 +1,25 @@
 """How a pyramid is cut into passes of bands, and what of the source is decoded twice by that. Pure.
 
 A *pass* makes the levels `first..last` out of one source: the TIFF, or a finished level. A *band* is a region of the pass's first level
-whose sides are multiples of the chunk of level `last` (in the first level's pixels) or end with the level. So it holds whole chunks of
-every level of its pass and touches no chunk of another band, and anyone who has the source can make it.
+whose sides are multiples of the objects of all its levels (in the first level's pixels) or end with the level. So it holds whole objects of
+every level of its pass and touches no object of another band, and anyone who has the source can make it.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import mul
 
 from omezarr_proc.model.image import Image
-from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.pyramid import Level, Pyramid
 from omezarr_proc.model.region import Index, Region, X, Y, Z, ceil_div
 from omezarr_proc.plan.access import ACCESSES
 
 # Most of the source that may be decoded twice because segments straddle bands.
 MAX_AMPLIFICATION = 1.1
+
+# By how much an encoded chunk can be larger than its pixels (BLOSC_MAX_OVERHEAD): in a shard it takes their place.
+ENCODED_MORE = 16
 
 # One time point and depth after the other with all its channels: planes that share segments follow each other.
 ORDER = (0, 2, 1, 3, 4)
@@ -61,10 +65,14 @@ class SlotLevel:
     """Where one level's part of a band lies in a slot, from byte `offset`: `[z, y, x, channels, depth, tile, tile]`, z, y, x in chunks.
 
     Every chunk is contiguous, so the encoder reads it where the downsampling has put it.
+
+    cells    [z, y, x, chunks there, bytes]: the same memory, with what there is between two chunks of a shard
     """
 
     offset: int
     shape: tuple[int, int, int, int, int, int, int]
+    strides: tuple[int, int, int, int, int, int, int]
+    cells: tuple[int, int, int, int, int]
 
 
 def slot_levels(pass_: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], int]:
@@ -75,10 +83,20 @@ def slot_levels(pass_: Pass, pyramid: Pyramid) -> tuple[tuple[SlotLevel, ...], i
         level = pyramid.levels[pass_.first + step]
         largest = at(pyramid, pass_, Region((0, 0, 0, 0, 0), pass_.band), step).clipped(level.shape)
         _, _, z, y, x = largest.divided(level.chunk).shape
-        shape = (z, y, x, pyramid.channels, level.chunk[2], level.chunk[3], level.chunk[4])
-        parts.append(SlotLevel(end, shape))
-        end += math.prod(shape) * pyramid.itemsize
+        parts.append(_slot_level(pyramid, level, end, (z, y, x)))
+        end += math.prod(parts[-1].cells)
     return tuple(parts), ceil_div(end, 4096) * 4096
+
+
+def _slot_level(pyramid: Pyramid, level: Level, offset: int, chunks: tuple[int, int, int]) -> SlotLevel:
+    (z, y, x), (_, _, depth, height, width) = chunks, level.chunk
+    row = width * pyramid.itemsize
+    channel = depth * height * row
+    there, bundle = (1, pyramid.channels) if pyramid.bundled else (pyramid.channels, 1)
+    cell = bundle * channel + (ENCODED_MORE if level.sharded else 0)
+    beside = there * cell
+    strides = (y * x * beside, x * beside, beside, channel if pyramid.bundled else cell, height * row, row, pyramid.itemsize)
+    return SlotLevel(offset, (z, y, x, pyramid.channels, depth, height, width), strides, (z, y, x, there, cell))
 
 
 @dataclass(frozen=True)
@@ -132,8 +150,10 @@ def next_pass(pyramid: Pyramid, source: int, target: int) -> Pass:
 
 
 def narrowest(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Pass:
-    """The pass with the smallest bands: one chunk of level `last` each."""
-    t, _, z, y, x = (n * chunk for n, chunk in zip(pyramid.ratio(first, last), pyramid.levels[last].chunk, strict=True))
+    """The pass with the smallest bands: they hold whole objects of each level, without shards one chunk of level `last`."""
+    levels = range(first, last + 1)
+    objects = (tuple(map(mul, pyramid.ratio(first, level), pyramid.levels[level].object)) for level in levels)
+    t, _, z, y, x = map(math.lcm, *objects)
     return Pass(source, ratio, first, last, (t, pyramid.channels, z, y, x))
 
 

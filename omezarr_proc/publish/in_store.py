@@ -30,7 +30,7 @@ from omezarr_proc.publish.parts import OURS
 from omezarr_proc.publish.store_lock import LOCK, StoreLock
 from omezarr_proc.publish.store_record import RECORD, StoreRecord, forget
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
-from omezarr_proc.store.objects import Objects
+from omezarr_proc.store.objects import Data, Objects, joined
 from omezarr_proc.store.remote import Bucket, read_json
 
 
@@ -40,10 +40,10 @@ class _Objects(Bucket):
 
     place: Path
 
-    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
+    def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
         if atomic:
             (self.place / key).parent.mkdir(parents=True, exist_ok=True)
-            (self.place / key).write_bytes(data)
+            (self.place / key).write_bytes(joined(data))
         if key not in ROOT_DOCUMENTS:
             super().put(key, data, atomic=atomic)
 

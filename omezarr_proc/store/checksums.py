@@ -1,4 +1,4 @@
-"""What a chunk file was when it was encoded, its size and CRC-32C, and whether it still is: between two runs anything may happen to it."""
+"""What an object was when it was encoded, its size and CRC-32C, and whether it still is: between two runs anything may happen to it."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -15,32 +15,38 @@ from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.kept import QUEUE_BYTES
 from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.objects import Data
 
-# Of one chunk: its size in bytes and the CRC-32C (RFC 3720, B.4) of them, little endian. Blosc makes no chunk of more than 2 GB.
+# Of one object: its size in bytes and the CRC-32C (RFC 3720, B.4) of them, little endian. Blosc makes no chunk of more than 2 GB.
 _CHECKSUM = struct.Struct("<2I")
 CHECKSUM_BYTES = _CHECKSUM.size
 
 _AT_ONCE = 16  # objects of a store that are asked for
 
 
-def checksum(encoded: bytes) -> bytes:
-    """The CHECKSUM_BYTES that tell `encoded` from whatever else its file may come to hold."""
-    return _CHECKSUM.pack(len(encoded), google_crc32c.value(encoded))
+def checksum(encoded: Data) -> bytes:
+    """The CHECKSUM_BYTES that tell `encoded` from whatever else its object may come to hold."""
+    if isinstance(encoded, bytes):
+        return _CHECKSUM.pack(len(encoded), google_crc32c.value(encoded))
+    crc = 0
+    for piece in encoded:
+        crc = google_crc32c.extend(crc, bytes(piece))
+    return _CHECKSUM.pack(sum(map(len, encoded)), crc)
 
 
 def stored_bytes(checksums: bytes) -> int:
-    """The sizes of all chunks together."""
+    """The sizes of all objects together."""
     return sum(size for size, _ in _CHECKSUM.iter_unpack(checksums))
 
 
 def changed(store: ChunkStore, level: int, chunks: Region, checksums: bytes, read: bool = True) -> int:
-    """How many chunk files of a level are not as they were recorded; without checksums, how many cannot be decoded.
+    """How many objects of a level are not as they were recorded; without checksums, how many chunks cannot be decoded.
 
-    chunks     in chunks of the level
-    checksums  of each of `chunks` by depth, row, column and channel; empty where none were recorded
+    chunks     in chunks of the level; they fill their objects
+    checksums  of each of their objects by depth, row, column and channel; empty where none were recorded, which are chunks then
     read       False: by their sizes alone
     """
-    keys = store.keys(level, chunks)
+    keys = store.keys(level, chunks.divided(store.pyramid.levels[level].shard))
     if checksums:
         recorded = [checksums[i : i + CHECKSUM_BYTES] for i in range(0, len(checksums), CHECKSUM_BYTES)]
         with _asking(store, max(map(stored_bytes, recorded))) as each:

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from omezarr_proc.host.faults import output_error, retry
+from omezarr_proc.store.objects import Data, joined
 from omezarr_proc.store.opening import PLAIN, open_file
+
+_MOST_PIECES = 1024  # IOV_MAX, of Linux and of macOS
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Folder:
     links: bool = False
     apart: ClassVar[bool] = False
 
-    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
+    def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
         """See `Objects`.
 
         Without `atomic` there is no temporary name, since a file twice named costs twice on network file systems; and the file is never
@@ -115,7 +118,7 @@ class Folder:
     def _open(self, key: str) -> FileIO:
         return open(open_file(self._path(key), links=self.links), "rb", buffering=0)
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, data: Data) -> None:
         flags = os.O_WRONLY | os.O_CREAT | PLAIN
         try:
             fd = os.open(path, flags, 0o666)
@@ -123,20 +126,20 @@ class Folder:
             self._make(os.path.dirname(path))
             fd = os.open(path, flags, 0o666)
         try:
-            if os.fstat(fd).st_size > len(data):
-                os.ftruncate(fd, len(data))
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            pieces = [memoryview(data)] if isinstance(data, bytes) else [memoryview(piece) for piece in data]
+            size = sum(map(len, pieces))
+            if os.fstat(fd).st_size > size:
+                os.ftruncate(fd, size)
+            _write_all(fd, pieces)
         finally:
             os.close(fd)
 
-    def _replace(self, path: str, data: bytes) -> None:
+    def _replace(self, path: str, data: Data) -> None:
         folder, partial = os.path.dirname(path), Path(f"{path}.partial")
         self._make(folder)
         _refuse_no_folder(folder)
         with open(open_file(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-            file.write(data)
+            file.write(joined(data))
         partial.rename(Path(path))
 
     def _make(self, folder: str) -> None:
@@ -151,6 +154,16 @@ class Folder:
         except FileNotFoundError:
             self._make(os.path.dirname(folder))
             self._make(folder)
+
+
+def _write_all(fd: int, pieces: list[memoryview]) -> None:
+    """Write them one behind another, in one call where the system takes so many."""
+    while pieces:
+        written = os.writev(fd, pieces[:_MOST_PIECES])
+        while pieces and written >= len(pieces[0]):
+            written -= len(pieces.pop(0))
+        if written:
+            pieces[0] = pieces[0][written:]
 
 
 def _refuse_no_folder(path: str) -> None:

@@ -5,8 +5,16 @@ where nothing is) is no part of it: `publish` asks for that by itself.
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Protocol
+
+# What is put: pieces of memory can be put together where they lie, without a copy.
+Data = bytes | Sequence[bytes | memoryview]
+
+
+def joined(data: Data) -> bytes:
+    """All of it as one."""
+    return data if isinstance(data, bytes) else b"".join(data)
 
 
 class Objects(Protocol):
@@ -17,9 +25,10 @@ class Objects(Protocol):
 
     apart: ClassVar[bool]
 
-    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
+    def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
         """Create or replace an object.
 
+        data    all of it, or its pieces one behind another
         atomic  whoever reads meanwhile sees the old one or the new one; without it a reader, or a kill, may see a part of it, which nobody
                minds while a tree is not published
 
@@ -63,9 +72,9 @@ class InMemory:
         """Nothing is there yet."""
         self.objects: dict[str, bytes] = {}
 
-    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
+    def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
         """See `Objects`."""
-        self.objects[key] = bytes(data)
+        self.objects[key] = joined(data)
 
     def get(self, key: str) -> bytes:
         """See `Objects`."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from omezarr_proc.host.remote import PASSING, ConditionError, ask, client, exists, listed, refuse_unlistable, store_error
 from omezarr_proc.model.address import Address
+from omezarr_proc.store.objects import Data, joined
 
 _CONFLICTS = 6  # tries where the store answers 409: somebody else puts the same key at this moment
 _PAUSE = 0.1
@@ -25,10 +26,10 @@ class Bucket:
     root: Address
     apart: ClassVar[bool] = True
 
-    def put(self, key: str, data: bytes, *, atomic: bool = False) -> None:
+    def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
         """See `Objects`."""
         try:
-            self._put(key, data)
+            self._put(key, joined(data))
         except OSError as error:
             raise store_error("cannot write", error, self.root / key) from error
 
