@@ -6,10 +6,10 @@
     tiff     images: index, name, converted (by IMAGES=auto), sizes (t, c, z, y, x), dtype, stored_dtype, rgb, pixel_size (axis: value,
              unit), magnification (or null), channels (name, color, emission_nm), layout (tiled, segment, compression), levels (y, x of
              each), files, notes; refused (why, for each image that is not supported beside others)
-    dataset  name, zarr_format, ngff, axes (name, type, unit), levels (path, shape, chunks, dtype, compression, scale, factor, bytes),
-             chunks, stored_bytes (null where counting would take long), channels (label, color, active, window), notes, and how it was
-             made: method, made_by, description; collection (of a plate, or what bioformats2raw writes: name, rows, columns, wells,
-             images, first; null for an image): all else is then told of the first image
+    dataset  name, zarr_format, ngff, axes (name, type, unit), levels (path, shape, chunks, shards (or null), dtype, compression, scale,
+             factor, bytes), chunks, chunk_objects (the files that hold them), stored_bytes (null where counting would take long), channels
+             (label, color, active, window), notes, and how it was made: method, made_by, description; collection (of a plate, or what
+             bioformats2raw writes: name, rows, columns, wells, images, first; null for an image): all else is then told of the first image
 """
 
 import argparse
@@ -99,7 +99,8 @@ def describe_dataset(dataset: Dataset) -> Json:
         {
             "path": array.path,
             "shape": list(array.shape),
-            "chunks": list(array.chunks),
+            "chunks": list(array.tiles),
+            "shards": list(array.chunks) if array.sharded else None,
             "dtype": array.dtype,
             "compression": array.compression,
             "scale": _scale(transformations.get(array.path)),
@@ -117,7 +118,8 @@ def describe_dataset(dataset: Dataset) -> Json:
         "name": multiscale.get("name"),
         "axes": [{key: axis.get(key) for key in ("name", "type", "unit")} for axis in _objects(multiscale.get("axes"))],
         "levels": levels,
-        "chunks": sum(array.chunk_count for array in dataset.arrays),
+        "chunks": sum(array.tile_count for array in dataset.arrays),
+        "chunk_objects": sum(array.chunk_count for array in dataset.arrays),
         "stored_bytes": _stored_bytes(dataset),
         "channels": [{key: channel.get(key) for key in keys} for channel in channels],
         "method": multiscale.get("type"),
@@ -228,7 +230,8 @@ def _dataset_lines(name: str, told: Json) -> Iterator[str]:
     yield f"  units: {units or 'not stated'}"
     if told["levels"]:
         stored = "" if told["stored_bytes"] is None else f", {byte_size(told['stored_bytes'])} stored"
-        yield f"  compression: {told['levels'][0]['compression']}; {told['chunks']} chunks{stored}"
+        objects = "" if told["chunk_objects"] == told["chunks"] else f" in {told['chunk_objects']} objects"
+        yield f"  compression: {told['levels'][0]['compression']}; {told['chunks']} chunks{objects}{stored}"
     for index, channel in enumerate(told["channels"]):
         window = channel["window"] if isinstance(channel["window"], dict) else {}
         start, end, low, high = (_number(window.get(key)) for key in ("start", "end", "min", "max"))

@@ -64,7 +64,7 @@ def _codecs(array: Array, zarr_format: int) -> Iterator[Finding]:
     if zarr_format == 3 and sum(name in ("bytes", "sharding_indexed") for name in names) != 1:
         rule = "exactly one codec makes bytes of pixels: bytes, or sharding_indexed"
         yield Finding("spec", array.path, f"the codecs are {names}", rule, "correct zarr.json")
-    for codec in array.codecs:
+    for codec in array.inner_codecs:
         typesize = codec["configuration"].get("typesize")
         if codec["name"] == "blosc" and array.dtype in VIEWABLE and typesize != np.dtype(array.dtype).itemsize:
             problem = f"blosc with typesize {typesize} for {array.dtype}"

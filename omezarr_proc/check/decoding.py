@@ -9,26 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.check.arrays import VIEWABLE
+from omezarr_proc.check.shards import Shards, is_known
 from omezarr_proc.store.codec import Codec, without_threads
 from omezarr_proc.store.read import Array, Dataset
 
 
 def chunk_decoder(dataset: Dataset, array: Array) -> Callable[[tuple[int, ...]], NDArray[Any]]:
-    """What decodes the chunk of an index to those of its pixels that lie inside the array, of the array's axes and dtype.
+    """What decodes the chunk, or the shard, of an index to those of its pixels that lie inside the array, of the array's axes and dtype.
 
-    Blosc alone has all its lengths checked; zarr decodes what else there is. Raises whatever zarr says to codecs that it does not know;
-    what is returned raises FileNotFoundError where the chunk is absent, and whatever a codec says to damaged bytes.
+    Blosc alone has all its lengths checked, and indexes of shards; zarr decodes what else there is. Raises whatever zarr says to codecs
+    that it does not know; what is returned raises FileNotFoundError where the chunk is absent, and whatever a codec says to damaged bytes.
     """
     objects = dataset.objects
-    if [codec["name"] for codec in array.codecs if codec["name"] != "bytes"] == ["blosc"] and array.dtype in VIEWABLE:
+    shards = Shards(array, packed=dataset.own is not None) if is_known(array) else None
+    if shards or ([codec["name"] for codec in array.codecs if codec["name"] != "bytes"] == ["blosc"] and array.dtype in VIEWABLE):
         dtype = np.dtype(array.dtype).newbyteorder("<" if array.little else ">")
         codec = Codec(cname="", clevel=0, shuffle="noshuffle", typesize=dtype.itemsize)
 
         def decode_blosc(index: tuple[int, ...]) -> NDArray[Any]:
-            pixels = np.empty(array.chunks, dtype)
             encoded = objects.get(f"{array.path}/{array.chunk_name(index)}")
-            with without_threads():
-                codec.decode(encoded, pixels)
+            if shards:
+                pixels = shards.decode(encoded, index)
+            else:
+                pixels = np.empty(array.chunks, dtype)
+                with without_threads():
+                    codec.decode(encoded, pixels)
             return pixels[tuple(slice(end - i * size) for i, size, end in zip(index, array.chunks, array.shape, strict=True))]
 
         return decode_blosc

@@ -88,11 +88,12 @@ def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iter
     z = len(dataset.axes) - 3 if dataset.axes[-3:-2] == ("z",) else None
     deep = 1 if z is None or below.shape[z] == array.shape[z] else 2
     ratio = [deep if axis == z else 1 for axis in range(len(array.shape) - 2)] + [2, 2]
-    total = array.chunk_count
+    grid = tuple(-(-size // tile) for size, tile in zip(array.shape, array.tiles, strict=True))
+    total = array.tile_count
     count = min(total, SAMPLED_CHUNKS)
     for number in sorted({(2 * n + 1) * total // (2 * count) for n in range(count)}):
-        index = tuple(int(i) for i in np.unravel_index(number, array.grid))
-        here = tuple(slice(i * size, min((i + 1) * size, end)) for i, size, end in zip(index, array.chunks, array.shape, strict=True))
+        index = tuple(int(i) for i in np.unravel_index(number, grid))
+        here = tuple(slice(i * size, min((i + 1) * size, end)) for i, size, end in zip(index, array.tiles, array.shape, strict=True))
         there = tuple(slice(n * s.start, n * s.stop) for n, s in zip(ratio, here, strict=True))
         found, expected = stored(here), halved(source(there), method, deep)
         if found.shape == expected.shape and np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"):
@@ -105,7 +106,8 @@ def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iter
             at = ", ".join(f"{axis}={s.start + i}" for axis, s, i in zip(dataset.axes, here, where, strict=True))
             problem = f"at {at} is {found[where]}, the {method} of level {below.path} is {expected[where]}"
         rule = f"every level is the exact {'2x2x2' if deep > 1 else '2x2'} {method} of the one before"
-        yield Finding("data", f"{array.path}/{array.chunk_name(index)}", problem, rule)
+        chunk = tuple(i * tile // size for i, tile, size in zip(index, array.tiles, array.chunks, strict=True))
+        yield Finding("data", f"{array.path}/{array.chunk_name(chunk)}", problem, rule)
         return
 
 

@@ -1,4 +1,7 @@
-"""The chunk files of a dataset without decoding them: each is there, not empty and, where its length can be known, of this length."""
+"""The chunk files of a dataset without decoding them: each is there, not empty and, where its length can be known, of this length.
+
+Of a shard its index is read.
+"""
 
 import math
 from collections import Counter
@@ -11,6 +14,7 @@ import numpy as np
 
 from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.check.finding import Finding, Kind
+from omezarr_proc.check.shards import Shards, is_known
 from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.address import Address
 from omezarr_proc.store.codec import HEADER_BYTES, decoded_bytes, stated_bytes
@@ -45,12 +49,13 @@ def check_stored(dataset: Dataset, array: Array, *, lengths: bool) -> list[Findi
                         first[verdict] = f"{array.path}/{array.chunk_name(index)}"
     kind: Kind = "data" if dataset.own is not None else "viewers"  # Zarr itself lets chunks of nothing but fill values be absent
     absent = "every chunk is written: storage without the right to list answers 403 for an absent one, and viewers fail"
+    what = "shards" if array.sharded else "chunks"
     rules: tuple[tuple[Verdict, Kind, str, str], ...] = (
         ("missing", kind, "missing", absent),
         ("damaged", "data", "empty, cut off, too long or of another size", "every chunk is whole"),
     )
     return [
-        Finding(kind, first[verdict], f"{counts[verdict]} of {array.chunk_count} chunks of level {array.path} are {how}, this first", rule)
+        Finding(kind, first[verdict], f"{counts[verdict]} of {array.chunk_count} {what} of level {array.path} are {how}, this first", rule)
         for verdict, kind, how, rule in rules
         if verdict in first
     ]
@@ -71,10 +76,15 @@ def _finder(dataset: Dataset, array: Array) -> Callable[[Index], Verdict]:
 
 def _opener(dataset: Dataset, array: Array) -> Callable[[Index], Verdict]:
     objects, expected = dataset.objects, _expected_bytes(array)
+    shards = Shards(array, packed=dataset.own is not None) if is_known(array) else None
 
     def look(index: Index) -> Verdict:
         key = f"{array.path}/{array.chunk_name(index)}"
         try:
+            if shards:
+                tail, size = objects.part(key, -shards.index_bytes, shards.index_bytes)
+                shards.index(tail, index, size)
+                return "right"
             head, size = objects.part(key, 0, HEADER_BYTES)
             return "right" if expected(head, size) == size else "damaged"
         except (OSError, ValueError) as error:

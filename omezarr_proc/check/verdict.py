@@ -95,7 +95,7 @@ def _judged(dataset: Dataset, findings: list[Finding], deep: bool) -> Verdict:
         from omezarr_proc.check.pixels import check_pixels
 
         findings += check_pixels(dataset)
-    total = sum(array.chunk_count for array in dataset.arrays)
+    total = sum(array.tile_count for array in dataset.arrays)
     return Verdict(path=dataset.path, findings=tuple(findings), ours=dataset.own is not None, levels=len(dataset.arrays), chunks=total)
 
 

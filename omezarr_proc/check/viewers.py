@@ -38,7 +38,7 @@ def check_omero(d: Dataset, omero: Any, axes: Sequence[Any], where: str) -> Iter
         size = d.arrays[0].shape[axes.index(name)] if size_c is not None and name in axes else 1
         if not isinstance(rdefs.get(key), int) or not 0 <= rdefs[key] < size:
             yield Finding("viewers", f"{where}.rdefs.{key}", f"{rdefs.get(key)!r} of {size}", "the plane shown first is one of the image")
-    if rdefs.get("model") == "color" and size_c is not None and (size_c < 3 or d.arrays[0].chunks[axes.index("c")] < size_c):
+    if rdefs.get("model") == "color" and size_c is not None and (size_c < 3 or d.arrays[0].tiles[axes.index("c")] < size_c):
         rule = "viewers draw one RGB layer, which needs all channels in one chunk"
         yield Finding("viewers", f"{where}.rdefs.model", "is color", rule, "leave model out, or bundle the channels")
 

@@ -39,6 +39,7 @@ class Array:
     codecs           {"name", "configuration"} as in zarr.json; v2: filters and compressor in that form
     tiles            what is decoded at once: chunks, of a sharded array those within a shard
     fill_value       as it is written
+    inner_codecs     of a sharded array those of the chunks within a shard, else the same
     """
 
     path: str
@@ -50,9 +51,20 @@ class Array:
     prefixed: bool = True
     dimension_names: tuple[str | None, ...] | None = None
     codecs: tuple[Json, ...] = ()
+    inner_codecs: tuple[Json, ...] = ()
     compression: str = "none"
     tiles: tuple[int, ...]
     fill_value: Any = None
+
+    @property
+    def sharded(self) -> bool:
+        """Whether a file holds chunks with an index."""
+        return self.codecs != self.inner_codecs
+
+    @property
+    def tile_count(self) -> int:
+        """All tiles of a complete array."""
+        return math.prod(-(-size // tile) for size, tile in zip(self.shape, self.tiles, strict=True))
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -200,8 +212,8 @@ def _read_array(objects: Objects, root: Place, path: str, zarr_format: int) -> A
     array = _array_v3(path, found) if zarr_format == 3 else _array_v2(path, found)
     if len(array.shape) != len(array.chunks) or min(array.chunks, default=1) < 1 or min(array.shape, default=1) < 1:
         raise ValueError(f"shape {array.shape} in chunks of {array.chunks}")
-    if array.chunk_count > _MOST_CHUNKS:
-        raise ValueError(f"{array.chunk_count} chunks")
+    if array.tile_count > _MOST_CHUNKS:
+        raise ValueError(f"{array.tile_count} chunks")
     return array
 
 
@@ -217,18 +229,21 @@ def _array_v3(path: str, found: Json) -> Array:
         raise ValueError("storage_transformers are not known here")
     chunks = _integers(grid["configuration"]["chunk_shape"])
     prefixed = encoding["name"] == "default"
-    codecs = tuple(_codec(codec) for codec in found["codecs"])
+    codecs = inner_codecs = tuple(_codec(codec) for codec in found["codecs"])
+    if [codec["name"] for codec in codecs] == ["sharding_indexed"]:
+        inner_codecs = tuple(_codec(codec) for codec in codecs[0]["configuration"]["codecs"])
     names = found.get("dimension_names")
     return Array(
         path=path,
         shape=_integers(found["shape"]),
         chunks=chunks,
         dtype=str(found["data_type"]),
-        little=all(codec["configuration"].get("endian", "little") == "little" for codec in codecs if codec["name"] == "bytes"),
+        little=all(codec["configuration"].get("endian", "little") == "little" for codec in inner_codecs if codec["name"] == "bytes"),
         separator=str(encoding.get("configuration", {}).get("separator", "/" if prefixed else ".")),
         prefixed=prefixed,
         dimension_names=None if names is None else tuple(names),
         codecs=codecs,
+        inner_codecs=inner_codecs,
         compression=_compression(codecs),
         tiles=_tiles(codecs, chunks),
         fill_value=found["fill_value"],
@@ -270,6 +285,7 @@ def _array_v2(path: str, found: Json) -> Array:
         prefixed=False,
         dimension_names=None,
         codecs=tuple(codecs),
+        inner_codecs=tuple(codecs),
         compression=_compression(codecs),
         tiles=chunks,
         fill_value=found["fill_value"],
