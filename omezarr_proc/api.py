@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     images: Literal["auto", "all"] | Sequence[int]
     axes: Literal["auto", "czyx"]
     zarr_format: Literal["3", "2", 3, 2]
+    sharding: Literal["auto", "on", "off"]
     use_existing_resolutions: bool
     on_missing: Literal["error", "fill"]
     on_corrupt: Literal["error", "warn"]

@@ -52,12 +52,14 @@ def _dataset(settings: Settings, planned: Planned, limits: Limits) -> Iterator[s
 def _levels(image: Image, pyramid: Pyramid) -> Iterator[str]:
     axes = "zyx" if image.size_z > 1 else "yx"
     for level in pyramid.levels:
-        size, chunks = byte_size(level.region.size * pyramid.itemsize), level.grid.size
+        size, chunks = byte_size(level.region.size * pyramid.itemsize), f"{level.grid.size} chunks"
+        if level.sharded:
+            chunks += f" in {level.objects.size} shards of up to {_by(n for n in level.shard if n > 1)}"
         sides = level.shape[-len(axes) :]
         factors = dict(zip(axes, level.factor[-len(axes) :], strict=True))
         spacing = ", ".join(_spacing(image, axis, factor) for axis, factor in factors.items())
         yield (
-            f"level {level.index}: {_by(sides)}, {chunks} chunks, {size} before compression"
+            f"level {level.index}: {_by(sides)}, {chunks}, {size} before compression"
             f"; factor {_by(factors.values())} ({', '.join(axes)}), spacing {spacing}"
         )
 

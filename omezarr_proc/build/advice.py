@@ -21,7 +21,7 @@ def advice(image: Image, pyramid: Pyramid, settings: Settings) -> Iterator[Advic
         because = "means of labels are labels that do not exist; DOWNSAMPLE_METHOD=mode or nearest keeps them"
         yield _advice("WARNING", "labels", f"looks like labels ({why}): {because}", f"looks like labels: {because}")
     if (count := object_count(image, pyramid, settings)) > MANY_OBJECTS:
-        fewer = "a larger TILE_SIZE or INITIAL_DOWNSAMPLE, or CHANNEL_CHUNKING=bundled, makes fewer"
+        fewer = f"{_fewer(image, pyramid, settings)} makes fewer"
         yield _advice("WARNING", "many-objects", f"its dataset will have {count:,} objects: {fewer}", f"has many objects: {fewer}")
     base = pyramid.levels[0]
     if settings.initial_downsample == 1:
@@ -31,6 +31,13 @@ def advice(image: Image, pyramid: Pyramid, settings: Settings) -> Iterator[Advic
         yield _advice("INFO", "small", f"{left}; {keeps}", f"so small that little is left; {keeps}")
     else:
         yield _advice("INFO", "downsampled", f"starts from {settings.initial_downsample}x downsampled; {keeps}")
+
+
+def _fewer(image: Image, pyramid: Pyramid, settings: Settings) -> str:
+    """What to set, the most helpful first."""
+    shards = () if pyramid.sharded or settings.zarr_format == "2" else ("SHARDING=on",)
+    deeper = ("a larger Z_CHUNK",) if image.size_z > 1 else ()
+    return ", ".join((*shards, "a larger TILE_SIZE or INITIAL_DOWNSAMPLE", *deeper)) + ", or CHANNEL_CHUNKING=bundled,"
 
 
 def _advice(level: Literal["INFO", "WARNING"], event: str, text: str, summary: str = "") -> Advice:

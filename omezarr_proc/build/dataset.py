@@ -9,11 +9,13 @@ from typing import Any
 
 from omezarr_proc import __version__
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import CeilingError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.plate import Plate
 from omezarr_proc.model.pyramid import Pyramid, axis_names, make_pyramid
 from omezarr_proc.model.region import Z
+from omezarr_proc.model.shards import sharded
 from omezarr_proc.model.text import byte_size
 from omezarr_proc.ngff import attributes as ngff
 from omezarr_proc.ngff.windows import Window
@@ -22,6 +24,8 @@ from omezarr_proc.store.codec import MAX_CHUNK_BYTES
 
 # Part of every dataset's key: a new number where the same input and settings give other bytes than before.
 OUTPUT_VERSION = 3
+# With more chunks than this a dataset in an object store is sharded by SHARDING=auto.
+MANY_CHUNKS = 1000
 
 
 def pyramid_of(image: Image, settings: Settings) -> Pyramid:
@@ -52,6 +56,18 @@ def pyramid_of(image: Image, settings: Settings) -> Pyramid:
 
 
 def _pyramid(image: Image, settings: Settings) -> Pyramid:
+    pyramid = _chunked(image, settings)
+    return sharded(pyramid, image) if _in_shards(pyramid, settings) else pyramid
+
+
+def _in_shards(pyramid: Pyramid, settings: Settings) -> bool:
+    """Whether chunks are stored together: where each object costs a request, but not where all of them are few."""
+    if settings.sharding == "auto":
+        return isinstance(settings.output_dir, Address) and settings.zarr_format == "3" and pyramid.chunk_count > MANY_CHUNKS
+    return settings.sharding == "on"
+
+
+def _chunked(image: Image, settings: Settings) -> Pyramid:
     chunking = settings.channel_chunking
     return make_pyramid(
         image,
@@ -68,7 +84,7 @@ def _pyramid(image: Image, settings: Settings) -> Pyramid:
 
 def object_count(image: Image, pyramid: Pyramid, settings: Settings) -> int:
     """How many files, or objects in a store, the dataset will have: chunks (or shards) and documents."""
-    stored = sum(level.region.divided(level.object).size for level in pyramid.levels)
+    stored = sum(level.objects.size for level in pyramid.levels)
     return stored + documents(1 + len(pyramid.levels), image, settings)
 
 
@@ -81,7 +97,10 @@ def dataset_key(image: Image, settings: Settings) -> str:
     """What a dataset is a function of: the source, the settings that shape it, and the versions of what makes its bytes."""
     import numcodecs.blosc
 
-    parts = [image.fingerprint, image.series, settings.output_shaping(), OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
+    shaping = settings.output_shaping()
+    if _in_shards(_chunked(image, settings), settings):
+        shaping["sharding"] = "on"
+    parts = [image.fingerprint, image.series, shaping, OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

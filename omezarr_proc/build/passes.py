@@ -22,7 +22,7 @@ from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.tree import Tree
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
-from omezarr_proc.work.tasks import Check, Checked, Loose, Reply, Spool, Written
+from omezarr_proc.work.tasks import Check, Checked, Loose, Part, Reply, Spool, Written
 
 # Stored bytes per check task.
 _CHECK_BYTES = 8 << 20
@@ -57,7 +57,7 @@ class Build:
         """Nothing is finished yet, also of what earlier attempts have (see `take_over`)."""
         self.pyramid = self.store.pyramid
         self._finished = Finished(self.pyramid)
-        self._open: dict[Region, list[Written]] = {}
+        self._open: dict[Region, list[Part]] = {}
         self._earlier = list(_checks(unit for unit in self.tree.units if self._is_of_us(unit)))
         self.taken_over = 0  # percent
 
@@ -123,12 +123,12 @@ class Build:
             parts = ground.cut((t, c, 1, height, width))
             yield tuple(Spool(part, part.start[Z] - ground.start[Z]) for part in parts), on_it
 
-    def _encoded(self, pass_: Pass, band: Region, written: Sequence[Written]) -> None:
-        self._open.setdefault(band, []).extend(written)
-        for part in written:
-            level = self.pyramid.levels[pass_.first + part.step]
-            pixels = part.chunks.scaled(level.chunk).clipped(level.shape).size
-            self.progress.advance(pixels)
+    def _encoded(self, pass_: Pass, band: Region, made: Sequence[Part]) -> None:
+        self._open.setdefault(band, []).extend(made)
+        for part in made:
+            if isinstance(part, Written):
+                level = self.pyramid.levels[pass_.first + part.step]
+                self.progress.advance(part.chunks.scaled(level.chunk).clipped(level.shape).size)
 
     def _stored(self, pass_: Pass, done: Sequence[Region]) -> None:
         units = [unit for band in done for unit in self._units(pass_, band, self._open.pop(band))]
@@ -136,14 +136,14 @@ class Build:
         for unit in units:
             self._finish(unit)
 
-    def _units(self, pass_: Pass, band: Region, written: Sequence[Written]) -> Iterator[Unit]:
+    def _units(self, pass_: Pass, band: Region, made: Sequence[Part]) -> Iterator[Unit]:
         extremes: list[Extremes | None] = []
-        for found in (w.extremes for w in written if w.extremes):
+        for found in (part.extremes for part in made if isinstance(part, Written) and part.extremes):
             extremes = [merge_extremes(*pair) for pair in zip(extremes, found, strict=True)] if extremes else list(found)
         for step in pass_.steps:
-            level = self.pyramid.levels[pass_.first + step]
-            chunks = at(self.pyramid, pass_, band, step).divided(level.chunk)
-            checksums = _joined(chunks, [w for w in written if w.step == step])
+            level, ground = self.pyramid.levels[pass_.first + step], at(self.pyramid, pass_, band, step)
+            chunks = ground.divided(level.chunk)
+            checksums = _joined(ground.divided(level.object), [part for part in made if part.step == step])
             for i, z in enumerate(range(chunks.start[Z], chunks.stop[Z])):
                 frame = self.pyramid.frame(level.index, band.start[0], band.start[1], z)
                 of_frame = checksums[i].tobytes()
@@ -155,22 +155,27 @@ class Build:
         """Whether a unit that was read fits this dataset."""
         if not self._finished.knows(unit) or len(unit.extremes) != (self.pyramid.channels if unit.level == 0 else 0):
             return False
+        level = self.pyramid.levels[unit.level]
         chunks = self.pyramid.frame_chunks(unit.level, unit.frame, unit.rows, unit.columns)
-        return not unit.checksums or len(unit.checksums) == CHECKSUM_BYTES * chunks.size
+        objects = chunks.divided(level.shard)
+        if objects.scaled(level.shard).clipped(level.grid.shape) != chunks:
+            return False  # a part of a shard is nothing that a band makes
+        return (not unit.checksums and not level.sharded) or len(unit.checksums) == CHECKSUM_BYTES * objects.size
 
     def _finish(self, unit: Unit) -> None:
         self._finished.add(unit)
         self.tally.add(unit, self.pyramid.position(unit.level, unit.frame)[1])
 
 
-def _joined(chunks: Region, written: Sequence[Written]) -> np.ndarray[tuple[int, ...], np.dtype[np.void]]:
-    """The checksums[z, y, x, channels] of all chunks of a band's level, out of those of its parts."""
-    _, c, z, y, x = chunks.shape
+def _joined(objects: Region, made: Sequence[Part]) -> np.ndarray[tuple[int, ...], np.dtype[np.void]]:
+    """The checksums[z, y, x, channels] of all objects of a band's level, out of those of its parts."""
+    _, c, z, y, x = objects.shape
     joined = np.zeros((z, y, x, c), f"V{CHECKSUM_BYTES}")
-    for part in written:
-        here = part.chunks.within(chunks)
-        ranges = tuple(slice(here.start[axis], here.stop[axis]) for axis in (2, 3, 4))
-        joined[ranges] = np.frombuffer(part.checksums, joined.dtype).reshape(joined[ranges].shape)
+    for part in made:
+        if part.checksums:
+            here = (part.chunks if isinstance(part, Written) else part.objects).within(objects)
+            ranges = tuple(slice(here.start[axis], here.stop[axis]) for axis in (2, 3, 4))
+            joined[ranges] = np.frombuffer(part.checksums, joined.dtype).reshape(joined[ranges].shape)
     return joined
 
 

@@ -107,6 +107,14 @@ class Settings:
             shapes_output=True,
         ),
     )
+    sharding: Literal["auto", "on", "off"] = field(
+        default="auto",
+        metadata=_row(
+            choice("auto", "on", "off"),
+            "whether up to 8 x 8 chunks are stored together as one object (shards, Zarr v3 only): auto = in object stores, of datasets "
+            "with more than 1,000 chunks; not in folders",
+        ),
+    )
     use_existing_resolutions: bool = field(
         default=False,
         metadata=_row(FLAG, "1 = take a stored level as base level where one is exactly INITIAL_DOWNSAMPLE smaller", shapes_output=True),
@@ -223,7 +231,9 @@ class Settings:
                 values[entry.name] = entry.rule.parse(text)
             except ValueError:
                 wrong.append(f"{entry.variable}={_shown(mask(text))} must be {entry.rule.text}{_because(entry.rule.hint(text))}")
-        return cls(**values), SettingsError(f"wrong settings: {'; '.join(wrong)}") if wrong else None
+        settings = cls(**values)
+        wrong += settings._contradictions()
+        return settings, SettingsError(f"wrong settings: {'; '.join(wrong)}") if wrong else None
 
     @classmethod
     def of(cls, values: Mapping[str, Any], **folders: Place) -> "Settings":
@@ -241,9 +251,17 @@ class Settings:
                 parsed[entry.name] = entry.rule.parse(_text(value, entry.rule))
             except ValueError:
                 wrong.append(f"{entry.name}={_shown(repr(value), str)} must be {entry.rule.text}{_because(entry.rule.hint(str(value)))}")
+        settings = cls(**parsed | folders)
+        wrong += settings._contradictions()
         if wrong:
             raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
-        return cls(**parsed | folders)
+        return settings
+
+    def _contradictions(self) -> list[str]:
+        """What is wrong with values that are right by themselves."""
+        if self.sharding == "on" and self.zarr_format == "2":
+            return ["Zarr v2 has no shards: SHARDING=on needs ZARR_FORMAT=3"]
+        return []
 
     def output_shaping(self) -> dict[str, str | int | bool]:
         """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token."""

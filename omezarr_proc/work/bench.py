@@ -35,7 +35,10 @@ from omezarr_proc.work.tasks import (
     Load,
     Made,
     Make,
+    Part,
     Reply,
+    Seal,
+    Sealed,
     Spool,
     Task,
     Write,
@@ -83,10 +86,12 @@ class Bench:
         """Do a task and return the answer to it; `ticket` counts the files that are still to be written. Raises ProcError."""
         match task:
             case Load(pass_, slot, band, part):
-                self._loader.load(pass_, band, part, self._level(pass_, slot, 0))
+                self._loader.load(pass_, band, part, self._level(pass_, slot, 0)[0])
                 return Filled()
             case Write():
                 return self._write(task, ticket)
+            case Seal():
+                return self._seal(task, ticket)
             case Make(pass_, slot, bands):
                 return Made(tuple(self.make(pass_, band, slot, ticket) for band in bands))
             case Spool(band, before):
@@ -106,20 +111,25 @@ class Bench:
             error = ProcError(f"{type(error).__name__}: {error}".replace("\n", " "), source=source)
         return Failed(error, trace)
 
-    def make(self, pass_: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[Written, ...]:
+    def make(self, pass_: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[Part, ...]:
         """Make one band in the slot that begins at byte `slot`: load it, then store all its levels. Returns what was made of each."""
         pyramid = self.job.store.pyramid
-        self._loader.load(pass_, band, band, self._level(pass_, slot, 0))
-        made = []
+        self._loader.load(pass_, band, band, self._level(pass_, slot, 0)[0])
+        made: list[Part] = []
         for step in pass_.steps:
-            chunks = at(pyramid, pass_, band, step).divided(pyramid.levels[pass_.first + step].chunk)
-            made.append(self._write(Write(pass_, slot, band, step, chunks), ticket))
+            level, ground = pyramid.levels[pass_.first + step], at(pyramid, pass_, band, step)
+            made.append(self._write(Write(pass_, slot, band, step, ground.divided(level.chunk)), ticket))
+            if level.sharded:
+                made.append(self._seal(Seal(pass_, slot, band, step, ground.divided(level.object)), ticket))
         return tuple(made)
 
     def _write(self, task: Write, ticket: Ticket) -> Written:
         last = task.pass_.first + task.step == task.pass_.last
-        above = None if last else self._level(task.pass_, task.slot, task.step + 1)
-        return self._writer.write(task, self._level(task.pass_, task.slot, task.step), above, ticket)
+        above = None if last else self._level(task.pass_, task.slot, task.step + 1)[0]
+        return self._writer.write(task, *self._level(task.pass_, task.slot, task.step), above, ticket)
+
+    def _seal(self, task: Seal, ticket: Ticket) -> Sealed:
+        return self._writer.seal(task, self._level(task.pass_, task.slot, task.step)[1], ticket)
 
     def _changed(self, unit: Unit, read: bool) -> int:
         store = self.job.store
@@ -143,11 +153,13 @@ class Bench:
                         total += histogram.count_within(plane, task.places)
         return total
 
-    def _level(self, pass_: Pass, slot: int, step: int) -> NDArray[Any]:
-        """The slot's array of one level: [z, y, x, channels, depth, tile, tile]."""
+    def _level(self, pass_: Pass, slot: int, step: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """The slot's array of one level, [z, y, x, channels, depth, tile, tile], and the same memory as [z, y, x, chunks there, bytes]."""
         pyramid = self.job.store.pyramid
         parts, size = _slot(pass_, pyramid)
-        return np.ndarray(parts[step].shape, pyramid.dtype, self._memory(slot + size), slot + parts[step].offset)
+        part, memory = parts[step], self._memory(slot + size)
+        pixels: NDArray[Any] = np.ndarray(part.shape, pyramid.dtype, memory, slot + part.offset, part.strides)
+        return pixels, np.ndarray(part.cells, np.uint8, memory, slot + part.offset)
 
 
 @lru_cache(maxsize=8)

@@ -1,20 +1,26 @@
-"""Slot to store: encode the chunks of a level, store them, fold the same pixels into the next level of the slot."""
+"""Slot to store: fold the chunks of a level into the next one of the slot, encode them, store them, or as many as a shard has."""
 
+from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.model.pyramid import Level
-from omezarr_proc.model.region import Region, X, Y, Z
+from omezarr_proc.model.region import Index, Region, X, Y, Z
 from omezarr_proc.pixels import histogram
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.plan.passes import at
-from omezarr_proc.store.checksums import checksum
+from omezarr_proc.store.checksums import CHECKSUM_BYTES, checksum
 from omezarr_proc.store.chunks import stacked
+from omezarr_proc.store.codec import HEADER_BYTES, stated_bytes
+from omezarr_proc.store.objects import Data
+from omezarr_proc.store.shard import make_index
 from omezarr_proc.work.filing import Files, Ticket
 from omezarr_proc.work.fold import fold
-from omezarr_proc.work.tasks import Job, Write, Written
+from omezarr_proc.work.tasks import Job, Seal, Sealed, Write, Written
 
 # Constant chunks remembered by a worker: some values of empty background, each a few hundred bytes.
 _MOST_CONSTANTS = 64
@@ -30,38 +36,63 @@ class Writer:
         self._store = job.store
         self._reduction = REDUCTIONS[job.method]
 
-    def write(self, task: Write, slot: NDArray[Any], above: NDArray[Any] | None, ticket: Ticket) -> Written:
-        """Store `task.chunks` of `slot[z, y, x, channels, depth, tile, tile]`, and fold them into their part of `above`.
+    def write(self, task: Write, slot: NDArray[Any], cells: NDArray[np.uint8], above: NDArray[Any] | None, ticket: Ticket) -> Written:
+        """Fold `task.chunks` of `slot[z, y, x, channels, depth, tile, tile]` into their part of `above`; then encode and store them.
 
-        Chunks whose boxes straddle them along z are folded together, when the last one is stored. What lies outside the level in an edge
-        chunk is set to zero. `ticket` counts the files.
+        Chunks whose boxes straddle them along z are folded together, when the last one is there. What lies outside the level in an edge
+        chunk is set to zero. Chunks of shards are left in `cells[z, y, x, parts, bytes]`, the same memory. `ticket` counts the files.
         """
-        store, pyramid = self._store, self._store.pyramid
-        index = task.pass_.first + task.step
-        level = pyramid.levels[index]
-        band = at(pyramid, task.pass_, task.band, task.step)
-        origin = band.divided(level.chunk)
-        deep = 1 if above is None else pyramid.deep(index, index + 1)
-        found: list[histogram.Extremes | None] = [None] * pyramid.channels if index == 0 else []
+        pyramid = self._store.pyramid
+        level = pyramid.levels[task.pass_.first + task.step]
+        origin = at(pyramid, task.pass_, task.band, task.step).divided(level.chunk).start[Z:]
+        deep = 1 if above is None else pyramid.deep(level.index, level.index + 1)
+        found: list[histogram.Extremes | None] = [None] * pyramid.channels if level.index == 0 else []
+        t, c, z0, y0, x0 = task.chunks.start
+        checksums = np.zeros((*task.chunks.shape[Z:], task.chunks.shape[1]), f"V{CHECKSUM_BYTES}")
+        for z, y, x in _places(task.chunks):
+            place = z - origin[0], y - origin[1], x - origin[2]
+            valid = _valid(slot[place], level.shape, (z, y, x))
+            if level.index == 0:
+                found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]
+            before = z % deep
+            if before + 1 < deep and z + 1 < level.grid.shape[Z]:
+                continue  # it is folded with the one behind it, and encoded bytes may take the place of pixels only then
+            if above is not None:
+                self._fold(level, place, before, valid, slot, above)
+            for depth in range(z - before, z + 1):
+                here = depth - origin[0], *place[1:]
+                for part in range(task.chunks.shape[1]):
+                    encoded = self._encode(slot[here] if pyramid.bundled else slot[here][part : part + 1])
+                    if level.sharded:
+                        cells[here][part, : len(encoded)] = np.frombuffer(encoded, np.uint8)
+                    else:
+                        self._put(level.index, (t, c + part, depth, y, x), encoded, ticket)
+                        checksums[depth - z0, y - y0, x - x0, part] = np.void(checksum(encoded))
+        return Written(task.step, task.chunks, b"" if level.sharded else checksums.tobytes(), tuple(found))
+
+    def seal(self, task: Seal, cells: NDArray[np.uint8], ticket: Ticket) -> Sealed:
+        """Store the shards whose chunks lie encoded in `cells[z, y, x, parts, bytes]`, from there. `ticket` counts the files."""
+        pyramid = self._store.pyramid
+        level = pyramid.levels[task.pass_.first + task.step]
+        origin = at(pyramid, task.pass_, task.band, task.step).divided(level.chunk)
+        t, c, *_ = task.objects.start
         checksums = bytearray()
-        t, c, *_ = task.chunks.start
-        for z, y in _rows(task.chunks):
-            rows = [store.row(index, (t, part, z, y, 0)) for part in range(c, task.chunks.stop[1])]
-            for x in range(task.chunks.start[X], task.chunks.stop[X]):
-                place = z - origin.start[Z], y - origin.start[Y], x - origin.start[X]
-                pixels = slot[place]
-                valid = _valid(pixels, level.shape, (z, y, x))
-                for part, row in enumerate(rows):
-                    encoded = self._encode(pixels if pyramid.bundled else pixels[part : part + 1])
-                    key = f"{row}/{x}"
-                    folder = key if store.objects.apart else row
-                    self._files.put(folder, len(encoded), partial(store.objects.put, key, encoded), ticket)
-                    checksums += checksum(encoded)
-                if index == 0:
-                    found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]
-                if above is not None and ((z + 1) % deep == 0 or z + 1 == level.grid.shape[Z]):
-                    self._fold(level, place, z % deep, valid, slot, above)
-        return Written(task.step, task.chunks, bytes(checksums), tuple(found))
+        for (z, y, x), part in product(_places(task.objects), range(task.objects.shape[1])):
+            place = t, c + part, z, y, x
+            chunks = Region(place, (t + 1, c + part + 1, z + 1, y + 1, x + 1)).scaled(level.shard).clipped(level.grid.shape)
+            pieces = [_encoded(cells[where][part]) for where in _places(chunks.within(origin))]
+            index = make_index(pyramid.stored(level.shard), pyramid.stored(chunks.shape), [len(piece) for piece in pieces])
+            shard: Data = [*pieces, index]
+            checksums += checksum(shard)
+            self._put(level.index, place, shard, ticket)
+        return Sealed(task.step, task.objects, bytes(checksums))
+
+    def _put(self, level: int, place: Index, data: Data, ticket: Ticket) -> None:
+        """Have an object stored, by its place in the level's grid of objects."""
+        objects, row = self._store.objects, self._store.row(level, place)
+        key = f"{row}/{place[X]}"
+        size = len(data) if isinstance(data, bytes) else sum(map(len, data))
+        self._files.put(key if objects.apart else row, size, partial(objects.put, key, data), ticket)
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
         """The stored bytes of `chunk[channels, depth, tile, tile]`; of one whose channels each have one value, from memory."""
@@ -88,8 +119,14 @@ class Writer:
         fold(valid, begin, pyramid.ratio(level.index, level.index + 1), above, self._reduction)
 
 
-def _rows(chunks: Region) -> list[tuple[int, int]]:
-    return [(z, y) for z in range(chunks.start[Z], chunks.stop[Z]) for y in range(chunks.start[Y], chunks.stop[Y])]
+def _places(region: Region) -> Iterator[tuple[int, int, int]]:
+    """Every z, y and x in it."""
+    return product(*(range(region.start[axis], region.stop[axis]) for axis in (Z, Y, X)))  # type: ignore[return-value]
+
+
+def _encoded(cell: NDArray[np.uint8]) -> memoryview:
+    """The chunk that lies encoded in a cell, which may be longer."""
+    return memoryview(cell)[: stated_bytes(cell[:HEADER_BYTES].tobytes())]
 
 
 def _valid(pixels: NDArray[Any], shape: tuple[int, ...], chunk: tuple[int, int, int]) -> NDArray[Any]:

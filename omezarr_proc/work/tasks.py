@@ -39,7 +39,9 @@ class Load:
 
 @dataclass(frozen=True)
 class Write:
-    """Encode and store the chunks `chunks` of level `pass_.first + step`; fold them into the next level of the slot.
+    """Fold the chunks `chunks` of level `pass_.first + step` into the next level of the slot; encode them and store them.
+
+    Chunks of shards are not stored, but stay in the slot, in the place of their pixels, for a `Seal`.
 
     chunks  in chunks of that level; all channels of the band. Along z it owns whole boxes of the next level: it begins on a multiple of
             `Pyramid.deep` chunks of the level, and ends on one or with the level
@@ -50,6 +52,26 @@ class Write:
     band: Region
     step: int
     chunks: Region
+
+    @property
+    def bands(self) -> tuple[Region, ...]:
+        """The band, as a `Make` has them."""
+        return (self.band,)
+
+
+@dataclass(frozen=True)
+class Seal:
+    """Store the shards `objects` (in objects) of level `pass_.first + step`, whose chunks all lie encoded in the slot.
+
+    A shard has one writer, and only one: the band that it lies in makes all of its chunks, its `Seal` is handed out once, after every
+    `Write` of them is answered, and no other band touches it. Until its file is written the slot is not used again.
+    """
+
+    pass_: Pass
+    slot: int
+    band: Region
+    step: int
+    objects: Region
 
     @property
     def bands(self) -> tuple[Region, ...]:
@@ -101,7 +123,9 @@ class Check:
 
 # What depends on no other task of its image, once the pass before is over.
 Loose = Spool | Count | Check
-Task = Load | Write | Make | Loose
+# What stores something: an answer to it is followed by `Stored`.
+Storing = Write | Seal | Make
+Task = Load | Storing | Loose
 
 
 @dataclass(frozen=True)
@@ -117,6 +141,8 @@ def doing(task: Task) -> str:
             return f"reading {source} for {_rows(part)} of level {pass_.first}"
         case Write(pass_, _, band, step):
             return f"storing level {pass_.first + step} of the band with {_rows(band)} of level {pass_.first}"
+        case Seal(pass_, _, band, step):
+            return f"storing shards of level {pass_.first + step} of the band with {_rows(band)} of level {pass_.first}"
         case Make(pass_, _, bands):
             return f"reading and storing {_rows(bands[0], bands[-1])} of level {pass_.first}"
         case Spool(band):
@@ -133,10 +159,10 @@ def _rows(first: Region, last: Region | None = None) -> str:
 
 @dataclass(frozen=True)
 class Written:
-    """What a `Write` has made. Its slot is free for other use; its files may still be queued (see `Stored`).
+    """What a `Write` has made. Without shards its slot is free for other use; its files may still be queued (see `Stored`).
 
     step, chunks  as in the task
-    checksums     of each chunk in the order of `chunks.indices()` (see `checksums`)
+    checksums     of each chunk in the order of `chunks.indices()` (see `checksums`); empty where they are for shards
     extremes      the finite extremes of each of the band's channels on level 0; empty for other levels
     """
 
@@ -147,17 +173,33 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Sealed:
+    """What a `Seal` has made; its files may still be queued (see `Stored`).
+
+    step, objects  as in the task
+    checksums      of each object in the order of `objects.indices()`
+    """
+
+    step: int
+    objects: Region
+    checksums: bytes
+
+
+Part = Written | Sealed
+
+
+@dataclass(frozen=True)
 class Made:
     """What a `Make` has made of each of its bands, level by level."""
 
-    bands: tuple[tuple[Written, ...], ...]
+    bands: tuple[tuple[Part, ...], ...]
 
 
 @dataclass(frozen=True)
 class Stored:
-    """All files of a `Write` or `Make` are written; comes at some time after the first answer."""
+    """All files of a task are written; comes at some time after the first answer."""
 
-    task: "Write | Make"
+    task: Storing
 
 
 @dataclass(frozen=True)
@@ -193,4 +235,4 @@ class Noted:
     text: str
 
 
-Reply = Filled | Written | Made | Counted | Checked | Failed | Stored | Noted
+Reply = Filled | Part | Made | Counted | Checked | Failed | Stored | Noted

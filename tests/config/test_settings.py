@@ -56,6 +56,7 @@ def test_defaults_are_those_of_the_specification():
         "on_corrupt": "error",
         "use_existing_resolutions": False,
         "zarr_format": "3",
+        "sharding": "auto",
         "preview": False,
         "asset_properties": False,
         "max_pixels": 1 << 40,
@@ -296,6 +297,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "IMAGES": "all",
         "PLATES": "off",
         "OUTPUT_LAYOUT": "root",
+        "SHARDING": "on",  # where there are shards, the key says so by itself
         "EXISTING": "force",
         "PREVIEW": "1",
         "ASSET_PROPERTIES": "1",

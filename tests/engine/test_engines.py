@@ -55,6 +55,13 @@ IMAGES: dict[str, tuple[Written, str | None, dict[str, Any]]] = {
     "volume": (((9, 2, 150, 131), "uint16", "ZCYX", {"photometric": "minisblack"}), None, {"z_downsample": "isotropic", "z_chunk": 3}),
     "volume of planes": (((9, 150, 131), "uint8", "ZYX", {"compression": "lzw"}), None, {"z_downsample": "isotropic", "z_chunk": 1}),
     "volume, spool": (((19, 150, 131), "uint8", "ZYX", WHOLE), "spool", {"z_downsample": "isotropic", "z_chunk": 4}),
+    "shards": (((2, 700, 403), "uint16", "CYX", {"photometric": "minisblack", "tile": (80, 80)}), None, {"sharding": "on"}),
+    "rgb shards": (((301, 703, 3), *RGB[1:]), None, {"sharding": "on", "initial_downsample": 1, "channel_chunking": "per-channel"}),
+    "deep shards": (
+        ((9, 2, 300, 331), "uint8", "ZCYX", {"photometric": "minisblack"}),
+        None,
+        {"z_downsample": "isotropic", "z_chunk": 1, "sharding": "on", "initial_downsample": 1},
+    ),
     "nearest": (((257, 301), "uint16", "YX", {"rowsperstrip": 3}), None, {"downsample_method": "nearest", "initial_downsample": 4}),
 }
 
@@ -138,7 +145,7 @@ def test_the_serial_engine_makes_the_bytes_of_the_local_one(
     assert digest(tmp_path / "again") == bytes_of
 
 
-@pytest.mark.parametrize("name", ["spool", "rgb bundled", "stack", "float"])
+@pytest.mark.parametrize("name", ["spool", "rgb bundled", "stack", "float", "deep shards"])
 def test_each_goes_on_with_what_the_other_has_left(
     tmp_path: Path, name: str, engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

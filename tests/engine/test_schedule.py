@@ -10,8 +10,9 @@ from pyramids import picture, pyramid
 
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.model.region import Index, Region
-from omezarr_proc.plan.passes import Pass, at, bands
-from omezarr_proc.work.tasks import Load, Make, Task, Write
+from omezarr_proc.model.shards import sharded
+from omezarr_proc.plan.passes import Pass, at, bands, first_passes
+from omezarr_proc.work.tasks import Load, Make, Seal, Storing, Task, Write
 
 TILE = 64
 ONCE = (1, 1, 1, 1, 1)
@@ -21,7 +22,7 @@ def play(schedule: Schedule, workers: int, seed: int) -> Iterator[tuple[str, Tas
     """Work the schedule with workers that answer in random order."""
     rng = random.Random(seed)
     busy: list[tuple[int, Task]] = []
-    unstored: list[Write | Make] = []
+    unstored: list[Storing] = []
     while True:
         for worker in range(workers):
             if sum(w == worker for w, _ in busy) < 2 and (task := schedule.next(worker)):
@@ -106,6 +107,42 @@ def test_every_tile_is_loaded_then_written_once(
         assert sum(part.size for part in parts) == band.size
     for (band, step), places in ended.items():
         assert sorted(places) == sorted(at(p, pass_, band, step).divided(p.levels[step].chunk).indices())
+
+
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 3), st.integers(1, 4), st.booleans(), st.integers(0, 999))
+def test_shards_are_sealed_once_after_their_chunks_and_hold_their_slot(
+    height: int, width: int, slots: int, workers: int, whole: bool, seed: int
+) -> None:
+    image = picture(height, width, c=2)
+    p = sharded(pyramid(image, tile=16), image)
+    pass_ = min(first_passes(image, p, ("rows",)), key=lambda first: (first.slot_bytes, -first.pass_.last)).pass_
+    todo = list(bands(pass_, p))
+    schedule = Schedule(
+        pyramid=p, pass_=pass_, bands=iter(todo), slots=list(range(slots)), parts=lambda band: [band], batch=3, together=int(whole)
+    )
+    encoded: dict[int, list[Index]] = {}
+    sealed: dict[int, list[Index]] = {}
+    taken: dict[int, Region] = {}
+    for event, task in play(schedule, workers, seed):
+        assert isinstance(task, (Load, Write, Seal, Make))
+        if event == "stored":
+            assert isinstance(task, Make)
+            taken = {slot: band for slot, band in taken.items() if band not in task.bands}
+            continue
+        band = task.band if isinstance(task, Load) else task.bands[0]
+        assert taken.setdefault(task.slot, band) == band, "a slot is used again before what is stored out of it is written"
+        if event == "end" and isinstance(task, Write):
+            encoded.setdefault(task.step, []).extend(task.chunks.indices())
+        elif event == "start" and isinstance(task, Seal):
+            level = p.levels[task.step]
+            assert set(task.objects.scaled(level.shard).clipped(level.grid.shape).indices()) <= set(encoded[task.step])
+            sealed.setdefault(task.step, []).extend(task.objects.indices())
+    assert schedule.finished and not taken and sorted(schedule.slots) == list(range(slots))
+    if not whole:
+        for step in pass_.steps:
+            level = p.levels[step]
+            assert sorted(encoded[step]) == sorted(level.grid.indices())
+            assert sorted(sealed.get(step, [])) == (sorted(level.objects.indices()) if level.sharded else [])
 
 
 @given(

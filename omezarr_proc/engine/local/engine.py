@@ -11,7 +11,7 @@ from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.region import Region, Y
 from omezarr_proc.plan.memory import LOAD_PIXELS, Plan
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
-from omezarr_proc.work.tasks import Job, Load, Loose, Made, Make, Reply, Stored, Task, Write, Written
+from omezarr_proc.work.tasks import Job, Load, Loose, Made, Part, Reply, Stored, Storing, Task
 
 # Stored bytes per write task: long beside a message, short beside a band.
 _WRITE_BYTES = 1 << 20
@@ -49,13 +49,13 @@ class Local:
         schedule = self._schedule(pass_, bands)
 
         def note(task: Task, reply: Reply) -> None:
-            assert isinstance(task, Load | Write | Make)  # what a schedule hands out
+            assert isinstance(task, Load | Storing)  # what a schedule hands out
             if isinstance(reply, Stored):
                 if complete := schedule.stored(reply.task):
                     on_stored(complete)
                 return
             if not isinstance(task, Load):
-                assert isinstance(reply, Written | Made)  # what a worker says of a task that writes
+                assert isinstance(reply, Part | Made)  # what a worker says of a task that stores
                 made = reply.bands if isinstance(reply, Made) else ((reply,),)
                 for band, of_band in zip(task.bands, made, strict=True):
                     on_encoded(band, of_band)
@@ -80,6 +80,8 @@ class Local:
         job, plan, pyramid = self._job, self._plan, self._job.store.pyramid
         lines = cut_lines(job.image, pyramid, pass_, plan.access[0])
         together = max(1, min(_WRITE_BYTES // plan.slot_bytes, band_count(pass_, pyramid) // (8 * plan.workers)))
+        if pyramid.sharded:
+            together = 1  # a slot holds the shards until they are written
         cut_high = pass_.band[Y] < pyramid.levels[pass_.first].height
         tile_bytes = pyramid.tile**2 * pyramid.levels[0].chunk[2] * pyramid.itemsize * pyramid.channels
 

@@ -23,7 +23,7 @@ from omezarr_proc.engine.local.nursery import CANNOT_START, Nursery, NurseryErro
 from omezarr_proc.engine.local.watch import Watch, thread_states
 from omezarr_proc.model.errors import OutOfTimeError, ProcError
 from omezarr_proc.model.text import duration
-from omezarr_proc.work.tasks import Failed, Job, Make, Noted, Reply, Stored, Task, Write, doing
+from omezarr_proc.work.tasks import Failed, Job, Noted, Reply, Stored, Storing, Task, doing
 
 # What a thread's state says of a process that does not move (proc(5)).
 _STATES = {"T": "stopped by a signal", "D": "waits for storage"}
@@ -181,7 +181,7 @@ class Pool:
                 answers.append((reply.task, reply))
                 continue
             task = worker.tasks.popleft()
-            if isinstance(task, Write | Make):
+            if isinstance(task, Storing):
                 worker.unstored.append(task)
             answers.append((task, reply))
         return answers

@@ -1,7 +1,8 @@
 """Which task comes next: bands through slots, loads before writes, level by level. Pure bookkeeping without processes or pixels.
 
 A band takes a free slot and is loaded in parts; when all parts are there its tiles are written (and folded) step by step, then the slot
-is free again. Tasks of older bands come first, so slots are returned soon and the next band is loaded while this one is written.
+is free again, where shards are stored out of it when their files are written. Tasks of older bands come first, so slots are returned soon
+and the next band is loaded while this one is written.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -12,7 +13,7 @@ from math import prod
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, Y, Z
 from omezarr_proc.plan.passes import Pass, at
-from omezarr_proc.work.tasks import Load, Make, Task, Write
+from omezarr_proc.work.tasks import Load, Make, Seal, Storing, Task, Write
 
 
 @dataclass(kw_only=True)
@@ -21,7 +22,7 @@ class _Open:
 
     band: Region
     slot: int
-    step: int  # -1: loading
+    step: int  # -1: loading; beside the writes of a step the shards of the one before are sealed
     ready: list[Task]
     pending: int = 0
 
@@ -47,6 +48,7 @@ class Schedule:
     _open: list[_Open] = field(default_factory=list)
     _unstored: dict[Region, int] = field(default_factory=dict)
     _homes: dict[tuple[int, ...], Hashable] = field(default_factory=dict)
+    _held: dict[Region, int] = field(default_factory=dict)
     _exhausted: bool = False
 
     def next(self, worker: Hashable) -> Task | None:
@@ -64,13 +66,13 @@ class Schedule:
                 tasks: list[Task] = [Make(self.pass_, slot, taken)]
             else:
                 tasks = [Load(self.pass_, slot, band, part) for part in self.parts(band)]
-            entry = _Open(band=band, slot=slot, step=self._last_step if self.together else -1, ready=tasks, pending=len(tasks))
+            entry = _Open(band=band, slot=slot, step=len(self.pass_.steps) if self.together else -1, ready=tasks, pending=len(tasks))
             self._open.append(entry)
             if self._suits(entry, worker):
                 return self._take(entry)
         return None
 
-    def done(self, task: Load | Write | Make) -> None:
+    def done(self, task: Load | Storing) -> None:
         """Note the answer to `task`: what needed it becomes ready, its slot is free after the band's last one."""
         entry = next(e for e in self._open if e.slot == task.slot)
         if not isinstance(task, Load):
@@ -78,21 +80,27 @@ class Schedule:
         entry.pending -= 1
         if entry.pending:
             return
-        if entry.step < self._last_step:
+        if entry.step < len(self.pass_.steps):
             entry.step += 1
-            entry.ready = list(self._writes(entry))
+            entry.ready = [*self._seals(entry), *self._writes(entry)]
             entry.pending = len(entry.ready)
-            return
+            if entry.pending:
+                return
         self._open.remove(entry)
-        self.slots.append(entry.slot)
+        if self._sharded:
+            self._held[entry.band] = entry.slot
+        else:
+            self.slots.append(entry.slot)
 
-    def stored(self, task: Write | Make) -> tuple[Region, ...]:
+    def stored(self, task: Storing) -> tuple[Region, ...]:
         """Note that the files of `task`, which is done, are written; returns the bands that are complete by that."""
         first = task.bands[0]
         self._unstored[first] -= 1
         if self._unstored[first] or any(entry.band == first for entry in self._open):
             return ()
         del self._unstored[first]
+        if first in self._held:
+            self.slots.append(self._held.pop(first))
         return task.bands
 
     @property
@@ -101,8 +109,8 @@ class Schedule:
         return self._exhausted and not self._open and not self._unstored
 
     @property
-    def _last_step(self) -> int:
-        return self.pass_.last - self.pass_.first
+    def _sharded(self) -> bool:
+        return any(self.pyramid.levels[self.pass_.first + step].sharded for step in self.pass_.steps)
 
     def _suits(self, entry: _Open, worker: Hashable) -> bool:
         if not self.sticky or entry.step >= 0:
@@ -112,11 +120,22 @@ class Schedule:
     def _take(self, entry: _Open) -> Task:
         return entry.ready.pop(0)
 
+    def _seals(self, entry: _Open) -> Iterator[Task]:
+        step = entry.step - 1
+        if step not in self.pass_.steps or not (level := self.pyramid.levels[self.pass_.first + step]).sharded:
+            return
+        objects = at(self.pyramid, self.pass_, entry.band, step).divided(level.object)
+        t, c, *_ = objects.shape
+        for part in objects.within(objects).cut((t, c, 1, 1, 1)):
+            yield Seal(self.pass_, entry.slot, entry.band, step, part.moved(objects.start))
+
     def _writes(self, entry: _Open) -> Iterator[Task]:
+        if entry.step not in self.pass_.steps:
+            return
         level = self.pyramid.levels[self.pass_.first + entry.step]
         chunks = at(self.pyramid, self.pass_, entry.band, entry.step).divided(level.chunk)
         t, c, *_ = chunks.shape
-        deep = 1 if entry.step == self._last_step else self.pyramid.deep(level.index, level.index + 1)
+        deep = 1 if level.index == self.pass_.last else self.pyramid.deep(level.index, level.index + 1)
         for part in chunks.within(chunks).cut((t, c, deep, 1, max(1, self.batch // deep))):
             yield Write(self.pass_, entry.slot, entry.band, entry.step, part.moved(chunks.start))
 

@@ -16,7 +16,7 @@ from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import Filing, Ticket
-from omezarr_proc.work.tasks import Job, Make, Noted, Reply, Stored, Task, Write
+from omezarr_proc.work.tasks import Job, Noted, Reply, Stored, Storing, Task
 
 
 def serve(connection: Connection, memory_fd: int) -> None:
@@ -62,5 +62,5 @@ def _answer(bench: Bench, task: Task, send: Callable[[Reply], None]) -> None:
         send(bench.failure(error))
         return
     send(reply)
-    if isinstance(task, Write | Make):
+    if isinstance(task, Storing):
         ticket.seal()
