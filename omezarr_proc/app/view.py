@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from omezarr_proc.app.inputs import named_place
 from omezarr_proc.app.standard import say
+from omezarr_proc.host.remote import store_error
+from omezarr_proc.model.address import Address, Place, is_address
 from omezarr_proc.model.errors import OutputError, SettingsError
+from omezarr_proc.store.places import objects_at
 from omezarr_proc.viewer.catalogue import multiscales_format
 from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
 
@@ -20,8 +24,11 @@ def main(argv: Sequence[str]) -> int:
     """Serve until Ctrl-C, then return 0. Raises SettingsError for a folder that is not there, OutputError for a port that is taken."""
     arguments = parse(argv)
     folder = chosen_folder(arguments.folder)
+    is_dataset = multiscales_format(folder) is not None
+    if isinstance(folder, Address) and not is_dataset:
+        refuse_unlisted(folder)
     try:
-        name = folder.name if multiscales_format(folder) else ""
+        name = folder.name if is_dataset else ""
         server = ViewerServer(folder, name=name, port=arguments.port, origins=arguments.cors)
     except OSError as error:
         raise OutputError(f"port {arguments.port} of {LOOPBACK}: {error.strerror}; choose another one with --port") from None
@@ -55,15 +62,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def chosen_folder(named: str | None) -> Path:
-    """Return the absolute folder to serve: the named one, else OUTPUT_DIR. Raises SettingsError when there is none."""
+def chosen_folder(named: str | None) -> Place:
+    """Return the absolute folder or address to serve: the named one, else OUTPUT_DIR. Raises SettingsError when there is none."""
     text = named or os.environ.get("OUTPUT_DIR")
     if not text:
         raise SettingsError("nothing to view: name a dataset or a folder, or set OUTPUT_DIR")
+    if is_address(text):
+        return named_place(text)
     folder = Path(os.path.abspath(text))
     if not folder.is_dir():
         raise SettingsError(f"{folder} is not a folder: name a dataset (a.ome.zarr) or a folder of datasets")
     return folder
+
+
+def refuse_unlisted(address: Address) -> None:
+    """Raise OutputError where it cannot be found out which datasets are there."""
+    try:
+        objects_at(address).names()
+    except OSError as error:
+        raise store_error("is no dataset, and cannot be listed", error, address) from None
 
 
 def has_screen() -> bool:

@@ -1,15 +1,18 @@
-"""The OME-Zarr datasets below a folder, as the viewer's list names them."""
+"""The OME-Zarr datasets below a folder, or a prefix of an object store, as the viewer's list names them."""
 
 import json
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from omezarr_proc.model.address import STORES, Address, Place
+from omezarr_proc.store.places import objects_at
 
 # What a dataset consists of: documents, the input's metadata, and chunks by the keys of Zarr v3 (c/0/1, c for no axis) and v2 (0.1 or 0/1).
 FILE = re.compile(r"zarr\.json|\.z(attrs|group|array|metadata)|METADATA\.ome\.xml|c|(c\.)?\d+(\.\d+)*", re.ASCII)
+
+_MARKS = frozenset({"zarr.json", ".zattrs"})
 
 
 @dataclass(frozen=True)
@@ -25,37 +28,56 @@ class Listed:
     preview: bool = False
 
 
-def find_datasets(folder: Path) -> Iterator[Listed]:
+def find_datasets(place: Place) -> Iterator[Listed]:
     """Yield every group with `multiscales`, by path. Hidden folders (unfinished conversions) and links to folders are not entered."""
-    for place, folders, _ in os.walk(folder):
-        zarr_format = multiscales_format(Path(place))
+    todo: list[tuple[str, Sequence[str]]] = [("", ())]
+    while todo:
+        path, beside = todo.pop()
+        here = place / path if path else place
+        folders, files = _names(here)
+        zarr_format = multiscales_format(here) if _MARKS & set(files) or not _can_be_listed(here) else None
         if zarr_format is None:
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inner = [f"{path}/{name}".lstrip("/") for name in sorted(folders, reverse=True) if not name.startswith(".")]
+            todo += [(found, files) for found in inner]
         else:
-            folders.clear()
-            path = os.path.relpath(place, folder)
-            beside = path != os.curdir and Path(f"{place}.png").is_file()
-            yield Listed("" if path == os.curdir else path, zarr_format, label_names(Path(place)), beside)
+            yield Listed(path, zarr_format, label_names(here), f"{path.rpartition('/')[2]}.png" in beside)
 
 
-def label_names(dataset: Path) -> tuple[str, ...]:
+def _names(place: Place) -> tuple[list[str], list[str]]:
+    """The names of the folders in a place that are no links, and those of its files; none of what cannot be looked at."""
+    try:
+        if isinstance(place, Address):
+            return objects_at(place).names()
+        folders, files = objects_at(place).names()
+        return [name for name in folders if not (place / name).is_symlink()], files
+    except OSError:
+        return [], []
+
+
+def _can_be_listed(place: Place) -> bool:
+    return not isinstance(place, Address) or place.scheme in STORES
+
+
+def label_names(dataset: Place) -> tuple[str, ...]:
     """Return the names of the label images that a dataset lists (https://ngff.openmicroscopy.org/0.5/index.html#labels-md)."""
-    attributes = _read(dataset / "labels" / "zarr.json").get("attributes") or _read(dataset / "labels" / ".zattrs")
+    attributes = _read(dataset / "labels", "zarr.json").get("attributes") or _read(dataset / "labels", ".zattrs")
     stated = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
     names = stated.get("labels") if isinstance(stated, dict) else None
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
-def multiscales_format(folder: Path) -> int | None:
-    """Return the Zarr format of the image that `folder` is, None if it is none (or its metadata cannot be read)."""
-    attributes = _read(folder / "zarr.json").get("attributes")
+def multiscales_format(place: Place) -> int | None:
+    """Return the Zarr format of the image that a place holds, None if it is none (or its metadata cannot be read)."""
+    attributes = _read(place, "zarr.json").get("attributes")
     if isinstance(attributes, dict):
         return 3 if "multiscales" in attributes or "multiscales" in (attributes.get("ome") or {}) else None
-    return 2 if "multiscales" in _read(folder / ".zattrs") else None
+    return 2 if "multiscales" in _read(place, ".zattrs") else None
 
 
-def belongs_to_dataset(folder: Path, parts: Sequence[str]) -> bool:
-    """Return whether the file `parts` below `folder` is of a dataset that `find_datasets` finds there, or the preview beside one.
+def belongs_to_dataset(place: Place, parts: Sequence[str], format_of: Callable[[Place], int | None] = multiscales_format) -> bool:
+    """Return whether the file `parts` below `place` is of a dataset that `find_datasets` finds there, or the preview beside one.
+
+    format_of  what `multiscales_format` says
 
     Raises OSError for a path that cannot be looked up.
     """
@@ -63,15 +85,18 @@ def belongs_to_dataset(folder: Path, parts: Sequence[str]) -> bool:
     if any(part.startswith(".") for part in folders):
         return False
     if file.endswith(".png") and not file.startswith("."):
-        return multiscales_format(folder.joinpath(*folders, file.removesuffix(".png"))) is not None
-    return FILE.fullmatch(file) is not None and any(
-        multiscales_format(folder.joinpath(*folders[:depth])) is not None for depth in range(len(folders) + 1)
-    )
+        return format_of(_below(place, (*folders, file.removesuffix(".png")))) is not None
+    above = (_below(place, folders[:depth]) for depth in range(len(folders) + 1))
+    return FILE.fullmatch(file) is not None and any(format_of(folder) is not None for folder in above)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _below(place: Place, parts: Sequence[str]) -> Place:
+    return place / "/".join(parts) if parts else place
+
+
+def _read(place: Place, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes()) if path.is_file() else {}
-    except (OSError, ValueError):
+        found = json.loads(objects_at(place).get(name))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""The viewer's server: one folder and the page, on loopback.
+"""The viewer's server: one folder, or prefix of an object store, and the page, on loopback.
 
 `/` and its scripts are the page, `/datasets.json` lists what is below the folder, `/data/...` are the files of its datasets, with byte
 ranges (RFC 9110). Nothing else is given out: a file that belongs to no dataset, or a link that leads out of the folder, is as absent as one
@@ -9,16 +9,20 @@ import json
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Collection
+from contextlib import ExitStack
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from pathlib import Path
-from typing import Any, BinaryIO
+from pathlib import Path, PurePath
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from omezarr_proc.viewer.catalogue import belongs_to_dataset, find_datasets
+from omezarr_proc.host.remote import PASSING
+from omezarr_proc.model.address import Address, Place
+from omezarr_proc.viewer.catalogue import belongs_to_dataset, find_datasets, multiscales_format
+from omezarr_proc.viewer.served import served
 
 LOOPBACK = "127.0.0.1"
 SCRIPT = "text/javascript; charset=utf-8"
@@ -48,15 +52,18 @@ CORS = {
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
 }
 
+_REMEMBERED = 10.0  # seconds, that a prefix of an object store is a dataset or none
+
 
 class ViewerServer(ThreadingHTTPServer):
     """Serves the datasets of `folder` at /data/, or at /data/`name`/ when it is itself one; `origins`: whose pages may read them too."""
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, *, name: str = "", port: int = 0, origins: Collection[str] = ()) -> None:
+    def __init__(self, folder: Place, *, name: str = "", port: int = 0, origins: Collection[str] = ()) -> None:
         """Listen on loopback; port 0 takes a free one. Raises OSError when the port is taken."""
-        self.folder = folder.resolve(strict=True)
+        self.folder = folder.resolve(strict=True) if isinstance(folder, Path) else folder
+        self._formats: dict[Place, tuple[float, int | None]] = {}
         self.origins = frozenset(origins)
         self.title = name or folder.name or str(folder)
         self.mount = f"/data/{quote(os.fsencode(name))}/" if name else "/data/"
@@ -70,13 +77,18 @@ class ViewerServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Stay silent about a browser that has gone away in the middle of an answer."""
 
-    def locate(self, path: str) -> Path | None:
-        """Return the file that a request's path names; None when it is absent, no file, of no dataset, or outside the folder."""
+    def locate(self, path: str) -> Place | None:
+        """Return the file or object that a request's path names; None when it is absent, no file, of no dataset, or outside the folder.
+
+        Whether an object is there shows when it is read.
+        """
         if not path.startswith(self.mount):
             return None
         parts = unquote(path.removeprefix(self.mount), errors="surrogateescape").split("/")
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
             return None
+        if isinstance(self.folder, Address):
+            return self.folder / "/".join(parts) if belongs_to_dataset(self.folder, parts, self._format) else None
         try:
             if not belongs_to_dataset(self.folder, parts):
                 return None
@@ -85,6 +97,14 @@ class ViewerServer(ThreadingHTTPServer):
         except (OSError, RuntimeError):  # RuntimeError: links that go in circles, up to Python 3.12
             return None
         return place if inside else None
+
+    def _format(self, place: Place) -> int | None:
+        """What `multiscales_format` has said some seconds ago: a picture is hundreds of requests, and a store answers in 30 ms."""
+        now = time.monotonic()
+        said, found = self._formats.get(place, (-_REMEMBERED, None))
+        if now - said >= _REMEMBERED:
+            self._formats[place] = now, found = now, multiscales_format(place)
+        return found
 
     def listing(self) -> dict[str, Any]:
         """Return the datasets as the page wants them: names to show, addresses relative to the page."""
@@ -144,23 +164,26 @@ class _Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         return DATA | ({"Access-Control-Allow-Origin": origin} | CORS if origin in self.server.origins else {})
 
-    def _send_file(self, place: Path) -> None:
-        kind = TYPES.get(place.suffix or place.name, "application/octet-stream")
-        with _opened(place) as file:
-            if file is None:
-                return self._answer(HTTPStatus.NOT_FOUND, self._data_headers())
-            size = os.fstat(file.fileno()).st_size
-            span = byte_range(self.headers.get("Range"), size)
+    def _send_file(self, place: Place) -> None:
+        name, wanted = PurePath(place.name), self.headers.get("Range")
+        kind = TYPES.get(name.suffix or name.name, "application/octet-stream")
+        with ExitStack() as stack:
+            try:
+                found = stack.enter_context(served(place, whole=self.command == "GET" and wanted is None))
+            except OSError as error:  # gone since it was looked up, or not readable
+                silent = isinstance(place, Address) and error.errno in PASSING
+                return self._answer(HTTPStatus.BAD_GATEWAY if silent else HTTPStatus.NOT_FOUND, self._data_headers())
+            span = byte_range(wanted, found.size)
             headers = {**self._data_headers(), "Accept-Ranges": "bytes", "Content-Type": kind}
             if span is None:
-                return self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, "Content-Range": f"bytes */{size}"})
+                return self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, "Content-Range": f"bytes */{found.size}"})
             first, length, partial = span
             headers["Content-Length"] = str(length)
             if partial:
-                headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{size}"
+                headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{found.size}"
             self._answer(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK, headers)
             if self.command == "GET" and length:
-                self.connection.sendfile(file, first, length)
+                found.send(self.connection, first, length)
         return None
 
     def _answer(self, status: HTTPStatus, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
@@ -200,17 +223,6 @@ def byte_range(header: str | None, size: int) -> tuple[int, int, bool] | None:
 def _position(digits: str) -> int:
     # Python refuses to convert thousands of digits; no file has a byte there
     return int(digits) if len(digits.lstrip("0")) < 19 and len(digits) < 4000 else 10**18
-
-
-@contextmanager
-def _opened(place: Path) -> Iterator[BinaryIO | None]:
-    try:
-        file = place.open("rb")
-    except OSError:  # gone since it was looked up, or not readable
-        yield None
-        return
-    with file:
-        yield file
 
 
 def _printable(name: str) -> str:

@@ -1,7 +1,10 @@
 # ruff: noqa: F811  # fixtures by their names
 """What looks at datasets, of datasets in an object store: told, judged and pictured as those in a folder are."""
 
+import http.client
 import json
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,9 @@ from objectserver import object_server, store  # noqa: F401  # fixtures
 
 from omezarr_proc.cli import main
 from omezarr_proc.host import remote
+from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import Exit
+from omezarr_proc.viewer.serving import ViewerServer
 
 
 def put(store, dataset: Path) -> str:
@@ -106,3 +111,48 @@ def test_the_picture_is_that_of_a_folder_and_kept_in_step(store, tmp_path, layou
     obstore.delete(store.client, f"{store.prefix}/out/{name}")
     assert main([*to, "--compression-level", "1"]) == 0
     assert not np.any([key.endswith(".png") for key in store.objects("out/")])
+
+
+def asked(server, path, method="GET", **headers):
+    with closing(http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)) as connection:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def test_a_prefix_is_viewed_as_a_folder_is_and_read_by_ranges(store):
+    local = made("rgb")
+    put(store, local)
+    obstore.put(store.client, f"{store.prefix}/a.ome.zarr.png", b"picture")
+    obstore.put(store.client, f"{store.prefix}/deep/er/b.ome.zarr/.zattrs", b'{"multiscales": []}')
+    obstore.put(store.client, f"{store.prefix}/secret.json", b"{}")
+    chunk = (local / "0/c/0/1/1").read_bytes()
+    with ViewerServer(Address(store.address)) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        found = json.loads(asked(server, "/datasets.json")[2])["datasets"]
+        assert [(one["name"], one["zarr_format"], bool(one["preview"])) for one in found] == [
+            *(("a.ome.zarr", 3, True), ("deep/er/b.ome.zarr", 2, False))
+        ]
+        root = "/data/a.ome.zarr"
+        status, headers, body = asked(server, f"{root}/zarr.json")
+        assert (status, headers["Content-Type"], body) == (200, "application/json", (local / "zarr.json").read_bytes())
+        store.proxy.requests.clear()
+        assert asked(server, f"{root}/0/c/0/1/1")[2] == chunk
+        assert len(store.proxy.requests) <= 2
+        for words, expected in (("bytes=5-9", chunk[5:10]), ("bytes=-7", chunk[-7:]), ("bytes=20-", chunk[20:])):
+            status, headers, body = asked(server, f"{root}/0/c/0/1/1", Range=words)
+            assert (status, body) == (206, expected)
+            assert headers["Content-Range"].endswith(f"/{len(chunk)}")
+        assert asked(server, f"{root}/0/c/0/1/1", "HEAD")[1]["Content-Length"] == str(len(chunk))
+        assert asked(server, f"{root}/0/c/0/1/1", Range="bytes=99999999-")[0] == 416
+        assert asked(server, "/data/a.ome.zarr.png")[2] == b"picture"
+        for path in (f"{root}/0/c/9/9/9", "/data/secret.json", f"{root}/.omezarr_proc/lock"):
+            assert asked(server, path)[0] == 404
+        server.shutdown()
+
+
+def test_what_view_cannot_show_is_told(store, capsys):
+    assert main(["view", "--no-browser", "https://127.0.0.1:9/x"]) == Exit.CANNOT_WRITE
+    assert "what lies on a web server cannot be listed" in capsys.readouterr().err
+    assert main(["view", "--no-browser", "s3://no-such-bucket/x"]) == Exit.CANNOT_WRITE
+    assert "there is no such bucket" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""What the viewer's server gives out: a file of this machine, or an object of a store, of which only what is asked for is fetched."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from omezarr_proc.model.address import Place
+from omezarr_proc.store.objects import Objects
+from omezarr_proc.store.places import objects_at
+
+
+class Served(Protocol):
+    """Bytes that can be sent.
+
+    size  of all of them
+    """
+
+    size: int
+
+    def send(self, connection: socket.socket, first: int, length: int) -> None:
+        """Send a part. Raises OSError."""
+
+
+class _File:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size
+
+    def send(self, connection: socket.socket, first: int, length: int) -> None:
+        connection.sendfile(self._file, first, length)
+
+
+class _Object:
+    def __init__(self, objects: Objects, key: str, *, whole: bool) -> None:
+        self._objects, self._key = objects, key
+        self._data = objects.get(key) if whole else None
+        self.size = objects.size(key) if self._data is None else len(self._data)
+
+    def send(self, connection: socket.socket, first: int, length: int) -> None:
+        data = self._objects.part(self._key, first, length)[0] if self._data is None else self._data[first : first + length]
+        connection.sendall(data)
+
+
+@contextmanager
+def served(place: Place, *, whole: bool) -> Iterator[Served]:
+    """What lies at a place; `whole`: all of it will be sent. Raises OSError."""
+    if isinstance(place, Path):
+        with place.open("rb") as file:
+            yield _File(file)
+    else:
+        yield _Object(objects_at(place.parent), place.name, whole=whole)
