@@ -178,7 +178,10 @@ def _profile() -> Any:
 
 def _first_words(error: Exception) -> str:
     """What is wrong with an address or a variable, without the details, which can hold its value."""
-    return str(error).partition("\n")[0].rpartition("error: ")[2][:80] or type(error).__name__
+    words = str(error).partition("\n")[0].rpartition("error: ")[2][:80]
+    if words.startswith("Account must"):
+        return "the storage account is not named: set AZURE_STORAGE_ACCOUNT_NAME"
+    return words.partition(": Invalid")[0] or type(error).__name__
 
 
 def walk(address: Address, enter: Callable[[str], bool]) -> Iterator[tuple[Address, str]]:

@@ -3,6 +3,7 @@
 
 import functools
 import http.server
+import os
 import threading
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tiffs import coordinates
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import InputError, ProcError
+from omezarr_proc.model.errors import InputError, ProcError, SettingsError
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.file.bytes import open_bytes
 from omezarr_proc.tiff.file.ifd import Ifds
@@ -162,6 +163,27 @@ def test_a_store_that_does_not_answer_is_told(store, tmp_path, monkeypatch):
     monkeypatch.setitem(remote._RETRY, "max_retries", 1)
     with pytest.raises(ProcError, match="the store does not answer: check the network and the endpoint"):
         open_images(f"{store.address}/x.tif")
+
+
+@pytest.mark.parametrize(
+    ("address", "environ", "text"),
+    [
+        ("az://c/x.tif", {}, "the storage account is not named: set AZURE_STORAGE_ACCOUNT_NAME"),
+        ("az://c/x.tif", {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "s3cr3t!"}, "Invalid Access Key"),
+        ("gs://b/x.tif", {"GOOGLE_APPLICATION_CREDENTIALS": "/nothing.json"}, "Unable to open service account file from /nothing.json"),
+        ("gs://b/x.tif", {"GOOGLE_SERVICE_ACCOUNT_KEY": "{}"}, "Unable to decode service account file"),
+        ("s3://b/x.tif", {"AWS_ACCESS_KEY_ID": "a"}, "Missing SecretAccessKey"),
+    ],
+)
+def test_variables_that_are_wrong_or_missing_are_told_before_anybody_is_asked(monkeypatch, address, environ, text):
+    for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "GOOGLE_"))]:
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    remote.client.cache_clear()
+    with pytest.raises(SettingsError, match=text) as caught:
+        remote.client(Address(address).root)
+    assert "s3cr3t" not in str(caught.value)
 
 
 def test_without_the_extra_a_message_says_how_to_install_it(tmp_path, monkeypatch):
