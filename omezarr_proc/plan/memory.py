@@ -34,7 +34,7 @@ RESERVE_BYTES = 24 * MB
 
 # Of an input in an object store: bytes that a worker holds ahead of its decoder, and what a client with its connections takes.
 AHEAD_BYTES = 8 * MB
-CLIENT_BYTES = 12 * MB
+CLIENT_BYTES = 16 * MB
 # Of an output there, in each process, beside what waits: the client, and what it sends.
 STORE_BYTES = CLIENT_BYTES + QUEUE_BYTES
 
