@@ -33,6 +33,7 @@ VERBS = {
     "view": ("omezarr_proc.app.view", "look at datasets in a web browser"),
     "validate": ("omezarr_proc.app.validate", "check datasets: metadata, chunks, with --deep also pixels"),
     "info": ("omezarr_proc.app.info", "tell what TIFFs and datasets hold"),
+    "status": ("omezarr_proc.app.status", "tell which datasets are done, and which parts are to be started again"),
     "clean": ("omezarr_proc.app.clean", "remove what unfinished conversions have left"),
     "memprofile": ("omezarr_proc.app.memprofile", "measure the memory of a conversion over time"),
 }

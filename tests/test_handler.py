@@ -23,6 +23,7 @@ from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.handler import handler, overrides_of
 from omezarr_proc.model.errors import InputError, SettingsError
 from omezarr_proc.model.events import Summary
+from omezarr_proc.model.part import Part
 
 TOKEN = "s3cr3t-token"
 
@@ -227,3 +228,10 @@ def test_every_json_line_says_whose_run_it_is(event, capsys: pytest.CaptureFixtu
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert all((ids | {"workflowInstanceId": "w-17", "requestId": "q"}).items() <= line.items() for line in lines)
     assert lines[-1]["event"] == "end"
+
+
+def test_a_part_is_a_key_of_the_event(event: dict[str, object], engine: SimpleNamespace) -> None:
+    handler(event | {"PART": "2/3"})
+    assert engine.settings.part == Part(2, 3)
+    with pytest.raises(SettingsError, match="parts are counted from 1"):
+        handler(event | {"PART": "0/3"})

@@ -63,8 +63,9 @@ class Account:
         sums, seconds = totals(self._report.results.done), time.monotonic() - self._clock
         codes = sums["codes"] | ({code: sums["codes"].get(code, 0) + 1} if outcome == "failed" else {})
         self._metrics(sums | {"codes": codes})
+        in_part = f"{sums['part']} in part, " if sums["part"] else ""
         text = (
-            f"{sums['converted']} converted, {sums['skipped']} skipped, {sums['failed']} failed in {duration(seconds)}:"
+            f"{sums['converted']} converted, {sums['skipped']} skipped, {in_part}{sums['failed']} failed in {duration(seconds)}:"
             f" {byte_size(sums['bytes'])} in {sums['objects']} objects"
         )
         logger.bind(event="end", outcome=outcome, status=status, code=code, seconds=round(seconds, 3), **sums).log(self._level, text)

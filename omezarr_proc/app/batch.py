@@ -14,6 +14,7 @@ from omezarr_proc.app.asset import write_properties
 from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
 from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin, dataset_path
 from omezarr_proc.app.progress import Report
+from omezarr_proc.app.shares import Owned, chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.address import Address, Place, real
@@ -30,6 +31,7 @@ from omezarr_proc.model.errors import (
 )
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.model.text import shown
+from omezarr_proc.publish.lock import LockedError
 from omezarr_proc.publish.tree import tree_for
 from omezarr_proc.store.opening import first_link
 
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from omezarr_proc.build.image import Conversion
     from omezarr_proc.build.plate import PlateConversion
     from omezarr_proc.engine.base import Engine
+    from omezarr_proc.model.events import Summary
     from omezarr_proc.model.image import Image
+    from omezarr_proc.plan.shares import Cut, Shared
 
 # Before the deadline: to end the tasks at work, note what is done, and publish what is finished. With one CPU; longer with less.
 STOP_SECONDS = 4.0
@@ -70,8 +74,13 @@ def run(
     try:
         inputs = list(found)
         opened = open_inputs(settings, inputs, limits, deadline)
+        mine: dict[Input, Owned] = {}
+        if settings.part:
+            mine = owned(cut_inputs(opened, settings), settings.part)
+            inputs = [entry for entry in inputs if entry in mine]
+            opened = chosen(open_inputs(settings, inputs, limits, deadline), mine)
         left = _recover(settings, inputs)
-        images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline)
+        images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline, mine=mine)
         outcomes: list[Outcome] = []
         for entry, of_entry in opened:
             outcomes += images.convert(entry, of_entry)
@@ -192,13 +201,18 @@ def _typed(source: Place) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Images:
-    """Converts images one after another; `left`: datasets with hidden files of an earlier run beside them."""
+    """Converts images one after another.
+
+    left  datasets with hidden files of an earlier run beside them
+    mine  what of each input is this run's, where it is one of several parts
+    """
 
     settings: Settings
     limits: Limits
     report: Report
     engine: "Engine"
     left: set[Path]
+    mine: dict[Input, Owned]
     deadline: float | None
 
     @property
@@ -210,6 +224,8 @@ class _Images:
             yield self._failed(entry, None, images)
             return
         for planned in datasets(self.settings, entry, images):
+            if self.mine and planned.target not in self.mine[entry].datasets:
+                continue
             try:
                 with _typed(entry.path):
                     refuse_plate(self.settings, planned)
@@ -246,12 +262,52 @@ class _Images:
         if target not in self.left and (reason := self._left_alone(target, key, locked=False)):
             return self._skipped(entry, conversion, target, reason)
         _check_time(self.deadline)
+        shared = self.mine[entry].datasets[target] if self.mine else None
+        if shared and shared.cut:
+            return self._make_share(entry, conversion, target, shared, shared.cut)
         with tree.locked(target) as lock:
             if reason := self._left_alone(target, key, locked=True):
                 tree.discard(target, self.deadline)
                 return self._skipped(entry, conversion, target, reason)
+            tree.refuse_parts(target)
             self._begin(conversion, target)
             summary = conversion.run(target, lock)
+        return self._converted(entry, target, summary)
+
+    def _make_share(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, shared: "Shared", cut: "Cut") -> Outcome:
+        """Make the share of an image that is this part's; if those of all others are done by then, all that is left, and publish."""
+        from omezarr_proc.build.image import Conversion
+        from omezarr_proc.build.share import make_share
+
+        assert isinstance(conversion, Conversion)  # a plate is never cut
+        key, tree, part = conversion.key, self._tree, self.settings.part
+        assert part
+        with tree.locked_share(target, part):
+            if reason := self._left_alone(target, key, locked=True):
+                return self._skipped(entry, conversion, target, reason)
+            self._begin(conversion, target)
+            if not tree.is_done(target, key, part.of, [part.number]):
+                conversion.attempts.plan(conversion.pyramid)  # refuses what cannot be done before anything is written
+                pieces = (piece for piece in shared.pieces if piece.part == part.number)
+                regions = (region for piece in pieces for region in cut.regions(piece.start, piece.stop))
+                make_share(conversion, tree.share(target, key, part, shared.parts), cut.last, regions)
+        if not tree.is_done(target, key, part.of, shared.parts):
+            return self._in_part(entry, target, f"part {part} is done, others are not yet")
+        try:
+            with tree.locked(target) as lock:
+                if self._left_alone(target, key, locked=True):
+                    tree.discard(target, self.deadline)
+                    return self._in_part(entry, target, f"part {part} is done, and another part has published it")
+                summary = conversion.run(target, lock, trusted=True)
+        except LockedError:
+            return self._in_part(entry, target, f"part {part} is done, and another part makes what is left")
+        return self._converted(entry, target, summary)
+
+    def _in_part(self, entry: Input, target: Place, done: str) -> Outcome:
+        self.report.share(str(entry.path), done, str(target))
+        return Outcome(source=str(entry.path), status="part", target=target, reason=done)
+
+    def _converted(self, entry: Input, target: Place, summary: "Summary") -> Outcome:
         self._picture(target, is_new=True)
         self.report.finish(summary)
         return Outcome(

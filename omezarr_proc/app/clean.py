@@ -22,6 +22,7 @@ from omezarr_proc.publish import by_rename, by_root_last
 from omezarr_proc.publish.existing import is_node
 from omezarr_proc.publish.hidden import INSIDE, hidden_files, is_ours
 from omezarr_proc.publish.holder import moment
+from omezarr_proc.publish.leftovers import refuse_parts
 from omezarr_proc.publish.lock import Lock, LockedError
 
 _LOCKS = frozenset({"lock", "owner"})
@@ -89,7 +90,7 @@ def leftovers(folder: Path) -> dict[Path, list[Path]]:
     for name, role, path in hidden_files(folder):
         found.setdefault(folder / name, []).append(path)
         roles.setdefault(folder / name, set()).add(role)
-    return {target: paths for target, paths in found.items() if not roles[target] <= _LOCKS}
+    return {target: paths for target, paths in found.items() if not all(role.rpartition(".")[2] in _LOCKS for role in roles[target])}
 
 
 def treat(target: Path, hidden: list[Path], *, remove: bool) -> tuple[str, bool]:
@@ -97,6 +98,7 @@ def treat(target: Path, hidden: list[Path], *, remove: bool) -> tuple[str, bool]
     listed = f"{shown(target.parent)}: {', '.join(shown(path.name) for path in hidden)}"
     try:
         with Lock(target, patience=0):
+            refuse_parts(target)
             last = max(path.lstat().st_mtime for path in hidden)
             if remove:
                 by_root_last.clean(target.parent) if target.name == INSIDE else by_rename.clean(target)

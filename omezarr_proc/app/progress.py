@@ -24,12 +24,14 @@ Clock = Callable[[], float]
 class Report:
     """Takes the events of a run and keeps what came out; by itself it shows only results, in the log.
 
-    Per image: `start`, `advance` as often as something is done, then one of `finish`, `skip`, `fail`. `fail` may come without `start`.
+    Per image: `start`, `advance` as often as something is done, then one of `finish`, `skip`, `share`, `fail`. The last three may come
+    without `start`.
     """
 
     def __init__(self) -> None:
         self.summaries: list[Summary] = []
         self.skipped: list[tuple[str, str]] = []
+        self.shared: list[tuple[str, str]] = []
         self.failures: list[ProcError] = []
         self.results = Results()
         self._advice: dict[str, list[str]] = {}
@@ -91,6 +93,14 @@ class Report:
         self.skipped.append((name, reason))
         logger.bind(event="image-skipped", image=name, dataset=target).info(f"{name}: {reason}")
 
+    def share(self, name: str, done: str, target: str) -> None:
+        """End an image of which this run's part is done; others go on with it."""
+        self.end()
+        self.results.end("part", name, target, reason=done)
+        name = shown(name)
+        self.shared.append((name, done))
+        logger.bind(event="image-part", image=name, dataset=target).info(f"{name}: {done}")
+
     def fail(self, name: str, error: ProcError, target: str | None = None) -> None:
         """End an image that failed."""
         self.end()
@@ -103,7 +113,7 @@ class Report:
         say(text)
 
     def table(self) -> list[str]:
-        """All results as aligned lines: a row per image, then what was skipped and what failed."""
+        """All results as aligned lines: a row per image, then what was skipped, done in part, and failed."""
         rows = [("image", "size", "levels", "chunks", "stored", "seconds", "Mpx/s", "peak memory")] if self.summaries else []
         for done in self.summaries:
             size = " x ".join(map(str, done.shape))
@@ -119,6 +129,7 @@ class Report:
         ]
         lines += [f"note     {_named(names)}: {text}" for text, names in self._advice.items()]
         lines += [f"skipped  {name}: {reason}" for name, reason in self.skipped]
+        lines += [f"part     {name}: {done}" for name, done in self.shared]
         return lines + [f"FAILED   {one_line(str(error))}" for error in self.failures]
 
 

@@ -18,7 +18,7 @@ class Result:
 
     begun    None where it did not come to that
     summary  of a converted one
-    reason   why it was skipped, or what went wrong
+    reason   why it was skipped, what part of it was done, or what went wrong
     code     of what went wrong
     phases   seconds of each phase that was begun
     retries  how often the work went on with a smaller plan after a worker was lost
@@ -27,7 +27,7 @@ class Result:
 
     source: str
     target: str | None = None
-    outcome: Literal["converted", "skipped", "failed", "stopped"]
+    outcome: Literal["converted", "skipped", "part", "failed", "stopped"]
     begun: Begun | None = None
     summary: Summary | None = None
     reason: str = ""
@@ -89,7 +89,7 @@ class Results:
 
     def end(
         self,
-        outcome: Literal["converted", "skipped", "failed", "stopped"],
+        outcome: Literal["converted", "skipped", "part", "failed", "stopped"],
         source: str,
         target: str | None = None,
         *,
@@ -136,7 +136,7 @@ def totals(results: Sequence[Result]) -> dict[str, Any]:
     converted = [result for result in results if result.summary]
     return {
         "images": len(results),
-        **{outcome: outcomes[outcome] for outcome in ("converted", "skipped", "failed", "stopped")},
+        **{outcome: outcomes[outcome] for outcome in ("converted", "skipped", "part", "failed", "stopped")},
         "codes": dict(sorted(Counter(result.code for result in results if result.code).items())),
         "objects": sum(result.begun.objects for result in converted if result.begun),
         "bytes": sum(result.summary.stored_bytes for result in converted if result.summary),

@@ -16,10 +16,10 @@ from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.model.text import byte_size
 from omezarr_proc.pixels.histogram import Extremes, merge_extremes
 from omezarr_proc.plan.memory import Plan
-from omezarr_proc.plan.passes import Pass, at, bands
+from omezarr_proc.plan.passes import Pass, at, bands, passes_left
 from omezarr_proc.publish.finished import Finished
 from omezarr_proc.publish.history import Unit
-from omezarr_proc.publish.tree import Tree
+from omezarr_proc.publish.tree import Noting
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.work.tasks import Check, Checked, Loose, Part, Reply, Spool, Written
@@ -44,19 +44,27 @@ class Tally:
 
 @dataclass(kw_only=True)
 class Build:
-    """One dataset in the making, whatever plan its bands follow."""
+    """One dataset in the making, whatever plan its bands follow.
+
+    within  the regions of the base level that are made, in its pixels, where that is not all; of what others have finished only what lies
+            in one of these is taken over
+    trusted  what earlier attempts have finished is not read back, only its sizes are looked at: it is of many machines, and would take this
+             one as long as it took all of them
+    """
 
     image: Image
     store: ChunkStore
     engine: Engine
-    tree: Tree
+    tree: Noting
     progress: Progress
+    within: tuple[Region, ...] | None = None
+    trusted: bool = False
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         """Nothing is finished yet, also of what earlier attempts have (see `take_over`)."""
         self.pyramid = self.store.pyramid
-        self._finished = Finished(self.pyramid)
+        self._finished = Finished(self.pyramid, self.within)
         self._open: dict[Region, list[Part]] = {}
         self._earlier = list(_checks(unit for unit in self.tree.units if self._is_of_us(unit)))
         self.taken_over = 0  # percent
@@ -65,6 +73,17 @@ class Build:
     def percent(self) -> int:
         """How much of the chunks is finished."""
         return self._finished.percent
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks are to be finished, as a record counts them: without the channels of a group."""
+        return self._finished.wanted
+
+    @property
+    def pixels(self) -> int:
+        """Of all levels that are made, planes and channels."""
+        regions = self.within or (self.pyramid.levels[0].region,)
+        return sum(region.divided(self.pyramid.ratio(0, level.index)).size for region in regions for level in self.pyramid.levels)
 
     def take_over(self, until: float | None = None) -> None:
         """Have what earlier attempts have finished checked; what is not as it was recorded is made again. Raises ProcError.
@@ -78,7 +97,7 @@ class Build:
 
         def checks() -> Iterator[Check]:
             for check in self._earlier.copy():
-                yield replace(check, read=until is None or time.monotonic() < until)
+                yield replace(check, read=not self.trusted and (until is None or time.monotonic() < until))
 
         def note(task: Loose, reply: Reply) -> None:
             nonlocal lost, unread
@@ -95,13 +114,13 @@ class Build:
         self.taken_over = self.percent
         if lost:
             logger.warning(f"{source}: {lost} chunks of an earlier run are not as it has stored them: they are made again")
-        if unread:
+        if unread and not self.trusted:
             logger.warning(f"{source}: no time to read back {byte_size(unread)} of an earlier run: of these only the sizes were checked")
         logger.info(f"{source}: goes on with what an earlier run has finished ({self.taken_over} %)")
 
     def run(self, plan: Plan) -> None:
         """Finish all levels. Raises ProcError; what is finished by then is in the record, or soon will be."""
-        for pass_ in plan.passes:
+        for pass_ in passes_left(self.pyramid, plan.passes, self._finished.made, plan.slot_bytes):
             name = f"levels {pass_.first} to {pass_.last}"
             source = "the TIFF" if pass_.source is None else f"level {pass_.source}"
             logger.bind(phase=name).debug(f"{self.image.source}: {name} from {source}")
@@ -113,7 +132,7 @@ class Build:
     def _unfinished(self, plan: Plan, pass_: Pass) -> Iterator[tuple[Sequence[Spool], Iterator[Region]]]:
         """The bands of a pass that are still to be made, each time after the tasks that must be done for them."""
         # never a list: there can be millions
-        todo = (band for band in bands(pass_, self.pyramid) if not self._finished.covers_band(pass_, band))
+        todo = (band for band in bands(pass_, self.pyramid, self.within) if not self._finished.covers_band(pass_, band))
         if pass_.source is not None or "spool" not in plan.access:
             yield (), todo
             return
@@ -157,6 +176,8 @@ class Build:
             return False
         level = self.pyramid.levels[unit.level]
         chunks = self.pyramid.frame_chunks(unit.level, unit.frame, unit.rows, unit.columns)
+        if not self._finished.wants(unit.level, chunks):
+            return False
         objects = chunks.divided(level.shard)
         if objects.scaled(level.shard).clipped(level.grid.shape) != chunks:
             return False  # a part of a shard is nothing that a band makes

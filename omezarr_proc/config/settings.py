@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from omezarr_proc.config.part import PART, AutoPart, numbered
 from omezarr_proc.config.rules import FILE, FLAG, IMAGES, PLACE, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
 from omezarr_proc.config.secret import Mask, Secret
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import SettingsError
+from omezarr_proc.model.part import Part
 
 SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
 
@@ -148,6 +150,14 @@ class Settings:
             "dataset",
         ),
     )
+    part: Part | None = field(
+        default=None,
+        metadata=_row(
+            PART,
+            "this run makes its share of everything in INPUT_DIR, one of so many; auto = by the index of the array job (AWS Batch, SLURM, "
+            "Kubernetes) that it is a task of; whoever finishes an image last publishes it",
+        ),
+    )
     preview: bool = field(
         default=False,
         metadata=_row(FLAG, "1 = also write a.ome.zarr.png beside a.ome.zarr: the whole image as viewers show it first"),
@@ -231,6 +241,12 @@ class Settings:
                 values[entry.name] = entry.rule.parse(text)
             except ValueError:
                 wrong.append(f"{entry.variable}={_shown(mask(text))} must be {entry.rule.text}{_because(entry.rule.hint(text))}")
+        if isinstance(part := values.get("part"), AutoPart):
+            try:
+                values["part"] = numbered(part, environ)
+            except SettingsError as error:
+                del values["part"]
+                wrong.append(error.message)
         settings = cls(**values)
         wrong += settings._contradictions()
         return settings, SettingsError(f"wrong settings: {'; '.join(wrong)}") if wrong else None
@@ -259,9 +275,16 @@ class Settings:
 
     def _contradictions(self) -> list[str]:
         """What is wrong with values that are right by themselves."""
+        wrong = []
         if self.sharding == "on" and self.zarr_format == "2":
-            return ["Zarr v2 has no shards: SHARDING=on needs ZARR_FORMAT=3"]
-        return []
+            wrong.append("Zarr v2 has no shards: SHARDING=on needs ZARR_FORMAT=3")
+        if self.part and self.existing == "force":
+            wrong.append(
+                "EXISTING=force is not possible with PART, since each part would begin anew: remove the datasets, or choose replace"
+            )
+        if self.part and self.asset_properties:
+            wrong.append("ASSET_PROPERTIES=1 is not possible with PART: no part knows all datasets")
+        return wrong
 
     def output_shaping(self) -> dict[str, str | int | bool]:
         """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token."""
@@ -318,7 +341,7 @@ class Entry:
     @property
     def default_text(self) -> str:
         """The default as one would write it; empty where there is none."""
-        if self.rule in (FILE, PLACE, TOKEN):
+        if self.rule in (FILE, PART, PLACE, TOKEN):
             return ""
         return str(int(self.default)) if self.rule is FLAG else str(self.default)
 

@@ -12,16 +12,17 @@ class Outcome:
     """One image, or one input whose images are not known since it could not be opened.
 
     source  the input
-    status  "converted"; "skipped": its dataset is there already and was left as it is; "failed"
+    status  "converted"; "skipped": its dataset is there already and was left as it is; "part": this run's part of it is done, and others
+            go on with it; "failed"
     error   what went wrong, of a failed one
-    reason  why it was skipped
+    reason  why it was skipped, or what of it was done
 
     The rest is of a converted one, else None: `shape` of the base level (axes as stored), number of `levels`, of `chunks` in all of them,
     `stored_bytes` that these take, `seconds` that it took.
     """
 
     source: str
-    status: Literal["converted", "skipped", "failed"]
+    status: Literal["converted", "skipped", "part", "failed"]
     target: Place | None = None
     error: ProcError | None = None
     reason: str = ""

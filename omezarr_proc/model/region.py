@@ -55,6 +55,10 @@ class Region:
         """The same, counted from the start of `origin`."""
         return Region(_each(sub, self.start, origin.start), _each(sub, self.stop, origin.start))
 
+    def is_within(self, other: "Region") -> bool:
+        """Whether all of it is in `other`."""
+        return all(a <= b for a, b in zip(other.start, self.start, strict=True)) and all(map(int.__le__, self.stop, other.stop))
+
     def moved(self, by: Index) -> "Region":
         """The same, `by` further along each axis: the inverse of `within`."""
         return Region(_each(add, self.start, by), _each(add, self.stop, by))

@@ -6,7 +6,7 @@ every level of its pass and touches no object of another band, and anyone who ha
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import mul
 
@@ -45,9 +45,15 @@ class Pass:
         return range(self.last - self.first + 1)
 
 
-def bands(pass_: Pass, pyramid: Pyramid) -> Iterator[Region]:
-    """All bands of a pass, in pixels of its first level, in the order in which they are worked."""
-    return pyramid.levels[pass_.first].region.cut(pass_.band, ORDER)
+def bands(pass_: Pass, pyramid: Pyramid, within: Sequence[Region] | None = None) -> Iterator[Region]:
+    """All bands of a pass, in pixels of its first level, in the order in which they are worked.
+
+    within  only of these regions of the base level, that hold whole objects of all levels of the pass
+    """
+    if within is None:
+        return pyramid.levels[pass_.first].region.cut(pass_.band, ORDER)
+    ratio = pyramid.ratio(0, pass_.first)
+    return (band for region in within for band in region.divided(ratio).cut(pass_.band, ORDER))
 
 
 def band_count(pass_: Pass, pyramid: Pyramid) -> int:
@@ -147,6 +153,17 @@ def next_pass(pyramid: Pyramid, source: int, target: int) -> Pass:
         best = narrow
     wider = _of_width(pyramid, source, ratio, first, best.last)
     return next((pass_ for pass_ in wider if slot_levels(pass_, pyramid)[1] <= target), best)
+
+
+def passes_left(pyramid: Pyramid, passes: Sequence[Pass], made: int, target: int) -> list[Pass]:
+    """The passes that are left where the levels up to `made` are (-1: none), whatever passes have made them; in slots of `target` bytes."""
+    if made < 0 or any(pass_.source == made for pass_ in passes):
+        return [pass_ for pass_ in passes if pass_.first > made]
+    left = []
+    while made < len(pyramid.levels) - 1:
+        left.append(next_pass(pyramid, made, target))
+        made = left[-1].last
+    return left
 
 
 def narrowest(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Pass:

@@ -34,13 +34,14 @@ from omezarr_proc.publish.hidden import (
     emptied_path,
     free_old_path,
     hidden_files,
+    is_of_part,
     is_ours,
     old_paths,
     record_path,
     staging_path,
 )
 from omezarr_proc.publish.history import recorded_key
-from omezarr_proc.publish.leftovers import clear, discard, forget_unbegun
+from omezarr_proc.publish.leftovers import clear, discard, forget_parts, forget_unbegun
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.readback import ROOTS, read_back, root_of
 from omezarr_proc.store.opening import open_file, read_file
@@ -95,6 +96,7 @@ def recover(folder: Path) -> set[Path]:
                 found.setdefault(folder / name, set()).add(role)
         left = set()
         for target, roles in found.items():
+            roles = {role for role in roles if not is_of_part(role)}
             if "partial" in roles and roles <= {"record", "partial"}:
                 left.add(target)
                 continue
@@ -147,6 +149,7 @@ def _settle(target: Path) -> bool:
                 break
     if olds or os.path.lexists(staging):
         return True
+    forget_parts(target)
     record.unlink()
     return False
 

@@ -38,13 +38,14 @@ from omezarr_proc.publish.hidden import (
     free_old_path,
     hidden_files,
     inside,
+    is_of_part,
     is_ours,
     old_paths,
     record_path,
     staging_path,
     whole_path,
 )
-from omezarr_proc.publish.leftovers import clear, discard, forget_unbegun
+from omezarr_proc.publish.leftovers import clear, discard, forget_parts, forget_unbegun
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.parts import parts_of, refuse_in_the_way
 from omezarr_proc.publish.readback import ROOTS, read_back, root_of
@@ -122,6 +123,7 @@ def settle(folder: Path) -> bool:
         _move_in(folder)
     if old_paths(target) or any(os.path.lexists(path(target)) for path in (staging_path, aside_path, whole_path)):
         return True
+    forget_parts(target)
     record_path(target).unlink()
     return False
 
@@ -132,7 +134,7 @@ def refuse_foreign_hidden(folder: Path) -> None:
     if is_ours(target):
         return
     for name, role, path in hidden_files(folder):
-        if name == INSIDE and role not in ("lock", "owner", "record"):
+        if name == INSIDE and not (role in ("lock", "owner", "record") or is_of_part(role)):
             raise InTheWayError("is in the way and not known to be of omezarr_proc: remove it, then run again", source=path)
 
 

@@ -1,5 +1,7 @@
 """What of a pyramid is finished, whatever plan it was made with."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,9 +14,10 @@ from omezarr_proc.publish.history import Unit
 class Finished:
     """A grid of finished chunks per level: `bool[frames, rows, columns]` (see `Pyramid.frame`)."""
 
-    def __init__(self, pyramid: Pyramid) -> None:
-        """Nothing is finished yet."""
+    def __init__(self, pyramid: Pyramid, within: Sequence[Region] | None = None) -> None:
+        """Nothing is finished yet. `within`: the regions of the base level, in its pixels, that are to be; None: all of it."""
         self._pyramid = pyramid
+        self._within = within or (pyramid.levels[0].region,)
         self._grids: list[NDArray[np.bool_]] = [
             np.zeros((pyramid.frames(level.index), *level.grid.shape[3:]), np.bool_) for level in pyramid.levels
         ]
@@ -34,9 +37,37 @@ class Finished:
         return bool(0 <= unit.frame < frames and 0 <= y0 < y1 <= rows and 0 <= x0 < x1 <= columns)
 
     @property
+    def count(self) -> int:
+        """Finished chunks of all channels of a group."""
+        return sum(int(grid.sum()) for grid in self._grids)
+
+    @property
+    def made(self) -> int:
+        """The level up to which all are finished; -1: not even the first."""
+        return next((level for level, grid in enumerate(self._grids) if not grid.all()), len(self._grids)) - 1
+
+    @property
     def percent(self) -> int:
-        """Finished chunks in 100 of all."""
-        return 100 * sum(int(grid.sum()) for grid in self._grids) // sum(grid.size for grid in self._grids)
+        """Finished chunks in 100 of all that are to be."""
+        return 100 * self.count // self.wanted
+
+    @property
+    def wanted(self) -> int:
+        """All chunks that are to be finished, as `count` counts them."""
+        return sum(self._count(chunks) for level in self._pyramid.levels for chunks in self._wanted(level.index))
+
+    def wants(self, level: int, chunks: Region) -> bool:
+        """Whether all of these chunks are to be finished, as far as one region tells."""
+        return any(chunks.is_within(wanted) for wanted in self._wanted(level))
+
+    def _wanted(self, level: int) -> Iterator[Region]:
+        """The chunks of a level that are to be finished."""
+        ratio, chunk = self._pyramid.ratio(0, level), self._pyramid.levels[level].chunk
+        return (region.divided(ratio).divided(chunk) for region in self._within)
+
+    def _count(self, chunks: Region) -> int:
+        """As `count` does, of these chunks."""
+        return chunks.size if self._pyramid.bundled else chunks.size // self._pyramid.channels
 
     def covers(self, level: int, region: Region) -> bool:
         """Whether all chunks that hold a region (in pixels of the level) are finished."""

@@ -4,13 +4,15 @@
     .NAME.record    what is finished of the dataset in the making; the first to appear and the last to go: only where it begins with MAGIC
                     are the others ours to change or remove
     .NAME.partial   the dataset in the making
+    .NAME.part-3-of-16.record, .lock, .owner
+                    what is finished of the share of a part of a run on many machines (see `shares`), and the right to work on that
     .NAME.aside     the old dataset between the two renames of a replacement, where the file system cannot exchange
     .NAME.old-N     a replaced dataset, to be removed
     .NAME.emptied   empty: the old dataset, which cannot be renamed, is removed where it lies; without root metadata it is a remainder
     .NAME.whole     the new dataset while it is moved in place, where the dataset's folder cannot be renamed (see `by_root_last`)
 
 A dataset whose folder cannot be renamed has them inside: for these NAME is INSIDE, which no dataset in a folder can have.
-Only the run that has the lock touches them.
+Only the run that has the lock touches them, but for parts: these put chunks into the dataset in the making, each those of its share.
 """
 
 import contextlib
@@ -20,6 +22,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from omezarr_proc.model.part import Part
 from omezarr_proc.store.opening import open_file
 
 MAGIC = b"omezarr_proc: a conversion in progress. The hidden files of this dataset go when it is run again.\n"
@@ -27,7 +30,13 @@ MAGIC = b"omezarr_proc: a conversion in progress. The hidden files of this datas
 INSIDE = "ome.zarr"
 IN_STORE = ".omezarr_proc/"  # what is hidden of a dataset in an object store lies below it (see `in_store`)
 
-_HIDDEN = re.compile(r"\.((?:.+\.)?ome\.zarr)\.(lock|owner|record|partial|aside|emptied|whole|old-[0-9]+)", re.DOTALL)
+_HIDDEN = re.compile(
+    r"\.((?:.+\.)?ome\.zarr)\.(lock|owner|record|partial|aside|emptied|whole|old-[0-9]+"
+    r"|part-[1-9][0-9]*-of-[1-9][0-9]*\.(?:lock|owner|record))",
+    re.DOTALL,
+)
+_PART = re.compile(r"part-([0-9]+)-of-([0-9]+)\.(lock|owner|record)")
+_OF_PART = re.compile(r"(.+)\.part-([0-9]+)-of-([0-9]+)", re.DOTALL)
 
 
 def inside(folder: Path) -> Path:
@@ -37,7 +46,31 @@ def inside(folder: Path) -> Path:
 
 def dataset_of(target: Path) -> Path:
     """The dataset that a target stands for: itself, or its folder (see `inside`)."""
+    if match := _OF_PART.fullmatch(target.name):
+        target = target.with_name(match[1])
     return target.parent if target.name == INSIDE else target
+
+
+def part_of(target: Path) -> Part | None:
+    """The part whose share of a dataset a target stands for; None where it stands for the dataset."""
+    match = _OF_PART.fullmatch(target.name)
+    return Part(int(match[2]), int(match[3])) if match else None
+
+
+def part_target(target: Path, part: Part) -> Path:
+    """What stands for the share of a part: its lock and its record lie beside those of the dataset."""
+    return target.with_name(f"{target.name}.part-{part.number}-of-{part.of}")
+
+
+def part_files(target: Path) -> list[tuple[Part, str, Path]]:
+    """The part, role ("lock", "owner" or "record") and path of each hidden file of a part of `target`. Raises OSError."""
+    of_target = ((_PART.fullmatch(role), path) for name, role, path in hidden_files(target.parent) if name == target.name)
+    return [(Part(int(match[1]), int(match[2])), match[3], path) for match, path in of_target if match]
+
+
+def is_of_part(role: str) -> bool:
+    """Whether a hidden file with this role is of a part."""
+    return _PART.fullmatch(role) is not None
 
 
 def lock_path(target: Path) -> Path:

@@ -87,6 +87,11 @@ def read(data: bytes, key: str) -> History | None:
     return history
 
 
+def is_ended(data: bytes, how: str) -> bool:
+    """Whether the last line of a record, of whose end `data` is, says that an attempt has ended so."""
+    return _fact(data[data.rfind(b"\n", 0, -1) + 1 :]) == ["end", how]
+
+
 def recorded_key(data: bytes) -> str | None:
     """The key of the dataset that a record is about; None where it tells none, or is of another format."""
     match _fact(data[len(MAGIC) :].partition(b"\n")[0] + b"\n"):

@@ -93,6 +93,10 @@ class InStore:
         return Standing(root is not None, key, foreign or None, unfinished)
 
     @staticmethod
+    def refuse_parts(dataset: Address) -> None:
+        """See `ByRename`: there are no parts here."""
+
+    @staticmethod
     def locked(dataset: Address) -> StoreLock:
         """The lock of a dataset, to be entered."""
         return StoreLock(dataset)

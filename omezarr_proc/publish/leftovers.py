@@ -7,16 +7,21 @@ from pathlib import Path
 
 from loguru import logger
 
+from omezarr_proc.host.faults import output_error
+from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.hidden import (
     MAGIC,
     aside_path,
     emptied_path,
     is_ours,
     old_paths,
+    part_files,
+    part_target,
     record_path,
     staging_path,
     whole_path,
 )
+from omezarr_proc.publish.lock import Lock
 from omezarr_proc.store.opening import open_file, read_file
 from omezarr_proc.store.remove import remove_tree
 
@@ -46,10 +51,32 @@ def clear(target: Path, deadline: float | None) -> bool:
             logger.warning(f"{path}: this replaced dataset is not removed, {reason}: the next run tries again, or remove it yourself")
         if left or any(os.path.lexists(path(target)) for path in (staging_path, aside_path, emptied_path, whole_path)):
             return False
+        forget_parts(target)
         record_path(target).unlink()
     except OSError:
         return False  # the dataset is published; the next run tries again
     return True
+
+
+def forget_parts(target: Path) -> None:
+    """Remove what parts have left: their records, and the locks that nobody has. The caller holds the dataset's lock. Raises OSError."""
+    for part, role, path in part_files(target):
+        if role == "record":
+            path.unlink(missing_ok=True)
+        else:
+            with contextlib.suppress(OutputError), Lock(part_target(target, part), patience=0):
+                pass  # a lock goes when it is left
+
+
+def refuse_parts(target: Path) -> None:
+    """Raise LockedError where a part works on its share of `target`. The caller holds the dataset's lock."""
+    try:
+        parts = {part for part, role, _ in part_files(target) if role != "record"}
+    except OSError as error:
+        raise output_error("cannot be listed", error, target.parent) from error
+    for part in sorted(parts):
+        with Lock(part_target(target, part), patience=0):
+            pass
 
 
 def forget_unbegun(target: Path) -> None:

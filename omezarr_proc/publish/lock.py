@@ -18,7 +18,7 @@ from types import TracebackType
 
 from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.errors import Exit, OutputError
-from omezarr_proc.publish.hidden import dataset_of, lock_path, owner_path
+from omezarr_proc.publish.hidden import dataset_of, lock_path, owner_path, part_of
 from omezarr_proc.publish.holder import Holder, check_ours, is_dead, moment, myself, read
 from omezarr_proc.store.opening import open_file
 
@@ -154,6 +154,17 @@ class _Heart(threading.Thread):
                 self._path.unlink()
 
 
+def is_held(target: Path) -> bool:
+    """Whether some run works on `target` now, as far as that can be told. A lock file that nobody has goes."""
+    if not (os.path.lexists(lock_path(target)) or os.path.lexists(owner_path(target))):
+        return False
+    try:
+        with Lock(target, patience=0):
+            return False
+    except OutputError:
+        return True
+
+
 def _make(path: Path, me: bytes) -> bool:
     """Make the owner file; False when there is one."""
     try:
@@ -204,4 +215,5 @@ def _refusal(target: Path, holder: Holder) -> str:
         who += f" (process {holder.pid} on {holder.host} since {moment(holder.since)})"
     owner = owner_path(target)
     hint = f"; if there is no such run, remove {owner}" if os.path.lexists(owner) else ""
-    return f"{dataset_of(target)}: {who} works on this dataset: wait until it is done or stop it, then run again{hint}"
+    what = f"part {part} of this dataset" if (part := part_of(target)) else "this dataset"
+    return f"{dataset_of(target)}: {who} works on {what}: wait until it is done or stop it, then run again{hint}"

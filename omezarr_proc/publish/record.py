@@ -12,7 +12,7 @@ while a conversion runs, nothing helps but permissions.
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from loguru import logger
 
 from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.errors import InTheWayError, OutputError, ProcessLimitError
+from omezarr_proc.model.part import Part
 from omezarr_proc.model.text import duration
-from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
+from omezarr_proc.publish.hidden import MAGIC, part_files, part_target, record_path, staging_path
 from omezarr_proc.publish.history import History, Unit, header, line, read, unit_line
 from omezarr_proc.store.opening import is_folder, open_file, strangers
 from omezarr_proc.store.remove import remove_tree
@@ -40,9 +41,9 @@ class Record:
     disk      its file system, open since before anything of the dataset was written; for `publish` too, so that no loss goes unnoticed
     """
 
-    def __init__(self, target: Path, fd: int, disk: Disk, history: History, interval: float) -> None:
+    def __init__(self, path: Path, staging: Path, fd: int, disk: Disk, history: History, interval: float) -> None:
         """Use `open`."""
-        self.path, self.staging = record_path(target), staging_path(target)
+        self.path, self.staging = path, staging
         self.units, self.attempts = tuple(history.units), tuple(history.attempts)
         self.disk = disk
         self._fd, self._end = fd, history.end
@@ -67,11 +68,24 @@ class Record:
         Raises OutputError, also where hidden files are in the way that are not certainly ours.
         """
         path, staging = record_path(target), staging_path(target)
+        return cls._open(path, staging, lambda fd: _prepare(fd, target, key), interval)
+
+    @classmethod
+    def of_part(cls, target: Path, part: Part, key: str, interval: float = INTERVAL) -> "Record":
+        """What a part has finished of its share of what is staged for `target`, which is of the same key. The caller holds the part's lock.
+
+        Raises OutputError.
+        """
+        path = record_path(part_target(target, part))
+        return cls._open(path, staging_path(target), lambda fd: _prepare_part(fd, path, key), interval)
+
+    @classmethod
+    def _open(cls, path: Path, staging: Path, prepare: Callable[[int], History], interval: float) -> "Record":
         try:
             disk = Disk(path.parent)
             fd = open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             try:
-                return cls(target, fd, disk, _prepare(fd, path, staging, key), interval)
+                return cls(path, staging, fd, disk, prepare(fd), interval)
             except BaseException:
                 os.close(fd)
                 raise
@@ -177,10 +191,10 @@ class Record:
         return None
 
 
-def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
+def _prepare(fd: int, target: Path, key: str) -> History:
     """Bring record and staging into step; what the record says of `key` is true of `staging` afterwards."""
-    with open(fd, "rb", closefd=False) as file:
-        data = file.read()
+    path, staging = record_path(target), staging_path(target)
+    data = _content(fd)
     if MAGIC.startswith(data) and data != MAGIC:  # new, or its maker was killed
         if os.path.lexists(staging):
             path.unlink()
@@ -198,6 +212,9 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
         return history
     os.ftruncate(fd, len(MAGIC))
     os.fsync(fd)  # before anything of the staging folder goes: half of it must not be taken for the whole
+    for _, role, of_part in part_files(target):
+        if role == "record":  # what it tells of goes now
+            of_part.unlink(missing_ok=True)
     if not remove_tree(staging):
         raise OutputError("cannot remove what an earlier run has left: remove it, then run again", source=staging)
     first = header(key)
@@ -205,6 +222,27 @@ def _prepare(fd: int, path: Path, staging: Path, key: str) -> History:
     os.fsync(fd)
     staging.mkdir()
     return History(end=len(MAGIC) + len(first))
+
+
+def _prepare_part(fd: int, path: Path, key: str) -> History:
+    """What the record of a part says; it begins anew where that is nothing of `key`."""
+    data = _content(fd)
+    if not (data.startswith(MAGIC) or MAGIC.startswith(data)):
+        raise InTheWayError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
+    if (history := read(data, key)) is not None:
+        os.ftruncate(fd, history.end)
+        return history
+    os.ftruncate(fd, 0)
+    first = MAGIC + header(key)
+    _write_all(fd, first)
+    os.fsync(fd)
+    sync_folder(path.parent)
+    return History(end=len(first))
+
+
+def _content(fd: int) -> bytes:
+    with open(fd, "rb", closefd=False) as file:
+        return file.read()
 
 
 def _forget_metadata(staging: Path) -> None:

@@ -1,6 +1,7 @@
 """A tree is published once: begin or go on, note what is finished, publish or give up.
 
-`Tree` is the contract of one dataset in the making. In a folder there are two ways to keep it, by OUTPUT_LAYOUT. With both the objects are
+`Tree` is the contract of one dataset in the making, and `Noting` what it has in common with the share of a part (see `shares`).
+In a folder there are two ways to keep it, by OUTPUT_LAYOUT. With both the objects are
 files of a hidden staging folder, and a record beside it says what is finished:
 
     folders  `ByRename`    beside the dataset; publishing is a rename or an exchange (see `by_rename`)
@@ -10,26 +11,28 @@ In an object store the objects are put in place at once, and the root last (see 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.address import Place
-from omezarr_proc.publish import by_rename, by_root_last
+from omezarr_proc.model.part import Part
+from omezarr_proc.publish import by_rename, by_root_last, shares
 from omezarr_proc.publish.existing import Standing, dataset_at, dataset_key, refuse_foreign, standing
 from omezarr_proc.publish.hidden import inside
 from omezarr_proc.publish.history import Unit
-from omezarr_proc.publish.leftovers import discard
+from omezarr_proc.publish.leftovers import discard, refuse_parts
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.parts import refuse_in_the_way
 from omezarr_proc.publish.record import Record
+from omezarr_proc.publish.shares import Share
 from omezarr_proc.store.folder import Folder
 from omezarr_proc.store.objects import Objects
 
 
-class Tree(Protocol):
-    """One dataset in the making, which nobody else works on. Methods raise OutputError.
+class Noting(Protocol):
+    """A dataset in the making, or the share of a part of it, and what is noted of that. Methods raise OutputError.
 
     objects     where its objects are put; nobody reads them there before it is published
     place       the folder that its documents, and in a folder its chunks too, are in until then
@@ -59,6 +62,10 @@ class Tree(Protocol):
     def close(self) -> None:
         """Stop noting."""
 
+
+class Tree(Noting, Protocol):
+    """One dataset in the making, which nobody else works on, but for parts that are repeated. Methods raise OutputError."""
+
     def publish(self) -> None:
         """Give the tree its name, complete with its root metadata; what had the name is replaced. Only after `close`."""
 
@@ -81,7 +88,7 @@ class _Staged:
         self._record = Record.open(self._target, key)
         self.place = self._record.staging
         self.objects: Objects = Folder(str(self.place))
-        self.units = self._record.units
+        self.units = (*self._record.units, *shares.noted_by_parts(self._target, key))
         self.unfinished, self.stalled = self._record.unfinished, self._record.stalled
         self.begin, self.add, self.end, self.close = self._record.begin, self._record.add, self._record.end, self._record.close
 
@@ -94,6 +101,31 @@ class _Staged:
     def locked(cls, dataset: Path) -> Lock:
         """The lock of a dataset, to be entered."""
         return Lock(cls.target_of(dataset))
+
+    @classmethod
+    def refuse_parts(cls, dataset: Path) -> None:
+        """Raise LockedError where a part works on its share of a dataset that the caller has locked."""
+        refuse_parts(cls.target_of(dataset))
+
+    @classmethod
+    def locked_share(cls, dataset: Path, part: Part) -> Lock:
+        """The lock of a part's share of a dataset, to be entered."""
+        return shares.lock_of(cls.target_of(dataset), part)
+
+    @classmethod
+    def share(cls, dataset: Path, key: str, part: Part, parts: Sequence[int]) -> Share:
+        """The share of a part, which the caller has locked; `parts`: the numbers of all that have one. Raises OutputError."""
+        target = cls.target_of(dataset)
+        with Lock(target, shares.PATIENCE) as lock:
+            shares.refuse_other_keys(target, key)
+            if not shares.is_set_up(target, key):
+                cls(dataset, key, lock).close()
+        return Share(target, part, key, parts)
+
+    @classmethod
+    def is_done(cls, dataset: Path, key: str, of: int, parts: Iterable[int]) -> bool:
+        """Whether each of these parts has noted that its share is done. Raises OutputError."""
+        return all(shares.is_done(cls.target_of(dataset), key, Part(number, of)) for number in parts)
 
     @classmethod
     def discard(cls, dataset: Path, deadline: float | None = None) -> None:

@@ -57,6 +57,7 @@ def test_defaults_are_those_of_the_specification():
         "use_existing_resolutions": False,
         "zarr_format": "3",
         "sharding": "auto",
+        "part": None,
         "preview": False,
         "asset_properties": False,
         "max_pixels": 1 << 40,

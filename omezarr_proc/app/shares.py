@@ -1,0 +1,108 @@
+"""What of a batch is one part's. Each part opens all inputs, and so finds the same cut without asking anybody.
+
+Only a few numbers are kept of each image. What is this part's is opened again in its turn.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from omezarr_proc.app.datasets import Planned, datasets
+from omezarr_proc.app.inputs import Input
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.address import Place
+from omezarr_proc.model.errors import CeilingError, Exit, ProcError
+from omezarr_proc.model.part import Part
+
+if TYPE_CHECKING:
+    from omezarr_proc.model.image import Image
+    from omezarr_proc.plan.shares import Load, Shared
+
+Opened = tuple[Input, "list[Image] | ProcError"]
+
+
+@dataclass
+class Owned:
+    """What of one input is this part's.
+
+    datasets  whole ones, and pieces of others, by where they go
+    errors    of those that the input yields, by their order
+    """
+
+    datasets: "dict[Place, Shared]" = field(default_factory=dict)
+    errors: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is shared out of an input: one dataset, by where it goes, or (None) the error why something cannot be converted."""
+
+    entry: Input
+    target: Place | None
+    load: "Load"
+
+
+def cut_inputs(opened: Iterable[Opened], settings: Settings) -> list[Item]:
+    """What there is to be shared out. Raises ProcError where an input cannot be opened by this machine now."""
+    from omezarr_proc.plan.shares import IMAGE_BYTES, Load
+
+    found: list[Item] = []
+    for entry, images in opened:
+        if isinstance(images, ProcError):
+            if images.exit in (Exit.TRY_AGAIN, Exit.NEEDS_MORE):  # other parts may open it, and would cut the batch otherwise
+                raise images
+            found.append(Item(entry, None, Load(IMAGE_BYTES)))
+        else:
+            found += (Item(entry, planned.target, _load(planned, settings)) for planned in datasets(settings, entry, images))
+    return found
+
+
+def _load(planned: Planned, settings: Settings) -> "Load":
+    """A plate is one part's."""
+    from omezarr_proc.build.dataset import pyramid_of
+    from omezarr_proc.plan.shares import IMAGE_BYTES, Load, load_of
+
+    try:
+        loads = [load_of(image, pyramid_of(image, settings)) for image in planned.images]
+    except CeilingError:
+        return Load(IMAGE_BYTES)
+    return Load(sum(load.work for load in loads)) if planned.plate else loads[0]
+
+
+def owned(found: Sequence[Item], part: Part) -> dict[Input, Owned]:
+    """What is this part's, by input."""
+    from omezarr_proc.plan.shares import cut_batch
+
+    mine: dict[Input, Owned] = {}
+    wrong: dict[Input, int] = {}
+    for item, shared in zip(found, cut_batch([item.load for item in found], part.of), strict=True):
+        number = wrong.get(item.entry, 0)
+        if item.target is None:
+            wrong[item.entry] = number + 1
+        if part.number not in shared.parts:
+            continue
+        of_entry = mine.setdefault(item.entry, Owned())
+        if item.target is None:
+            of_entry.errors.add(number)
+        else:
+            of_entry.datasets[item.target] = shared
+    whole = sum(shared.cut is None for of_entry in mine.values() for shared in of_entry.datasets.values())
+    pieces = sum(len(of_entry.datasets) for of_entry in mine.values()) - whole
+    text = f"part {part}: {whole} whole datasets and pieces of {pieces} others, of {len(found)} in all"
+    logger.bind(event="part", part=part.number, parts=part.of, whole=whole, pieces=pieces, datasets=len(found)).info(text)
+    return mine
+
+
+def chosen(opened: Iterable[Opened], mine: dict[Input, Owned]) -> Iterator[Opened]:
+    """Of what was opened again the errors that are this part's, and all images of an input of which some are."""
+    wrong: dict[Input, int] = {}
+    for entry, images in opened:
+        of_entry = mine[entry]
+        if isinstance(images, ProcError):
+            number = wrong[entry] = wrong.get(entry, -1) + 1
+            if number in of_entry.errors:
+                yield entry, images
+        elif of_entry.datasets:
+            yield entry, images

@@ -1,0 +1,181 @@
+"""`status OUTPUT_DIR`: which datasets are there, which are being made, and which parts of these are done, at work, stopped or not begun.
+
+It reads what runs have noted, and writes nothing but the lock that tells whether somebody is at work. With `--input-dir` it also says which
+inputs have neither a dataset nor anything unfinished, by their names. Exit status: 0 all is done, 1 something is not, 2 wrong usage.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omezarr_proc.app.clean import folders
+from omezarr_proc.model.errors import SettingsError
+from omezarr_proc.model.part import Part
+from omezarr_proc.model.text import byte_size, one_line, shown
+from omezarr_proc.publish.existing import dataset_at
+from omezarr_proc.publish.hidden import dataset_of, hidden_files, part_files, part_target, record_path
+from omezarr_proc.publish.history import History, read, recorded_key
+from omezarr_proc.publish.lock import is_held
+from omezarr_proc.store.opening import read_file
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one record tells: whether it is done, somebody is at work or it was stopped; bytes that are stored, and how much that is."""
+
+    state: str
+    bytes: int
+    percent: int | None
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A dataset that is being made.
+
+    run    what a run without parts, or the part that publishes, has noted of it
+    of     how many parts share the batch; the lists hold the numbers of those that have a share of this dataset
+    """
+
+    dataset: str
+    run: Work | None
+    of: int = 0
+    done: list[int] = field(default_factory=list)
+    working: list[int] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    bytes: int = 0
+
+    @property
+    def again(self) -> list[str]:
+        """The parts that are to be started: where all are done, one of them publishes."""
+        numbers = self.stopped + self.missing
+        if not numbers and not self.working and (self.run is None or self.run.state != "working"):
+            numbers = self.done[:1]
+        return [str(Part(number, self.of)) for number in sorted(numbers)]
+
+
+def main(argv: list[str]) -> int:
+    """Look, and print a line for each dataset that is not done and one for all that are; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="omezarr-proc status",
+        description="Tell which datasets of OUTPUT_DIR and its subfolders are done, and which parts of others are to be started again.",
+        epilog="Exit status: 0 all is done, 1 something is not, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="OUTPUT_DIR", type=Path, help="folder of datasets")
+    parser.add_argument("--input-dir", metavar="INPUT_DIR", type=Path, help="also tell which inputs have no dataset yet")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    for folder in (arguments.folder, arguments.input_dir):
+        if folder is not None and not folder.is_dir():
+            parser.error(f"{shown(folder)} is not a folder")
+    done, unfinished = look(arguments.folder)
+    known = {*done, *(one.dataset for one in unfinished)}
+    missing = _not_begun(arguments.input_dir, arguments.folder, known) if arguments.input_dir else []
+    if arguments.json:
+        found: dict[str, Any] = {"done": done, "unfinished": [asdict(one) | {"again": one.again} for one in unfinished]}
+        print(json.dumps(found | ({} if arguments.input_dir is None else {"missing": missing}), indent=1))
+    else:
+        for line in _lines(done, unfinished, missing):
+            print(one_line(line))
+    return 1 if unfinished or missing else 0
+
+
+def look(root: Path) -> tuple[list[str], list[Unfinished]]:
+    """The datasets below a folder that are done, and those that are being made. Raises OSError."""
+    done, unfinished = [], []
+    for folder in folders(root):
+        if dataset_at(folder):
+            done.append(str(folder))
+        names = sorted(os.listdir(folder))
+        done += [str(folder / name) for name in names if name.lower().endswith(".zarr") and name[0] != "." and dataset_at(folder / name)]
+        for name in sorted({name for name, role, _ in hidden_files(folder) if role == "record"}):
+            unfinished.append(_unfinished(folder / name))
+    return done, unfinished
+
+
+def _unfinished(target: Path) -> Unfinished:
+    """What is noted of a dataset that is being made. Raises OSError."""
+    of_parts = {part: path for part, role, path in part_files(target) if role == "record"}
+    histories = {part: history for part, path in of_parts.items() if (history := _history(path))}
+    run, main_history = None, _history(record_path(target))
+    if main_history and (main_history.attempts or is_held(target)):
+        run = _work(target, main_history)
+    latest = max((part.of for part in histories), default=0, key=lambda of: sum(part.of == of for part in histories))
+    shares = {number for history in histories.values() for attempt in history.attempts for number in attempt.plan.get("parts", [])}
+    states = {part.number: _work(part_target(target, part), history) for part, history in histories.items() if part.of == latest}
+    by_state = {state: sorted(n for n, work in states.items() if work.state == state) for state in ("done", "working", "stopped")}
+    stored = sum(unit.bytes for history in [main_history, *histories.values()] if history for unit in history.units)
+    missing = sorted(number for number in shares - states.keys() if isinstance(number, int) and number <= latest)
+    return Unfinished(str(dataset_of(target)), run, latest, **by_state, missing=missing, bytes=stored)
+
+
+def _work(target: Path, history: History) -> Work:
+    """What the record of `target` tells."""
+    last = history.attempts[-1] if history.attempts else None
+    state = "working" if is_held(target) else "done" if last and last.how == "finished" else "stopped"
+    chunks = last.plan.get("chunks") if last else None
+    noted = sum((unit.rows[1] - unit.rows[0]) * (unit.columns[1] - unit.columns[0]) for unit in history.units)
+    percent = min(100, 100 * noted // chunks) if isinstance(chunks, int) and chunks else None
+    return Work(state, sum(unit.bytes for unit in history.units), percent)
+
+
+def _history(path: Path) -> History | None:
+    try:
+        data = read_file(path)
+    except FileNotFoundError:
+        return None
+    key = recorded_key(data)
+    return None if key is None else read(data, key)
+
+
+def _not_begun(input_dir: Path, output_dir: Path, known: Iterable[str]) -> list[str]:
+    """The inputs of which no image has a dataset, nor an unfinished one."""
+    from omezarr_proc.app.inputs import dataset_path, find
+
+    try:
+        inputs = find(input_dir, output_dir).inputs
+    except SettingsError:  # there is none
+        return []
+    names = set(known)
+    first = {str(entry.path): str(output_dir / dataset_path(entry.relative)) for entry in inputs}
+    stems = {name.rpartition(".series")[0] for name in names if ".series" in name}
+    return [path for path, dataset in first.items() if dataset not in names and dataset.removesuffix(".ome.zarr") not in stems]
+
+
+def _lines(done: list[str], unfinished: list[Unfinished], missing: list[str]) -> Iterator[str]:
+    for one in unfinished:
+        yield f"{shown(one.dataset)}: {'; '.join(_facts(one))}"
+    for path in missing:
+        yield f"{shown(path)}: nothing of it is there"
+    more = f", {len(missing)} inputs without anything" if missing else ""
+    yield f"{len(done)} datasets are done, {len(unfinished)} are not{more}"
+
+
+def _facts(one: Unfinished) -> Iterator[str]:
+    if one.run:
+        percent = "" if one.run.percent is None else f", {one.run.percent} %"
+        states = {"working": f"a run is at work{percent}", "stopped": f"a run has stopped{percent}", "done": "is whole, not published"}
+        yield states[one.run.state]
+    if one.of:
+        named = {"done": one.done, "at work": one.working, "stopped": one.stopped, "not begun": one.missing}
+        yield f"of {one.of} parts " + ", ".join(f"{state}: {_numbers(numbers)}" for state, numbers in named.items() if numbers)
+        if again := one.again:
+            numbers = [int(part.partition("/")[0]) for part in again]
+            yield f"start {f'PART={again[0]}' if len(again) == 1 else f'parts {_numbers(numbers)}'} again"
+    yield f"{byte_size(one.bytes)} are stored"
+
+
+def _numbers(numbers: list[int]) -> str:
+    """1-3, 7."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
