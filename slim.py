@@ -16,7 +16,7 @@ import tifffile
 
 import omezarr_proc
 
-CODEC = re.compile(r"\b[a-z0-9]+_(?:de|en)code\b")
+CODEC = re.compile(r"\b(?:[a-z0-9]+_(?:de|en)code|cms_[a-z]+)\b")
 
 
 def sources() -> Iterator[str]:

@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     channel_chunking: Literal["auto", "per-channel", "bundled"]
     downsample_method: Literal["mean", "nearest", "mode", "max", "min"]
     ome_xml: Literal["keep", "drop"]
+    color: Literal["keep", "srgb"]
     images: Literal["auto", "all"] | Sequence[int]
     axes: Literal["auto", "czyx"]
     zarr_format: Literal["3", "2", 3, 2]

@@ -165,6 +165,7 @@ def _open(
                     z_downsample=settings.z_downsample,
                     budget=budget,
                     refused=refused,
+                    to_srgb=settings.color == "srgb",
                 )
                 members |= {real(file): entry for image in found for file in image.files}
         except ProcError as error:

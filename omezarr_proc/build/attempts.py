@@ -82,4 +82,4 @@ class Attempts:
         spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None
         text = self.image.ome_xml and ""  # workers only ask whether there is one
         method, lenient = self.settings.downsample_method, self.settings.on_corrupt == "warn"
-        self.engine.begin(Job(replace(self.image, ome_xml=text), build.store, method, plan.access, lenient), plan, spool)
+        self.engine.begin(Job(replace(self.image, ome_xml=text, profile=None), build.store, method, plan.access, lenient), plan, spool)

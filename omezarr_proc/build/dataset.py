@@ -19,6 +19,7 @@ from omezarr_proc.model.shards import sharded
 from omezarr_proc.model.text import byte_size
 from omezarr_proc.ngff import attributes as ngff
 from omezarr_proc.ngff.windows import Window
+from omezarr_proc.store.arrays import ICC_PROFILE
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import MAX_CHUNK_BYTES
 
@@ -85,7 +86,7 @@ def _chunked(image: Image, settings: Settings) -> Pyramid:
 def object_count(image: Image, pyramid: Pyramid, settings: Settings) -> int:
     """How many files, or objects in a store, the dataset will have: chunks (or shards) and documents."""
     stored = sum(level.objects.size for level in pyramid.levels)
-    return stored + documents(1 + len(pyramid.levels), image, settings)
+    return stored + documents(1 + len(pyramid.levels), image, settings) + bool(image.profile)
 
 
 def documents(nodes: int, image: Image, settings: Settings) -> int:
@@ -101,6 +102,8 @@ def dataset_key(image: Image, settings: Settings) -> str:
     if _in_shards(_chunked(image, settings), settings):
         shaping["sharding"] = "on"
     parts = [image.fingerprint, image.series, shaping, OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
+    if image.profile or image.in_srgb:  # nothing else hangs on it
+        parts.append(f"color={settings.color}")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -119,6 +122,10 @@ def attributes(image: Image, settings: Settings, key: str, store: ChunkStore, fo
     own = own_attributes(key, image.notes)
     if image.magnification:
         own["magnification"] = image.magnification
+    if image.profile:
+        own["color"] = {"profile": ICC_PROFILE}
+    elif image.in_srgb:
+        own["color"] = {"space": "sRGB"}
     multiscale = ngff.multiscales(image, store.pyramid, settings.downsample_method)
     rendering = ngff.omero(image, found, store.pyramid.bundled, store.pyramid.levels[0].shape[Z])
     return ngff.root_attributes(multiscale, rendering, own, store.zarr_format)

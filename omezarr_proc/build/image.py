@@ -29,7 +29,7 @@ from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import Noting, Tree, tree_for
-from omezarr_proc.store.arrays import write_arrays, write_ome_xml, write_root
+from omezarr_proc.store.arrays import write_arrays, write_ome_xml, write_profile, write_root
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.objects import Objects
@@ -147,6 +147,8 @@ class Conversion:
         write_arrays(store)
         if self.image.ome_xml and self.settings.ome_xml == "keep":
             write_ome_xml(store.objects, self.image.ome_xml)
+        if self.image.profile:
+            write_profile(store.objects, self.image.profile)
 
     def _summary(self, target: Place, build: Build, seconds: float, peak_bytes: int | None) -> Summary:
         image, pyramid = self.image, build.pyramid

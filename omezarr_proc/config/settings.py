@@ -86,6 +86,13 @@ class Settings:
             shapes_output=True,
         ),
     )
+    color: Literal["keep", "srgb"] = field(
+        default="keep",
+        metadata=_row(
+            choice("keep", "srgb"),
+            "colours with an ICC profile: keep them as they are, with the profile as OME/profile.icc, or convert them to sRGB (CMYK too)",
+        ),
+    )
     images: Literal["auto", "all"] | tuple[int, ...] = field(
         default="auto",
         metadata=_row(IMAGES, "which images of a file: auto = all but label, macro, thumbnail and overview"),

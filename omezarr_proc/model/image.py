@@ -47,6 +47,7 @@ class Layout:
     segment_bytes           one decoded segment
     encoded_bytes           the largest encoded segment of the image's planes, as far as it is known (else 0)
     tags_bytes              memory that the tags of a page and of its file's first one take when they are read, at most
+    profile                 hex digest of the ICC profile from whose colours the pixels are converted to sRGB; empty where they are not
     decode_factor           memory to decode a segment, in decoded segments, beside the encoded bytes (JPEG 2000: some 5)
     """
 
@@ -64,6 +65,7 @@ class Layout:
     segment_bytes: int = 0
     encoded_bytes: int = 0
     tags_bytes: int = 0
+    profile: str = ""
     decode_factor: float = 1.0
 
     @property
@@ -134,6 +136,7 @@ class Image:
     sizes        keys "x", "y", "z" (space) and "t" (time); absent where the file states none
     magnification  of the objective, where a slide scanner states it
     field        its place on a well plate, where it has one
+    profile      the ICC profile of its first page, whose colours the pixels are in; None where there is none, or they are sRGB by it
     notes        what the user should know and the log should say ("pages are taken as z", ...)
     reduced_by   the planes and layouts are of a stored level whose sides are this many times smaller than height and width (rounded up)
     fingerprint  hex digest of what identifies the source: for each member file its size, mtime, header and IFDs
@@ -159,10 +162,16 @@ class Image:
     magnification: float | None = None
     ome_xml: str | None = None
     field: Field | None = None
+    profile: bytes | None = None
     notes: tuple[str, ...] = ()
     reduced_by: int = 1
     fingerprint: str = ""
     states: tuple[FileState, ...] = ()
+
+    @property
+    def in_srgb(self) -> bool:
+        """Whether its colours are converted by their profile."""
+        return any(layout.profile for layout in self.layouts)
 
     @property
     def distant(self) -> bool:

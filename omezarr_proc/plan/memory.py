@@ -19,7 +19,7 @@ from omezarr_proc.model.image import Image, Layout
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import X, Y, Z, ceil_div
 from omezarr_proc.plan.access import ACCESSES, choose
-from omezarr_proc.plan.kept import CACHED_PAGES, OPEN_FILES, QUEUE_BYTES
+from omezarr_proc.plan.kept import CACHED_PAGES, COLOUR_PIXELS, OPEN_FILES, QUEUE_BYTES
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count, first_passes, next_pass, planes_of, slot_levels
 
 MB = 1 << 20
@@ -200,7 +200,7 @@ def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:
     """Memory of the image's metadata, with the grid of finished chunks in the main process, and in each worker."""
     planes = PLANE_BYTES * len(image.planes)
     finished = sum(pyramid.frames(level.index) * level.grid.shape[Y] * level.grid.shape[X] for level in pyramid.levels)
-    main = planes + finished + 2 * sys.getsizeof(image.ome_xml or "")
+    main = planes + finished + 2 * sys.getsizeof(image.ome_xml or "") + len(image.profile or b"")
     tags = max(layout.tags_bytes for layout in image.layouts)
     worker = planes + tags * min(len(image.files), OPEN_FILES) + tags * min(len(image.planes), CACHED_PAGES) // 5
     return max(0, main - SMALL_METADATA_BYTES), max(0, worker - SMALL_METADATA_BYTES)
@@ -209,7 +209,9 @@ def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:
 def _read_bytes(layout: Layout, access: str, pass_: Pass) -> int:
     """Memory that reading takes in one worker, beside the slot and what is carried of boxes."""
     decoder = "segment" if access == "spool" and not layout.spool else access
-    return ACCESSES[decoder].load_bytes(layout)
+    # Colours are converted so many pixels at a time: as decoded, side by side, and in sRGB.
+    colours = 3 * COLOUR_PIXELS * 4 * np.dtype(layout.dtype).itemsize if layout.profile else 0
+    return ACCESSES[decoder].load_bytes(layout) + colours
 
 
 def _sums_bytes(layout: Layout, access: str, pass_: Pass) -> int:

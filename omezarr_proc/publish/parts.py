@@ -33,7 +33,9 @@ def parts_of(folder: Path, roots: Iterable[dict[str, Any]]) -> set[str]:
     nodes = {path.parts[0] for path in paths} | ({"OME", "labels"} if some else set())
 
     def belongs(name: str) -> bool:
-        if name in alone or (name == "OME" in nodes and os.path.lexists(folder / name / "METADATA.ome.xml")):
+        if name in alone or (
+            name == "OME" in nodes and any(os.path.lexists(folder / name / kept) for kept in ("METADATA.ome.xml", "profile.icc"))
+        ):
             return True
         return (name in nodes or (collection and name.isdecimal())) and is_node(folder / name)
 

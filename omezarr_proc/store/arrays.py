@@ -17,6 +17,7 @@ from omezarr_proc.store.documents import array_documents, group_documents
 from omezarr_proc.store.objects import Objects
 
 OME_XML = "OME/METADATA.ome.xml"
+ICC_PROFILE = "OME/profile.icc"
 
 
 def write_arrays(store: ChunkStore) -> None:
@@ -35,6 +36,11 @@ def write_root(objects: Objects, attributes: dict[str, Any], zarr_format: Litera
 def write_ome_xml(objects: Objects, text: str) -> None:
     """Keep the input's OME-XML as it is. Raises OutputError."""
     objects.put(OME_XML, text.encode(), atomic=True)
+
+
+def write_profile(objects: Objects, data: bytes) -> None:
+    """Keep the input's ICC profile as it is. Raises OutputError."""
+    objects.put(ICC_PROFILE, data, atomic=True)
 
 
 def spool_file(place: Path, size: int) -> int:

@@ -47,6 +47,7 @@ def test_defaults_are_those_of_the_specification():
         "memory_limit_mb": 0,
         "downsample_method": "mean",
         "ome_xml": "keep",
+        "color": "keep",
         "images": "auto",
         "plates": "auto",
         "axes": "auto",
@@ -303,6 +304,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "PART": "2/3",
         "PREVIEW": "1",
         "ASSET_PROPERTIES": "1",
+        "COLOR": "srgb",  # is part of the key where there is a profile
         "MAX_WORKERS": "3",
         "MEMORY_LIMIT_MB": "99",
         "MAX_PIXELS": "9",

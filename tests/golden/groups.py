@@ -78,6 +78,8 @@ GROUPS = (
     Group("mode-32", _named("tiles-16x48", "volume"), ("--initial-downsample", "32", "--tile-size", "64", "--downsample-method", "mode")),
     Group("max", FEW, (*SMALL, "--downsample-method", "max")),
     Group("min-4", FEW, ("--initial-downsample", "4", "--tile-size", "64", "--downsample-method", "min")),
+    Group("profile", _all(inputs.colours), SMALL),
+    Group("srgb", _all(inputs.inked), (*SMALL, "--color", "srgb"), (MORE,), (LITTLE,)),
     Group("no-xml", _named("ome-5d", "ome-rgb"), (*SMALL, "--ome-xml", "drop")),
     Group("czyx", _named("rgb-tiles", "dtype-u2", "ome-5d"), (*SMALL, "--axes", "czyx")),
     Group("zarr-2", _named("rgb-tiles", "dtype-u1", "dtype-f4", "ome-5d", "ome-channels", "pages"), (*SMALL, "--zarr-format", "2")),

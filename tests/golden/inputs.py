@@ -13,6 +13,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import tifffile
+from icc import inks
 from tiffs import build, coordinates, grey
 
 MTIME = 1_000_000_000
@@ -132,6 +133,16 @@ def layouts() -> Iterator[Input]:
     yield array("rgb-f4.tif", coordinates((90, 70), "float32", 3), photometric="rgb")
     yield array("samples-5.tif", coordinates((60, 50), "uint16", 5), planarconfig="contig", extrasamples=["unspecified"] * 4)
     yield Input("by-hand.tif", lambda path: path.write_bytes(build([grey(bytes(range(240)), 20, 12)], order=">", big=True)))
+
+
+def colours() -> Iterator[Input]:
+    """Colours by an ICC profile."""
+    yield array("profile-rgb.tif", smooth(90, 110, 3), photometric="rgb", iccprofile=inks(), compression="deflate")
+
+
+def inked() -> Iterator[Input]:
+    """Colours that are converted to sRGB or refused."""
+    yield array("profile-cmyk.tif", smooth(140, 150, 4), photometric="separated", iccprofile=inks(), compression="deflate", rowsperstrip=20)
 
 
 def stacks() -> Iterator[Input]:

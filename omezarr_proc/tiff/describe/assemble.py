@@ -64,6 +64,12 @@ def assembled(
         notes = [*notes, "float16 pixels are stored as float32, which every viewer can read"]
     if any(plane is not None and (plane.file, plane.ifd) in pages.sparse for plane in listed):
         notes = [*notes, "some segments have no bytes (a sparse file): their pixels are the no-data value or 0"]
+    profile = None if layout.profile else pages.profile(*first)
+    if layout.profile:
+        notes = [*notes, "its colours are converted to sRGB by its ICC profile (relative colorimetric, black point compensation)"]
+    elif profile is not None:
+        convert = "; COLOR=srgb converts its colours" if shown.rgb else ""
+        notes = [*notes, f"its ICC profile is kept as OME/profile.icc, and not used{convert}"]
     orientation = pages.ifds(first[0]).integer(first[1], tags.ORIENTATION, 1)
     if orientation != 1:
         notes = [*notes, f"rows and columns stay as they are stored (Orientation {orientation} is not applied)"]
@@ -84,5 +90,6 @@ def assembled(
         layouts=(),
         planes=tuple(listed),
         channels=tuple(Channel() for _ in range(c)),
+        profile=profile,
         notes=tuple(notes),
     )

@@ -45,6 +45,7 @@ def open_images(
     budget: Budget | None = None,
     opener: Opener = open_bytes,
     refused: list[UnsupportedInputError] | None = None,
+    to_srgb: bool = False,
 ) -> list[Image]:
     """The images of a file, with all members of its set.
 
@@ -54,6 +55,7 @@ def open_images(
     z_downsample  what a base level so much smaller does to z
     budget      what it may take
     opener      opens a file by its path
+    to_srgb     colours by an ICC profile become sRGB
     refused     gets the error of each chosen image that is not supported, where there are others; without it, one is an error of all
 
     Raises InputError, in one line, for whatever cannot be converted faithfully, LimitError and OutOfTimeError as the budget says.
@@ -64,7 +66,7 @@ def open_images(
     try:
         text = sets.description(path, files, budget)
         is_ome = omexml.is_ome(text)
-        pages = Pages(files, lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome, budget=budget)
+        pages = Pages(files, lookup_tables=is_ome or imagej.is_imagej(text), sparse_allowed=not is_ome, budget=budget, to_srgb=to_srgb)
         pages.states.append(files.bytes(path).identity)
         most = MAX_IMAGES if images == "auto" else None
         found = ome.images(path, text, pages, on_missing == "fill", most) if is_ome else plain.images(path, text, pages, most)

@@ -18,6 +18,7 @@ from omezarr_proc.tiff.file.budget import PLANE_BYTES, SEGMENT_BYTES, Budget
 from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Ifd, Ifds
 from omezarr_proc.tiff.read import decode
+from omezarr_proc.tiff.read.colours import ICC_PROFILE, is_profile
 
 # What decoding a page depends on: two pages that are equal in these can be decoded alike.
 _DECIDING = (
@@ -34,15 +35,17 @@ class Pages:
     files           open them
     lookup_tables   palettes only show intensities (OME-TIFF, ImageJ): pixels are the indices. Else each palette is looked at.
     sparse_allowed  segments of offset and byte count 0 are empty (plain TIFF, as GDAL writes it), else missing (OME-TIFF)
+    to_srgb         colours by an ICC profile become sRGB
     sparse          (file, IFD offset) of pages with such segments
     states          of the files when they were opened
     """
 
-    def __init__(self, files: Files, lookup_tables: bool, sparse_allowed: bool, budget: Budget) -> None:
+    def __init__(self, files: Files, lookup_tables: bool, sparse_allowed: bool, budget: Budget, to_srgb: bool = False) -> None:
         self.files = files
         self.lookup_tables = lookup_tables
         self.sparse_allowed = sparse_allowed
         self.budget = budget
+        self.to_srgb = to_srgb
         self.sparse: set[tuple[int, int]] = set()
         self.paths: list[str] = []
         self.states: list[FileState] = []
@@ -90,7 +93,7 @@ class Pages:
             return self._kind_of[place]
         ifds = self.ifds(number)
         parts = [ifds.order.encode()]
-        for code in _DECIDING:
+        for code in (*_DECIDING, ICC_PROFILE) if self.to_srgb else _DECIDING:
             tag = ifd.tags.get(code)
             if tag is not None:
                 parts.append(b"%d %d %d " % (code, tag.kind, tag.number) + (ifds.raw(tag) if tag.size <= 1 << 20 else tag.field))
@@ -111,6 +114,15 @@ class Pages:
             self._check(number, ifd, layout, shown)
         return Plane(number, ifd.offset, layout, sample)
 
+    def profile(self, number: int, ifd: Ifd) -> bytes | None:
+        """The ICC profile of a page; None where it has none, or none that begins like one."""
+        tag, ifds = ifd.tags.get(ICC_PROFILE), self.ifds(number)
+        if tag is None or tag.size > ifds.size:
+            return None
+        self.budget.keep(tag.size)
+        data = ifds.raw(tag)
+        return data if is_profile(data) else None
+
     def finished_layout(self, number: int) -> Layout:
         """A layout, with the largest encoded segment and the largest tags that were seen of it."""
         return replace(self.layouts[number], encoded_bytes=self._encoded.get(number, 0), tags_bytes=self._tags.get(number, 0))
@@ -123,7 +135,7 @@ class Pages:
         try:
             with decode.open_file(ifds) as file:
                 page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
-                shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page))
+                shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page), self.to_srgb)
                 layout = decode.layout(page, shown)
         except decode.UnsupportedError as error:
             raise UnsupportedInputError(f"page {self._page(number, ifd)} cannot be read: {error}", source=path) from error

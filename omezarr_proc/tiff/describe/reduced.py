@@ -44,7 +44,7 @@ def _reduced(image: Image, plane: Plane, pages: Pages, factor: int, alone: bool)
         if _size(pages, plane.file, ifd) != size:
             continue
         layout = pages.layouts[pages.kind(plane.file, ifd)[0]]
-        if (layout.samples, layout.dtype) == (full.samples, full.dtype):
+        if (layout.samples, layout.dtype, layout.profile) == (full.samples, full.dtype, full.profile):
             return replace(pages.plane(plane.file, ifd), sample=plane.sample)
     return None
 

@@ -9,9 +9,10 @@ import copy
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -23,10 +24,13 @@ from omezarr_proc.tiff.file.bytes import stream
 from omezarr_proc.tiff.file.ifd import Ifds, Tag
 from omezarr_proc.tiff.file.tags import PHOTOMETRIC_INTERPRETATION, ROWS_PER_STRIP
 from omezarr_proc.tiff.read import jpeg, ycc
+from omezarr_proc.tiff.read.colours import ToSrgb, profile_of
 from omezarr_proc.tiff.read.damage import DamagedError
 
-MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, YCBCR, LINEAR_RAW = 0, 1, 2, 3, 4, 6, 34892
-_SHOWN = {5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv"}
+MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, SEPARATED, YCBCR, LINEAR_RAW = 0, 1, 2, 3, 4, 5, 6, 34892
+_SHOWN = {SEPARATED: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv"}
+_OR_SRGB = ", or set COLOR=srgb where it has an ICC profile"
+_AS_THEY_ARE = "COLOR=keep leaves them as they are"
 _JPEG = {6, 7, 34892, 33007}
 _JPEG2000 = {33003, 33004, 33005, 34712}
 _JPEG_XR = {22610, 34934}
@@ -58,6 +62,7 @@ class Pixels:
     planes      samples that are stored as planes of their own (PlanarConfiguration 2), else 1
     stored      type and byte order of a value in the file, where it is whole bytes
     convert     from decoded values [h, w, stored samples] to pixels [h, w, samples] of dtype; None where they are the same
+    colours     what makes sRGB of these, which then are colours by a profile; None where they are taken as they are
     """
 
     samples: int
@@ -67,6 +72,17 @@ class Pixels:
     rgb: bool
     stored: np.dtype[Any]
     convert: Callable[[NDArray[Any]], NDArray[Any]] | None
+    colours: ToSrgb | None = None
+
+    @property
+    def samples_before(self) -> int:
+        """Samples of a pixel before its colours are converted."""
+        return self.colours.takes if self.colours else self.samples
+
+    def finished(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Pixels of decoded values."""
+        found = values if self.convert is None else self.convert(values)
+        return found if self.colours is None else self.colours(found)
 
 
 def open_file(ifds: Ifds) -> tifffile.TiffFile:
@@ -92,11 +108,35 @@ def tags_bytes(tags: Mapping[int, Tag], size: int) -> int:
     return sum(3 * tag.size if tag.kind in (1, 2, 7) else VALUE_BYTES * tag.number for tag in loaded)
 
 
-def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
-    """What the page's pixels are; `colours`: a palette's indices become its colours, else they stay what they are.
+def pixels(page: tifffile.TiffPage, colours: bool, to_srgb: bool = False) -> Pixels:
+    """What the page's pixels are.
+
+    colours  a palette's indices become its colours, else they stay what they are
+    to_srgb  colours by an ICC profile become sRGB, also those of inks (CMYK)
 
     Raises UnsupportedError where the pixels cannot be shown as they are meant.
     """
+    profile = profile_of(page) if to_srgb else None
+    found = _pixels(page, colours, inks=profile is not None)
+    separated = page.photometric == SEPARATED
+    return found if profile is None or not (found.rgb or separated) else _in_srgb(found, profile, separated)
+
+
+def _in_srgb(found: Pixels, profile: bytes, separated: bool) -> Pixels:
+    if found.planes > 1:
+        raise UnsupportedError(f"colours with a profile whose samples are stored apart, which are not converted to sRGB; {_AS_THEY_ARE}")
+    if found.dtype not in ("uint8", "uint16"):
+        raise UnsupportedError(f"colours of {found.dtype} with a profile, which are not converted to sRGB; {_AS_THEY_ARE}")
+    try:
+        colours = ToSrgb(profile, found.samples, "CMYK" if separated else "RGB")
+    except (ValueError, imagecodecs.CmsError) as error:
+        what = "convert it to RGB" if separated else _AS_THEY_ARE
+        raise UnsupportedError(f"colours by a profile that cannot be used ({error}); {what}") from error
+    return replace(found, samples=colours.makes, rgb=True, colours=colours)
+
+
+def _pixels(page: tifffile.TiffPage, colours: bool, inks: bool) -> Pixels:
+    """As `pixels`, before any conversion of colours; `inks`: CMYK may be four samples."""
     stated = PHOTOMETRIC_INTERPRETATION in page.tags or page.compression in {2, 3, 4, 6}
     photometric = page.photometric if stated else (RGB if page.samplesperpixel >= 3 else MINISBLACK)
     sizes = page.imagewidth, page.imagelength, page.samplesperpixel, page.tilewidth, page.tilelength, page.rowsperstrip or 0
@@ -117,9 +157,9 @@ def pixels(page: tifffile.TiffPage, colours: bool) -> Pixels:
         raise UnsupportedError(f"a predictor over samples of {page.bitspersample} bits")
     if page.dtype.kind == "c":
         raise UnsupportedError("complex numbers; write magnitude and phase, or real and imaginary part, as channels")
-    if photometric in _SHOWN:
-        raise UnsupportedError(f"colours as {_SHOWN[photometric]}; convert it to RGB")
-    if photometric not in (MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, YCBCR, LINEAR_RAW):
+    if photometric in _SHOWN and not (inks and photometric == SEPARATED):
+        raise UnsupportedError(f"colours as {_SHOWN[photometric]}; convert it to RGB{_OR_SRGB if photometric == SEPARATED else ''}")
+    if photometric not in (SEPARATED, MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, YCBCR, LINEAR_RAW):
         raise UnsupportedError(f"the unknown photometric interpretation {int(photometric)}")
     if page.imagedepth > 1:
         raise UnsupportedError(f"volumetric segments (ImageDepth {page.imagedepth}); write the slices as pages")
@@ -185,7 +225,7 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
     code = int(page.compression)
     name = _NAMES.get(code) or getattr(page.compression, "name", str(code)).lower()
     whole = page.bitspersample in (8, 16, 32, 64) and page.fillorder != 2
-    nbytes = height * width * shown.samples * np.dtype(shown.dtype).itemsize
+    nbytes = height * width * max(shown.samples, shown.samples_before) * np.dtype(shown.dtype).itemsize
     return Layout(
         height=page.imagelength,
         width=page.imagewidth,
@@ -197,6 +237,7 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
         tiled=page.is_tiled,
         raw=code == 1 and page.predictor == 1 and whole,
         stream=code in _DEFLATE and whole and page.predictor in (1, 2, 3),
+        profile=shown.colours.profile if shown.colours else "",
         spool=whole
         and code in _SPOOLED
         and not page.is_tiled
@@ -204,7 +245,10 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
         and (code != 7 or page.bitspersample == 8)
         and (shown.stored.itemsize, shown.stored_samples) == (np.dtype(shown.dtype).itemsize, shown.samples),
         segment_bytes=nbytes,
-        decode_factor=_FACTORS.get(name, 1.0) + (1.0 if shown.convert else 0.0) + (1.0 if page.predictor != 1 else 0.0),
+        decode_factor=_FACTORS.get(name, 1.0)
+        + (1.0 if shown.convert else 0.0)
+        + (3.0 if shown.colours else 0.0)
+        + (1.0 if page.predictor != 1 else 0.0),
     )
 
 
@@ -212,6 +256,8 @@ def segment(
     page: tifffile.TiffPage, shown: Pixels, data: bytes | bytearray, index: int, jpegtables: bytes | None, damaged: bool = False
 ) -> NDArray[Any]:
     """The pixels [h, w, samples] of one segment from its encoded bytes, cut at the image's edge for strips, as stored for tiles.
+
+    Colours are not converted yet.
 
     Raises DamagedError for a JPEG of which libjpeg only warns; with `damaged` it is decoded as far as it can be.
     """

@@ -54,7 +54,8 @@ class Reader:
         if access == "rows" and layout.raw:
             return ((y, x, pixels[0]) for y, x, pixels in self._rows((plane,), rect, 1))
         if access == "segment":
-            return self._segments(plane, rect)
+            colours = self._source.page(plane).shown.colours
+            return self._segments(plane, rect) if colours is None else colours.blocks(self._segments(plane, rect))
         if access == "stream" and layout.stream:
             return self._streams.read(plane, rect, PIECE)
         raise ValueError(f"no access {access!r} to {layout.compression} segments")
@@ -96,7 +97,7 @@ class Reader:
         sides = (layout.segment_height, layout.height), (layout.segment_width, layout.width)
         whole = all(side % d == 0 or side >= end for side, end in sides)
         row_of_boxes = len(planes) * d * min(layout.segment_width, layout.width) * layout.samples * shown.stored.itemsize
-        return shown.convert is None and whole and row_of_boxes <= _STACK and all(alike)
+        return shown.convert is None and shown.colours is None and whole and row_of_boxes <= _STACK and all(alike)
 
     def read_stack(self, planes: Sequence[Plane], rect: Rect, d: int) -> Iterator[Block]:
         """The pixels of `rect`, which begins on a box, of planes that are `stacks`, in blocks [planes, h, w, samples] of whole boxes.
@@ -114,7 +115,7 @@ class Reader:
         return read_spooled(self.image.layouts[plane.layout], rect, fd, offset, PIECE)
 
     def _segments(self, plane: Plane, rect: Rect) -> Iterator[Block]:
-        layout = self.image.layouts[plane.layout]
+        layout, samples = self.image.layouts[plane.layout], self._source.page(plane).shown.samples_before
         high, wide = layout.segment_height, layout.segment_width
         across = -(-layout.width // wide)
         for row in range(rect.y0 // high, -(-rect.y1 // high)):
@@ -125,7 +126,7 @@ class Reader:
                 x0, x1 = max(rect.x0, column * wide), min(rect.x1, column * wide + wide)
                 index = row * across + column
                 part = next(pixels)[y0 - row * high : y1 - row * high, x0 - column * wide : x1 - column * wide]
-                if part.shape != (y1 - y0, x1 - x0, layout.samples) or part.dtype != layout.dtype:
+                if part.shape != (y1 - y0, x1 - x0, samples) or part.dtype != layout.dtype:
                     raise self._source.error(plane, f"segment {index} decodes to {part.shape} {part.dtype}; the file is corrupt")
                 yield y0, x0, part
 
@@ -167,4 +168,4 @@ class Reader:
 
 def _native(values: NDArray[Any], shown: decode.Pixels) -> NDArray[Any]:
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    return values if shown.convert is None else shown.convert(values[0])[np.newaxis]
+    return values if shown.convert is None and shown.colours is None else shown.finished(values[0])[np.newaxis]

@@ -106,7 +106,7 @@ class Source:
         layout = self.image.layouts[plane.layout]
         try:
             tiff = decode.page_at(file.tiff, plane.ifd, plane.ifd == file.tiff.pages.first.offset)
-            shown = decode.pixels(tiff, layout.samples == 3)
+            shown = decode.pixels(tiff, layout.samples == 3, bool(layout.profile))
         except OSError:
             raise
         except Exception as error:

@@ -67,6 +67,7 @@ def _fill(source: Segments, plane: Plane, layout: Layout, out: NDArray[Any]) -> 
         if layout.spool and place is not None and _straight(source, plane, index, place, target):
             continue
         part = source.segment(plane, index)[: target.shape[0], : target.shape[1]]
+        part = part if page.shown.colours is None else page.shown.colours(part)
         if part.shape != target.shape:
             raise source.error(plane, f"segment {index} decodes to {part.shape}; the file is corrupt")
         target[...] = part
@@ -97,8 +98,8 @@ def _straight(source: Segments, plane: Plane, index: int, place: tuple[int, int]
             rows.byteswap(inplace=True)
         if page.compression != 7 and page.predictor == 2:
             imagecodecs.delta_decode(rows, axis=-2, out=rows)
-        if shown.convert is not None:
-            rows[...] = shown.convert(rows)
+        if shown.convert is not None or shown.colours is not None:
+            rows[...] = shown.finished(rows)
     return True
 
 

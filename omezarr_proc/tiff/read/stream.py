@@ -120,7 +120,7 @@ class Streams:
                     x0, x1 = max(rect.x0, column * wide), min(rect.x1, column * wide + wide)
                     values = self._rows(plane, row * across + column, y0 - row * high, y1 - y0, lines)
                     part = values[:, x0 - column * wide : x1 - column * wide]
-                    yield y0, x0, part if shown.convert is None else shown.convert(part)
+                    yield y0, x0, shown.finished(part)
             if end == row * high + high:
                 for index in range(row * across, (row + 1) * across):
                     self._open.pop(index, None)
