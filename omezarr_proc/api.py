@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     ome_xml: Literal["keep", "drop"]
     color: Literal["keep", "srgb"]
     images: Literal["auto", "all"] | Sequence[int]
+    sequence: str
     axes: Literal["auto", "czyx"]
     zarr_format: Literal["3", "2", 3, 2]
     sharding: Literal["auto", "on", "off"]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from omezarr_proc.app.asset import write_properties
 from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
 from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin, dataset_path
 from omezarr_proc.app.progress import Report
+from omezarr_proc.app.sequence import image_of
 from omezarr_proc.app.shares import Owned, chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
@@ -145,6 +147,20 @@ def _open(
     chosen, on_missing = settings.images, settings.on_missing
     reduced_by = settings.initial_downsample if settings.use_existing_resolutions else 1
     members: dict[str, Input] = {}
+
+    def opened(path: Place, budget: Budget, refused: list[UnsupportedInputError] | None = None) -> "list[Image]":
+        check_file(path)
+        return open_images(
+            str(path),
+            images=chosen,
+            on_missing=on_missing,
+            reduced_by=reduced_by,
+            z_downsample=settings.z_downsample,
+            budget=budget,
+            refused=refused,
+            to_srgb=settings.color == "srgb",
+        )
+
     for entry in inputs:
         found: list[Image] | ProcError
         refused: list[UnsupportedInputError] = []
@@ -155,18 +171,11 @@ def _open(
                     continue
                 _check_time(deadline)
                 check_twin(entry)
-                check_file(entry.path)
                 budget = Budget(source=str(entry.path), bytes=metadata_bytes(limits), segments=settings.max_segments, deadline=deadline)
-                found = open_images(
-                    str(entry.path),
-                    images=chosen,
-                    on_missing=on_missing,
-                    reduced_by=reduced_by,
-                    z_downsample=settings.z_downsample,
-                    budget=budget,
-                    refused=refused,
-                    to_srgb=settings.color == "srgb",
-                )
+                if entry.sequence is None:
+                    found = opened(entry.path, budget, refused)
+                else:
+                    found = [image_of(entry.sequence, on_missing == "fill", partial(opened, budget=budget))]
                 members |= {real(file): entry for image in found for file in image.files}
         except ProcError as error:
             found = without_frames(error)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from omezarr_proc.app.sequence import FileSequence, matched, name_of, proposals
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.remote import walk
 from omezarr_proc.model.address import READABLE, Address, Place, place
@@ -40,12 +41,14 @@ class Input:
     """One file to convert.
 
     relative  its place below INPUT_DIR (only the name for a file that was named by the user)
+    sequence  the files that it stands for, where they are one image
     twin      another input that would become the same dataset: neither is converted
     """
 
     path: Place
     relative: Path
     twin: Place | None = None
+    sequence: FileSequence | None = None
 
 
 @dataclass
@@ -96,7 +99,42 @@ def collect(settings: Settings, files: Sequence[str] = (), *, create_output: boo
     check_output(settings.output_dir, create=create_output)
     if settings.part and isinstance(settings.output_dir, Address):
         raise SettingsError("PART is not possible in an object store yet: set OUTPUT_DIR to a folder that all parts see, or leave PART out")
-    return inputs
+    if settings.sequence in ("", "auto"):
+        return inputs
+    joined = with_sequences(inputs, settings.sequence)
+    return joined if isinstance(settings.input_dir, Address) and not files else list(joined)
+
+
+def with_sequences(inputs: Iterable[Input], template: str) -> Iterator[Input]:
+    """The inputs, where those of each folder that are named like `template` are one. Raises NothingToConvertError where none is."""
+    entries = list(inputs)
+    found: dict[str, list[tuple[Input, dict[str, str]]]] = {}
+    for entry in entries:
+        texts = matched(template, entry.relative.name)
+        if texts is not None:
+            found.setdefault(os.path.dirname(str(entry.path)), []).append((entry, texts))
+    if not found:
+        raise NothingToConvertError(f"no input is named like SEQUENCE={shown(template)}")
+    joined = {
+        members[0][0]: replace(
+            members[0][0],
+            relative=members[0][0].relative.with_name(name_of(template)),
+            sequence=FileSequence(template, tuple((entry.path, tuple(texts.items())) for entry, texts in members)),
+        )
+        for members in found.values()
+    }
+    others = {entry for members in found.values() for entry, _ in members[1:]}
+    yield from paired(joined.get(entry, entry) for entry in entries if entry not in others)
+
+
+def proposed(inputs: Iterable[Input]) -> Iterator[str]:
+    """What SEQUENCE could join, as lines for a person."""
+    folders: dict[str, list[str]] = {}
+    for entry in inputs:
+        folders.setdefault(os.path.dirname(str(entry.path)), []).append(entry.relative.name)
+    for folder, names in folders.items():
+        for template, count in proposals(names):
+            yield f"SEQUENCE={shown(template)} would join {count} files of {shown(folder)}"
 
 
 def _found(input_dir: Place, output_dir: Place) -> Iterator[Input]:

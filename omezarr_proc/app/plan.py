@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from omezarr_proc.app.batch import open_inputs
 from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
-from omezarr_proc.app.inputs import Input
+from omezarr_proc.app.inputs import Input, proposed
 from omezarr_proc.build.advice import advice
 from omezarr_proc.build.dataset import object_count, pyramid_of
 from omezarr_proc.build.fields import plate_notes, plate_objects
@@ -24,6 +24,9 @@ def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, 
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)
     yield f"memory: {limits.memory_bytes // MB} MB ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used", False
     yield f"CPUs: {limits.cpus:g} ({limits.cpu_source})", False
+    inputs = list(inputs)
+    if settings.sequence == "auto":
+        yield from ((line, False) for line in proposed(inputs))
     for entry, images in open_inputs(settings, inputs, limits):
         if isinstance(images, ProcError):
             yield str(images), True

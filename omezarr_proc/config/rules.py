@@ -1,5 +1,6 @@
 """What the value of a setting must be: how its text is read, and how that is said to the user."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,19 @@ def _images(text: str) -> str | tuple[int, ...]:
     return tuple(sorted({_digits(part.strip()) for part in text.split(",")}))
 
 
+FIELD = re.compile(r"\{([tcz])\}")
+
+
+def is_template(text: str) -> bool:
+    """Whether it is the name of a file with one or more of {t}, {c} and {z}, each once and with something between two of them."""
+    fields = FIELD.findall(text)
+    return bool(fields) and len(fields) == len(set(fields)) and not set("{}/\\\0") & set(FIELD.sub("", text)) and "}{" not in text
+
+
+def _sequence(text: str) -> str:
+    return text.casefold() if text.casefold() == "auto" else _require(text, not text or is_template(text))
+
+
 SWITCH = {"1": True, "0": False, "true": True, "false": False}  # the platform's forms send true and false
 
 
@@ -93,4 +107,5 @@ FILE = Rule(_file, "a file", lambda text: "it is not written to object stores" i
 PLACE = Rule(_place, "a folder, or a place in an object store (s3://, gs:// or az://)")
 TEXT = Rule(str, "")  # never wrong
 TOKEN = Rule(Secret, "")
+SEQUENCE = Rule(_sequence, "auto, or the name of a file with {t}, {c} or {z} in it, each once")
 IMAGES = Rule(_images, "auto, all, or indices like 0,2")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omezarr_proc.config.part import PART, AutoPart, numbered
-from omezarr_proc.config.rules import FILE, FLAG, IMAGES, PLACE, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
+from omezarr_proc.config.rules import FILE, FLAG, IMAGES, PLACE, SEQUENCE, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
 from omezarr_proc.config.secret import Mask, Secret
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import SettingsError
@@ -102,6 +102,14 @@ class Settings:
         metadata=_row(
             choice("auto", "off"),
             "auto = images that the OME-XML places on a well plate become one dataset, the plate; off = a dataset each",
+        ),
+    )
+    sequence: str = field(
+        default="",
+        metadata=_row(
+            SEQUENCE,
+            "files that are one image: img_z{z}_c{c}.tif joins those of such names by their time points, channels and slices; auto = "
+            "--dry-run says what could be joined",
         ),
     )
     axes: Literal["auto", "czyx"] = field(

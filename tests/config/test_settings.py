@@ -51,6 +51,7 @@ def test_defaults_are_those_of_the_specification():
         "images": "auto",
         "plates": "auto",
         "axes": "auto",
+        "sequence": "",
         "output_layout": "folders",
         "existing": "replace",
         "on_missing": "error",
@@ -304,6 +305,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "PART": "2/3",
         "PREVIEW": "1",
         "ASSET_PROPERTIES": "1",
+        "SEQUENCE": "a{z}.tif",  # is part of the fingerprint
         "COLOR": "srgb",  # is part of the key where there is a profile
         "MAX_WORKERS": "3",
         "MEMORY_LIMIT_MB": "99",
