@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     on_corrupt: Literal["error", "warn"]
     output_layout: Literal["folders", "root"]
     existing: Literal["replace", "skip", "fail", "force"]
+    part: str
     preview: bool
     asset_properties: bool
     max_workers: int

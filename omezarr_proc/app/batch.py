@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -294,6 +294,8 @@ class _Images:
         assert part
         with tree.locked_share(target, part):
             if reason := self._left_alone(target, key, locked=True):
+                with suppress(LockedError), tree.locked(target):  # who has it removes what is hidden
+                    tree.discard(target, self.deadline)
                 return self._skipped(entry, conversion, target, reason)
             self._begin(conversion, target)
             if not tree.is_done(target, key, part.of, [part.number]):

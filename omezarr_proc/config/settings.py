@@ -282,6 +282,9 @@ class Settings:
                 parsed[entry.name] = entry.rule.parse(_text(value, entry.rule))
             except ValueError:
                 wrong.append(f"{entry.name}={_shown(repr(value), str)} must be {entry.rule.text}{_because(entry.rule.hint(str(value)))}")
+        if isinstance(part := parsed.get("part"), AutoPart):  # of the environment, which is not read here
+            del parsed["part"]
+            wrong.append(f"part='{part}' must name its number: 1/{part.of} to {part.of}/{part.of}")
         settings = cls(**parsed | folders)
         wrong += settings._contradictions()
         if wrong:

@@ -1,5 +1,7 @@
 """PART: counted from 1, or by what array jobs tell their tasks."""
 
+from pathlib import Path
+
 import pytest
 
 from omezarr_proc.config.settings import Settings
@@ -70,6 +72,12 @@ def test_auto_takes_the_index_of_the_array_job(environ: dict[str, str], number: 
 def test_auto_is_refused_where_that_would_be_another_part(environ: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
         part("auto/16", **environ)
+
+
+def test_a_call_of_python_names_its_part() -> None:
+    assert Settings.of({"part": "2/3"}, output_dir=Path("out")).part == Part(2, 3)
+    with pytest.raises(SettingsError, match="must name its number: 1/3 to 3/3"):
+        Settings.of({"part": "auto/3"}, output_dir=Path("out"))
 
 
 @pytest.mark.parametrize("other", [{"EXISTING": "force"}, {"ASSET_PROPERTIES": "1"}], ids=str)
