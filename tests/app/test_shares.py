@@ -1,0 +1,68 @@
+"""What of a batch is one part's: everything is somebody's, a plate is one part's, and what does not depend on the input stops a part."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from plates import write_plate
+from runs import slide, stack
+
+from omezarr_proc.app.batch import open_inputs
+from omezarr_proc.app.inputs import collect
+from omezarr_proc.app.shares import chosen, cut_inputs, owned
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.errors import InputError, OutOfTimeError, ProcError
+from omezarr_proc.model.part import Part
+
+LIMITS = Limits(memory_bytes=1 << 30, headroom_bytes=1 << 30, memory_source="a test", cpus=1, cpu_source="a test")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("batch")
+    (folder / "in").mkdir()
+    slide(folder / "in" / "slide.ome.tif", 900)
+    write_plate(folder / "in" / "plate.ome.tif", [(0, 0, 0), (0, 1, 1), (1, 0, 2)])
+    for number in range(3):
+        stack(folder / "in" / f"small{number}.ome.tif", 1, 64)
+    (folder / "in" / "broken.tif").write_bytes(b"II*\0no TIFF")
+    values = {"tile_size": 64, "initial_downsample": 1}
+    return Settings.of(values, input_dir=folder / "in", output_dir=folder / "out")
+
+
+def opened(settings: Settings) -> Iterator:
+    return open_inputs(settings, collect(settings, create_output=True), LIMITS)
+
+
+@pytest.mark.parametrize("parts", [1, 3, 20])
+def test_every_dataset_and_every_error_is_somebodys(settings: Settings, parts: int) -> None:
+    found = cut_inputs(opened(settings), settings)
+    pieces, whole, errors = set(), [], []
+    for number in range(1, parts + 1):
+        mine = owned(found, Part(number, parts))
+        inputs = [entry for entry in collect(settings, create_output=True) if entry in mine]
+        for entry, images in chosen(open_inputs(settings, inputs, LIMITS), mine):
+            if isinstance(images, ProcError):
+                errors.append(images)
+                continue
+            for target, shared in mine[entry].datasets.items():
+                if shared.cut:
+                    pieces |= {(target, piece) for piece in shared.pieces if piece.part == number}
+                else:
+                    whole.append(Path(target).name)
+    names = ["plate.ome.zarr", "small0.ome.zarr", "small1.ome.zarr", "small2.ome.zarr"]
+    assert sorted(whole) == sorted([*names, "slide.ome.zarr"] if parts == 1 else names)
+    (slide_,) = [item for item in found if item.entry.path.name == "slide.ome.tif"]
+    if parts > 1:
+        assert {Path(target).name for target, _ in pieces} == {"slide.ome.zarr"}
+        in_order = sorted((piece.start, piece.stop) for _, piece in pieces)
+        assert [start for start, _ in in_order[1:]] == [stop for _, stop in in_order[:-1]]
+        assert in_order[-1][1] in {cut.grid.size for cut in slide_.load.cuts}
+    assert [type(error) for error in errors] == [InputError]
+
+
+def test_what_may_pass_stops_a_part_since_it_would_cut_the_batch_otherwise(settings: Settings) -> None:
+    entries = opened(settings)
+    with pytest.raises(OutOfTimeError):
+        cut_inputs(((entry, OutOfTimeError("out of time")) for entry, _ in entries), settings)
