@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
     output_layout: Literal["folders", "root"]
     existing: Literal["replace", "skip", "fail", "force"]
     part: str
-    preview: bool
+    preview: bool | Literal["thumbnail"]
     asset_properties: bool
     max_workers: int
     memory_limit_mb: int

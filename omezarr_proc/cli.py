@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from omezarr_proc import version
 from omezarr_proc.app.standard import say
 from omezarr_proc.app.stop import STOPPED, Stop, Terminated, signals_raise
-from omezarr_proc.config.rules import FLAG, SWITCH
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.model.errors import Exit, OutputError, ProcError, SettingsError, leading
@@ -34,6 +33,7 @@ VERBS = {
     "validate": ("omezarr_proc.app.validate", "check datasets: metadata, chunks, with --deep also pixels"),
     "info": ("omezarr_proc.app.info", "tell what TIFFs and datasets hold"),
     "status": ("omezarr_proc.app.status", "tell which datasets are done, and which parts are to be started again"),
+    "preview": ("omezarr_proc.app.preview", "make a picture of a dataset"),
     "clean": ("omezarr_proc.app.clean", "remove what unfinished conversions have left"),
     "memprofile": ("omezarr_proc.app.memprofile", "measure the memory of a conversion over time"),
 }
@@ -198,10 +198,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _with_values(argv: Sequence[str]) -> Iterator[str]:
-    """`--preview` by itself is `--preview=1`; a file that is named 0, 1, true or false is not meant after it."""
-    switches = {entry.flag for entry in table() if entry.rule is FLAG}
+    """`--preview` by itself is `--preview=1`; a file that is named as one of its values is (0, 1, true, ...) is not meant after it."""
+    switches = {entry.flag: entry.rule for entry in table() if entry.rule.switch}
     for word, following in pairwise([*argv, ""]):
-        yield f"{word}=1" if word in switches and following.casefold() not in SWITCH else word
+        yield f"{word}=1" if word in switches and not switches[word].takes(following) else word
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -227,7 +227,7 @@ def make_parser() -> argparse.ArgumentParser:
         group = platform if entry.help.startswith(PLATFORM) else settings
         default = f" (default {entry.default_text})" if entry.default_text else ""
         text = "; ".join(filter(None, (entry.help, entry.rule.text))) + default
-        metavar = "[VALUE]" if entry.rule is FLAG else "VALUE"
+        metavar = "[VALUE]" if entry.rule.switch else "VALUE"
         group.add_argument(entry.flag, dest=entry.name, metavar=metavar, help=text.replace("%", "%%"))
     return parser
 

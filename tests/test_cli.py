@@ -13,7 +13,6 @@ import pytest
 
 from omezarr_proc import __version__, app, cli
 from omezarr_proc.app import log
-from omezarr_proc.config.rules import FLAG
 from omezarr_proc.config.settings import table
 from omezarr_proc.model.errors import InputError, LimitError, SettingsError
 from omezarr_proc.model.events import Summary
@@ -147,12 +146,12 @@ def test_environment_and_flags_and_flags_win(folders, engine: Engine, monkeypatc
 def test_every_setting_has_a_flag_that_says_what_the_help_says():
     parser = cli.make_parser()
     rows = [entry for entry in table() if not entry.secret]  # `ps` would show a token
-    given = [f"{e.flag}=value of {e.name}" if e.rule is FLAG else (e.flag, f"value of {e.name}") for e in rows]
+    given = [f"{e.flag}=value of {e.name}" if e.rule.switch else (e.flag, f"value of {e.name}") for e in rows]
     arguments = cli.parse([word for words in given for word in ([words] if isinstance(words, str) else words)])
     assert all(getattr(arguments, entry.name) == f"value of {entry.name}" for entry in rows)
     text = " ".join(parser.format_help().split())
     for entry in rows:
-        assert f"{entry.flag} {'[VALUE]' if entry.rule is FLAG else 'VALUE'}" in text
+        assert f"{entry.flag} {'[VALUE]' if entry.rule.switch else 'VALUE'}" in text
         assert " ".join(entry.help.split()) in text or "-" in entry.help  # argparse breaks lines at dashes
 
 

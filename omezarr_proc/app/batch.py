@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from omezarr_proc.app.asset import write_properties
+from omezarr_proc.app.asset import write_beside
 from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
 from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin, dataset_path
 from omezarr_proc.app.progress import Report
@@ -87,8 +87,9 @@ def run(
         for entry, of_entry in opened:
             outcomes += images.convert(entry, of_entry)
             del of_entry  # its metadata are gone before the next one's are read
-        if settings.asset_properties:
-            write_properties(settings.output_dir, outcomes)
+        if settings.preview == "thumbnail":
+            engine.rest()
+        write_beside(settings, outcomes)
         return outcomes
     finally:
         engine.close()
@@ -253,7 +254,7 @@ class _Images:
         from omezarr_proc.build.preview import is_current, is_there, preview_path, write_preview
 
         picture = preview_path(self._tree.target_of(target))
-        if (self.settings.preview or is_there(picture)) and (is_new or not is_current(picture, target)):
+        if (self.settings.preview is True or is_there(picture)) and (is_new or not is_current(picture, target)):
             self.engine.rest()  # the picture may take what they had
             write_preview(picture, target)
 

@@ -1,10 +1,12 @@
-"""A PNG of the whole image as viewers show it first: a look without a browser, for the log, the mail, the thumbnail.
+"""A picture of the whole image as viewers show it first: a look without a browser, for the log, the mail, the thumbnail.
 
 Beside `a.ome.zarr` it is `a.ome.zarr.png`, a name that no dataset and no other dataset's picture can have; in a folder that is a dataset
 itself, `ome.zarr.png`. It is composed as the omero block says: active channels in their windows and colours, added up and clipped; the
-plane of defaultZ (the middle one) and defaultT. RGB comes out as it is stored.
+plane of defaultZ (the middle one) and defaultT. RGB comes out as it is stored. Where pixels are not as high as they are wide the picture is
+stretched to what the scales say.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,17 @@ from omezarr_proc.host.files import write_whole
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import InputError
+from omezarr_proc.pixels.resample import resampled
 from omezarr_proc.store.places import objects_at
-from omezarr_proc.store.read import Array, Dataset, open_dataset
+from omezarr_proc.store.read import Array, Dataset, first_multiscale, open_dataset
 from omezarr_proc.store.remote import Bucket
 
 LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
+THUMBNAIL = 256  # pixels of each side
+JPEG = (".jpg", ".jpeg")
+_JPEG_LEVEL = 90
+_MOST_COMPOSED = 4096  # pixels of the longer side from which a thumbnail is cut out
+_AS_GOOD_AS_SQUARE = 0.01  # pixels that differ by no more in height and width are left as they are
 _STRIP = 64  # rows that are composed at once
 
 
@@ -52,11 +60,62 @@ def _changed(place: Place) -> float | None:
         return None
 
 
-def write_preview(target: Place, dataset: Place) -> None:
-    """Make the picture `target` of a finished dataset; it appears when it is complete. Raises InputError, OutputError."""
-    from imagecodecs import png_encode
+def write_preview(target: Place, dataset: Place, longer: int = 0) -> None:
+    """Make the picture `target` of a finished dataset, a JPEG if it is called so, else a PNG; it appears when it is complete.
 
-    encoded = bytes(png_encode(compose(open_dataset(dataset))))
+    longer  pixels of its longer side at most; 0: LONGER_SIDE to twice that, as the levels have them
+
+    Raises InputError, OutputError.
+    """
+    found = open_dataset(dataset)
+    picture = compose(found, longer or LONGER_SIDE)
+    height, width = fitted(picture.shape[0], picture.shape[1], aspect(found), longer)
+    _write(target, picture if (height, width) == picture.shape[:2] else resampled(picture, height, width))
+
+
+def write_thumbnail(target: Place, dataset: Place) -> None:
+    """Make the picture `target` of THUMBNAIL x THUMBNAIL pixels of the middle of a finished dataset. Raises InputError, OutputError."""
+    found = open_dataset(dataset)
+    tall = aspect(found)
+    height, width = found.arrays[0].shape[-2:] if found.arrays else (1, 1)
+    long = max(height * tall, width) / min(height * tall, width)
+    picture = compose(found, min(math.ceil(THUMBNAIL * long), _MOST_COMPOSED))
+    height, width = picture.shape[:2]
+    side = min(height * tall, width)  # in pixels' widths
+    rows, columns = max(1, round(side / tall)), max(1, round(side))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    _write(target, resampled(picture[top : top + rows, left : left + columns], THUMBNAIL, THUMBNAIL))
+
+
+def aspect(dataset: Dataset) -> float:
+    """How many times as high as wide a pixel is, by the scales of the largest level; 1 where they do not say, or do so in two units."""
+    multiscale = first_multiscale(dataset.ome)
+    try:
+        units = {axis.get("unit") for axis in multiscale["axes"][-2:]}
+        scale = next(t["scale"] for t in multiscale["datasets"][0]["coordinateTransformations"] if t["type"] == "scale")
+        y, x = (float(value) for value in scale[-2:])
+        found = y / x
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration, ZeroDivisionError):
+        return 1.0
+    return found if len(units) == 1 and 0 < found < math.inf else 1.0
+
+
+def fitted(height: int, width: int, tall: float, longer: int = 0) -> tuple[int, int]:
+    """The height and width, in square pixels, of a picture of height x width pixels that are `tall` times as high as wide.
+
+    Its longer side has never more pixels than there are along either side, nor than `longer` where that is not 0.
+    """
+    if abs(tall - 1) <= _AS_GOOD_AS_SQUARE:
+        tall = 1.0
+    most = min(max(height, width), longer or max(height, width))
+    each = most / max(height * tall, width)
+    return max(1, round(height * tall * each)), max(1, round(width * each))
+
+
+def _write(target: Place, picture: NDArray[np.uint8]) -> None:
+    from imagecodecs import jpeg8_encode, png_encode
+
+    encoded = bytes(jpeg8_encode(picture, level=_JPEG_LEVEL) if target.name.lower().endswith(JPEG) else png_encode(picture))
     if isinstance(target, Address):
         objects_at(target.parent).put(target.name, encoded)
         return
@@ -66,16 +125,19 @@ def write_preview(target: Place, dataset: Place) -> None:
         raise output_error("cannot write the preview", error, target) from error
 
 
-def compose(dataset: Dataset) -> NDArray[np.uint8]:
-    """The picture `[h, w, 3]`. Raises InputError where the metadata does not say how, or a chunk is damaged."""
+def compose(dataset: Dataset, longer: int = LONGER_SIDE) -> NDArray[np.uint8]:
+    """The picture `[h, w, 3]`, pixel by pixel of a level, `longer` pixels along its longer side at least where the image has so many.
+
+    Raises InputError where the metadata does not say how, or a chunk is damaged.
+    """
     wrong = [finding for finding in check(dataset) if finding.kind == "spec"]
     channels = dataset.ome.get("omero", {}).get("channels") if not wrong else None
     axes = dataset.axes
     if not channels or axes[-2:] != ("y", "x") or not set(axes) <= set("tczyx"):
         reason = wrong[0].text if wrong else "it has no omero block, or other axes than t, c, z, y, x"
         raise InputError(f"no preview can be made: {reason}", source=dataset.path)
-    level = next((a for a in reversed(dataset.arrays) if max(a.shape[-2:]) >= LONGER_SIDE), dataset.arrays[0])
-    step = max(1, max(level.shape[-2:]) // LONGER_SIDE)
+    level = next((a for a in reversed(dataset.arrays) if max(a.shape[-2:]) >= longer), dataset.arrays[0])
+    step = max(1, max(level.shape[-2:]) // longer)
     planes = _Planes(dataset, level, step)
     picture = np.empty((-(-level.shape[-2] // step), -(-level.shape[-1] // step), 3), np.uint8)
     for row in range(level.grid[-2]):  # in float64 all at once would take 25 MB, and several times

@@ -19,6 +19,15 @@ class Rule:
     parse: Callable[[str], Any]
     text: str
     hint: Callable[[str], str] = lambda value: ""  # more about one particular wrong value
+    switch: bool = False  # whether it can be on or off, so that a flag by itself means on
+
+    def takes(self, text: str) -> bool:
+        """Whether a text is right."""
+        try:
+            self.parse(text)
+        except ValueError:
+            return False
+        return True
 
 
 def _digits(text: str) -> int:
@@ -93,6 +102,10 @@ def _flag(text: str) -> bool:
     return SWITCH[_require(text.casefold(), text.casefold() in SWITCH)]
 
 
+def _preview(text: str) -> bool | str:
+    return "thumbnail" if text.casefold() == "thumbnail" else _flag(text)
+
+
 def _file(text: str) -> Path:
     return Path(_require(text, "\0" not in text and not is_address(text)))
 
@@ -102,7 +115,8 @@ def _place(text: str) -> Place:
     return found if isinstance(found, Path) else _require(found, found.scheme in STORES)
 
 
-FLAG = Rule(_flag, "1 or 0 (true or false)")
+FLAG = Rule(_flag, "1 or 0 (true or false)", switch=True)
+PREVIEW = Rule(_preview, "one of 0, 1, thumbnail", switch=True)
 FILE = Rule(_file, "a file", lambda text: "it is not written to object stores" if is_address(text) else "")
 PLACE = Rule(_place, "a folder, or a place in an object store (s3://, gs:// or az://)")
 TEXT = Rule(str, "")  # never wrong

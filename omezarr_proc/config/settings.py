@@ -10,7 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omezarr_proc.config.part import PART, AutoPart, numbered
-from omezarr_proc.config.rules import FILE, FLAG, IMAGES, PLACE, SEQUENCE, TEXT, TOKEN, Rule, auto_or, choice, integer, power_of_two
+from omezarr_proc.config.rules import (
+    FILE,
+    FLAG,
+    IMAGES,
+    PLACE,
+    PREVIEW,
+    SEQUENCE,
+    TEXT,
+    TOKEN,
+    Rule,
+    auto_or,
+    choice,
+    integer,
+    power_of_two,
+)
 from omezarr_proc.config.secret import Mask, Secret
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import SettingsError
@@ -173,9 +187,13 @@ class Settings:
             "Kubernetes) that it is a task of; whoever finishes an image last publishes it",
         ),
     )
-    preview: bool = field(
+    preview: bool | Literal["thumbnail"] = field(
         default=False,
-        metadata=_row(FLAG, "1 = also write a.ome.zarr.png beside a.ome.zarr: the whole image as viewers show it first"),
+        metadata=_row(
+            PREVIEW,
+            "1 = also write a.ome.zarr.png beside a.ome.zarr: the whole image as viewers show it first; thumbnail = write "
+            "thumbnail.png into OUTPUT_DIR, 256 x 256 pixels of the middle of the one dataset of the run",
+        ),
     )
     asset_properties: bool = field(
         default=False,
@@ -361,7 +379,7 @@ class Entry:
         """The default as one would write it; empty where there is none."""
         if self.rule in (FILE, PART, PLACE, TOKEN):
             return ""
-        return str(int(self.default)) if self.rule is FLAG else str(self.default)
+        return _text(self.default, self.rule)
 
 
 def table() -> Iterator[Entry]:
@@ -384,7 +402,7 @@ def _text(value: Any, rule: Rule) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return str(int(value)) if rule is FLAG else str(value)
+        return str(int(value)) if rule.switch else str(value)
     return ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)
 
 

@@ -29,7 +29,7 @@ def test_of_several_datasets_it_names_none(tmp_path: Path, capsys: pytest.Captur
     for name in "ab":
         tifffile.imwrite(tmp_path / f"in/{name}.tif", np.zeros((100, 100), "uint8"))
     assert run(tmp_path / "in", tmp_path / "out", "--quiet") == 0
-    assert "no asset-properties.json is written: it names one dataset, and there are 2" in capsys.readouterr().err
+    assert "no asset-properties.json is written: it is of one dataset, and there are 2" in capsys.readouterr().err
     assert not (tmp_path / "out/asset-properties.json").exists()
     (tmp_path / "in/a.tif").write_bytes(b"II*\0")
     assert run(tmp_path / "in", tmp_path / "out", "--quiet") == 1  # b is there, and a failed

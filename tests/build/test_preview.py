@@ -14,6 +14,7 @@ from datasets import change, copied, pixels
 from omezarr_proc import cli
 from omezarr_proc.build.preview import compose, preview_path, write_preview
 from omezarr_proc.model.errors import InputError
+from omezarr_proc.pixels.resample import resampled
 from omezarr_proc.store.read import open_dataset
 
 
@@ -150,3 +151,74 @@ def test_a_preview_that_cannot_be_written_fails_its_image(tmp_path: Path, capsys
     assert "a.ome.zarr.png: cannot write the preview" in capsys.readouterr().err
     assert (tmp_path / "a.ome.zarr").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def stretched(folder: Path, *flags: str, size: tuple[float, float] = (2.0, 0.5), shape: tuple[int, int] = (100, 300)) -> Path:
+    """A dataset whose pixels are `size[0]` µm high and `size[1]` wide."""
+    pixels = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    sizes = {"PhysicalSizeY": size[0], "PhysicalSizeX": size[1]}
+    tifffile.imwrite(folder / "a.ome.tif", pixels, photometric="rgb", metadata={"axes": "YXS", **sizes})
+    run = [str(folder / "a.ome.tif"), "--output-dir", str(folder), "--quiet", "--initial-downsample", "1"]
+    assert cli.main([*run, *flags]) == 0
+    return folder / "a.ome.zarr"
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((2.0, 0.5), (300, 225)), ((0.5, 2.0), (25, 300)), ((1.0, 1.0), (100, 300)), ((1.0, 1.005), (100, 300))]
+)
+def test_pixels_of_the_picture_are_square(tmp_path: Path, size: tuple[float, float], expected: tuple[int, int]) -> None:
+    dataset = stretched(tmp_path, "--preview", size=size)
+    decoded = imagecodecs.png_decode((tmp_path / "a.ome.zarr.png").read_bytes())
+    assert decoded.shape == (*expected, 3)
+    np.testing.assert_array_equal(decoded, resampled(compose(open_dataset(dataset)), *expected))
+
+
+@pytest.mark.parametrize(("name", "begin"), [("p.png", b"\x89PNG"), ("p.JPG", b"\xff\xd8\xff")])
+def test_the_verb_makes_it_in_any_size_and_by_its_ending(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, begin: bytes
+) -> None:
+    dataset = stretched(tmp_path)
+    assert cli.main(["preview", str(dataset), str(tmp_path / name), "--preview-size", "150"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / name}\n"
+    encoded = (tmp_path / name).read_bytes()
+    assert encoded.startswith(begin)
+    decoded = imagecodecs.imread(encoded)
+    assert decoded.shape == (150, 112, 3)
+    exact = resampled(compose(open_dataset(dataset), 150), 150, 112)
+    bright, expected = decoded.mean(axis=-1), exact.mean(axis=-1)  # JPEG halves the resolution of colours alone
+    assert np.abs(bright - expected).mean() <= (0 if name == "p.png" else 3)
+    assert cli.main(["preview", str(dataset)]) == 0
+    assert capsys.readouterr().out == f"{dataset}.png\n"
+    assert imagecodecs.png_decode(Path(f"{dataset}.png").read_bytes()).shape == (300, 225, 3)
+
+
+@pytest.mark.parametrize("words", [["a.ome.zarr", "p.gif"], ["a.ome.zarr", "--preview-size", "0"], []])
+def test_wrong_use_of_the_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["preview", *words]) == 2
+    assert "preview: error:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layout", ["folders", "root"])
+def test_the_thumbnail_is_the_middle_in_256_x_256_pixels(tmp_path: Path, layout: str) -> None:
+    """300 rows of 1000 columns of pixels that are half as high as wide: the middle 300 x 150."""
+    (tmp_path / "out").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 1000, 3), dtype=np.uint8)
+    sizes = {"PhysicalSizeY": 0.25, "PhysicalSizeX": 0.5}
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, photometric="rgb", metadata={"axes": "YXS", **sizes})
+    flags = ["--output-dir", str(tmp_path / "out"), "--quiet", "--initial-downsample", "1", "--output-layout", layout]
+    for _ in range(2):  # of a dataset that is there already, too
+        assert cli.main([str(tmp_path / "a.ome.tif"), *flags, "--preview", "thumbnail"]) == 0
+        thumbnail = imagecodecs.png_decode((tmp_path / "out/thumbnail.png").read_bytes())
+        np.testing.assert_array_equal(thumbnail, resampled(pixels[:, 425:575], 256, 256))
+        (tmp_path / "out/thumbnail.png").unlink()
+    assert not list((tmp_path / "out").glob("*.zarr.png"))
+
+
+def test_several_datasets_have_no_thumbnail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((100, 100), "uint8"))
+    out = tmp_path / "out"
+    assert cli.main(["--input-dir", str(tmp_path), "--output-dir", str(out), "--preview=thumbnail", "--asset-properties", "--quiet"]) == 0
+    expected = "no asset-properties.json and no thumbnail.png is written: it is of one dataset, and there are 2"
+    assert expected in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["a.ome.zarr", "b.ome.zarr"]

@@ -175,11 +175,11 @@ def test_manifest_offers_every_setting_that_is_a_users() -> None:
 
 def manifest_type(entry: Entry) -> str:
     """The type of the platform's form: its schema knows these four."""
+    if entry.rule.text.startswith("one of "):
+        return "enum"
     if isinstance(entry.default, bool):
         return "boolean"
-    if isinstance(entry.default, int):
-        return "number"
-    return "enum" if entry.rule.text.startswith("one of ") else "string"
+    return "number" if isinstance(entry.default, int) else "string"
 
 
 @pytest.mark.parametrize(
