@@ -185,8 +185,8 @@ def test_the_verb_makes_it_in_any_size_and_by_its_ending(
     decoded = imagecodecs.imread(encoded)
     assert decoded.shape == (150, 112, 3)
     exact = resampled(compose(open_dataset(dataset), 150), 150, 112)
-    bright, expected = decoded.mean(axis=-1), exact.mean(axis=-1)  # JPEG halves the resolution of colours alone
-    assert np.abs(bright - expected).mean() <= (0 if name == "p.png" else 3)
+    luma = np.array([0.299, 0.587, 0.114])  # JPEG halves the resolution of colours alone
+    assert np.abs(decoded @ luma - exact @ luma).mean() <= (0 if name == "p.png" else 3)
     assert cli.main(["preview", str(dataset)]) == 0
     assert capsys.readouterr().out == f"{dataset}.png\n"
     assert imagecodecs.png_decode(Path(f"{dataset}.png").read_bytes()).shape == (300, 225, 3)

@@ -376,11 +376,13 @@ def test_an_unknown_deployment_mode_is_a_warning():
 def test_a_flag_is_1_or_0_or_what_forms_send(text: str, value: bool) -> None:
     assert load(PREVIEW=text).preview is value
     assert Settings.of({"preview": text.strip()}).preview is value
+    assert load(ASSET_PROPERTIES=text).asset_properties is value
 
 
 @pytest.mark.parametrize("text", ["yes", "2", "on", "truefalse"])
 def test_a_flag_is_nothing_else(text: str) -> None:
-    assert f"PREVIEW={text!r} must be 1 or 0 (true or false)" in refusal(PREVIEW=text)
+    assert f"ASSET_PROPERTIES={text!r} must be 1 or 0 (true or false)" in refusal(ASSET_PROPERTIES=text)
+    assert f"PREVIEW={text!r} must be one of 0, 1, thumbnail" in refusal(PREVIEW=text)
 
 
 def test_a_report_is_a_file_on_this_machine() -> None:
