@@ -26,13 +26,15 @@ RUN find /opt/venv -path '*/tests/*' ! -path '*/numpy/_core/tests/_natype.py' -t
 COPY slim.py ./
 RUN /opt/venv/bin/python -B slim.py
 # Bytecode ahead of time, never checked against the source: a cold start on a read-only file system compiles nothing.
-# It names the hash of its source, not the time of a file that each build makes anew.
-RUN python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+# It names the hash of its source, not the time of a file that each build makes anew. With times that are always the same, so is the layer.
+RUN python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /opt/venv/lib \
+    && find /opt/venv -exec touch --no-dereference --date=@315532800 {} +
 
 FROM ${BASE_IMAGE}
 # Slim images come without the bytecode of the standard library.
-RUN PYTHONHASHSEED=0 python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|pydoc_data|site-packages|dist-packages)/' \
-        "$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")"
+RUN lib=$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))") \
+    && PYTHONHASHSEED=0 python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|pydoc_data|site-packages|dist-packages)/' "$lib" \
+    && find "$lib" \( -type d -o -name '*.pyc' \) -exec touch --date=@315532800 {} +
 COPY --from=build /opt/venv /opt/venv
 COPY --chmod=755 entrypoint.sh /entrypoint.sh
 # No USER: entrypoint.sh becomes the owner of OUTPUT_DIR. PYTHONSAFEPATH: nothing is imported from the folder that it starts in, where all may write.
