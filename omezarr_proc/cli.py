@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from omezarr_proc import version
 from omezarr_proc.app.standard import say
 from omezarr_proc.app.stop import STOPPED, Stop, Terminated, signals_raise
+from omezarr_proc.app.words import named_as_given, place_output
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.model.errors import Exit, OutputError, ProcError, SettingsError, leading
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from omezarr_proc.app.progress import Report
 
 PROGRAM = "omezarr-proc"
-PLATFORM = "given by the platform"
 
 
 # Verb: the module whose `main` does it, imported only then, and its line in --help.
@@ -83,19 +83,19 @@ def convert(argv: Sequence[str], stop: Stop) -> int:
         arguments, wrong_flag = parse(argv), None
     except SettingsError as error:
         arguments, wrong_flag = argparse.Namespace(files=[], dry_run=False, quiet=False), error
-    overrides = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name, None)) is not None}
-    settings, wrong_value = Settings.read(environ, overrides, files_named=bool(arguments.files))
+    given = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name, None)) is not None}
+    settings, wrong_value = Settings.read(environ, given, files_named=bool(arguments.files))
     wrong = wrong_flag or wrong_value
     if settings.secrets():
         leave_no_core()
-    with Mask(settings.secrets()).errors():
+    with Mask(settings.secrets()).errors(), named_as_given(given):
         if wrong and settings.log_format == "text" and not settings.report:
             raise wrong
-        return work(settings, arguments, wrong, stop)
+        return work(settings, arguments, wrong, stop, given)
 
 
-def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None, stop: Stop) -> int:
-    """Convert or plan the inputs, unless something is `wrong` with the settings; returns the exit status."""
+def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None, stop: Stop, given: Iterable[str]) -> int:
+    """Convert or plan the inputs, unless something is `wrong` with the settings; returns the exit status. `given`: as flags."""
     from omezarr_proc.app import log, progress
     from omezarr_proc.app.account import Account, accounted
 
@@ -107,7 +107,7 @@ def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError
     if arguments.dry_run and not wrong:
         return plan(settings, arguments)
     try:
-        with accounted(Account(settings, report, settings.ids())):
+        with accounted(Account(settings, report, settings.ids())), named_as_given(given):
             if wrong:
                 raise wrong
             convert_inputs(settings, arguments.files, report)
@@ -190,10 +190,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         # only names: what follows a misspelt --session-token is a token
         flags = sorted({word.partition("=")[0] for word in unknown if word.startswith("-")})
         for entry in table():
-            if entry.secret and entry.flag in flags:
-                parser.error(f"there is no flag {entry.flag}, since `ps` would show the token: set {entry.variable} in the environment")
+            if entry.environment_only and entry.flag in flags:
+                why = "`ps` would show the token" if entry.secret else "the platform gives it"
+                parser.error(f"there is no flag {entry.flag}, since {why}: set {entry.variable} in the environment")
         parser.error(f"unknown flag {' '.join(map(repr, flags))} (a file of that name is given after --)")
     arguments.files += words[end + 1 :]
+    place_output(arguments)
     return arguments
 
 
@@ -205,11 +207,11 @@ def _with_values(argv: Sequence[str]) -> Iterator[str]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser, with a flag for every row of the settings' table that is no token."""
+    """Make the parser, with a flag for every row of the settings' table that is not given by the platform."""
     verbs = "; ".join(f"{verb}: {text}" for verb, (_, text) in VERBS.items())
     parser = _Parser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} [flag ...] [FILE ...]\n       {PROGRAM} {{{','.join(VERBS)}}} ...",
+        usage=f"{PROGRAM} [flag ...] [FILE ...]\n       {PROGRAM} [flag ...] FILE OUTPUT\n       {PROGRAM} {{{','.join(VERBS)}}} ...",
         description="Convert OME-TIFF and TIFF images to multi-resolution OME-Zarr.",
         epilog=f"Verbs, each with its own --help: {verbs}. Every setting is an environment variable too (in capitals, - as _); flags win. "
         "Exit status: 0 all converted, 1 an input failed, 2 wrong settings or nothing to convert, 71 more memory is needed, 73 the output "
@@ -220,15 +222,16 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print the plan for each image and write nothing")
     parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {version()}")
-    settings, platform = parser.add_argument_group("settings"), parser.add_argument_group(PLATFORM)
+    where = "the folder of the datasets, or with a name that ends in .zarr the dataset of the one image (--output-layout root)"
+    parser.add_argument("-o", dest="output", metavar="PLACE", help=where)
+    settings = parser.add_argument_group("settings")
     for entry in table():
-        if entry.secret:
+        if entry.environment_only:
             continue
-        group = platform if entry.help.startswith(PLATFORM) else settings
         default = f" (default {entry.default_text})" if entry.default_text else ""
         text = "; ".join(filter(None, (entry.help, entry.rule.text))) + default
         metavar = "[VALUE]" if entry.rule.switch else "VALUE"
-        group.add_argument(entry.flag, dest=entry.name, metavar=metavar, help=text.replace("%", "%%"))
+        settings.add_argument(entry.flag, dest=entry.name, metavar=metavar, help=text.replace("%", "%%"))
     return parser
 
 

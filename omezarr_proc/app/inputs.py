@@ -18,6 +18,7 @@ from loguru import logger
 
 from omezarr_proc.app.sequence import FileSequence, matched, name_of, proposals
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.host import mounts
 from omezarr_proc.host.remote import walk
 from omezarr_proc.model.address import READABLE, Address, Place, place
 from omezarr_proc.model.errors import (
@@ -99,6 +100,8 @@ def collect(settings: Settings, files: Sequence[str] = (), *, create_output: boo
     check_output(settings.output_dir, create=create_output)
     if settings.part and isinstance(settings.output_dir, Address):
         raise SettingsError("PART is not possible in an object store yet: set OUTPUT_DIR to a folder that all parts see, or leave PART out")
+    if create_output and (doubt := output_doubt(settings.output_dir)):
+        logger.warning(doubt)
     if settings.sequence in ("", "auto"):
         return inputs
     joined = with_sequences(inputs, settings.sequence)
@@ -247,6 +250,17 @@ def check_output(output_dir: Place, *, create: bool) -> None:
         raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} is not a folder") from None
     except OSError as error:
         raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} cannot be written to: {error.strerror}") from None
+
+
+def output_doubt(output_dir: Place) -> str:
+    """What makes it doubtful that somebody finds the output of the program's image again; empty where nothing does."""
+    if isinstance(output_dir, Address) or not mounts.in_image():
+        return ""
+    relative = not output_dir.is_absolute()
+    name = f"OUTPUT_DIR {shown(output_dir)}" + (f", which is {shown(output_dir.absolute())} here," if relative else "")
+    if mounts.goes_with_the_container(output_dir):
+        return f"{name} is on no volume: it goes with the container"
+    return f"{name} is a relative path: name the whole one" if relative else ""
 
 
 def _search(input_dir: Path, output_dir: Place) -> Search:

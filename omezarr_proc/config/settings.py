@@ -227,8 +227,8 @@ class Settings:
     execution_run_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
     compute_node_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
     integration_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
-    session_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used; no flag"))
-    refresh_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used; no flag"))
+    session_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used"))
+    refresh_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used"))
     pennsieve_api_host: str = field(default="", metadata=_row(TEXT, "given by the platform; never called"))
     pennsieve_api_host2: str = field(default="", metadata=_row(TEXT, "given by the platform; never called"))
     environment: str = field(default="", metadata=_row(TEXT, "given by the platform"))
@@ -368,6 +368,11 @@ class Entry:
     def flag(self) -> str:
         """The command-line flag."""
         return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def environment_only(self) -> bool:
+        """Whether it has no flag, since the platform gives it."""
+        return self.help.startswith("given by the platform")
 
     @property
     def secret(self) -> bool:

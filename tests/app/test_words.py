@@ -1,0 +1,70 @@
+"""Where the output goes by `-o` and by a second word, and errors that name what was given as it was given."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from omezarr_proc import cli
+from omezarr_proc.config.settings import table
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("a.tif", np.zeros((70, 70), "uint8"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "output", "layout", "files"),
+    [
+        (["a.tif", "out/"], "out/", None, ["a.tif"]),
+        (["a.tif", "new/b.ome.zarr"], "new/b.ome.zarr", "root", ["a.tif"]),
+        (["a.tif", "s3://bucket/out"], "s3://bucket/out", None, ["a.tif"]),
+        (["-o", "b.ome.zarr/", "a.tif"], "b.ome.zarr/", "root", ["a.tif"]),
+        (["-o", "out", "a.tif", "b.tif", "c.tif"], "out", None, ["a.tif", "b.tif", "c.tif"]),
+        (["a.tif", "b.tif"], None, None, ["a.tif", "b.tif"]),  # not there, but named like an input
+        (["a.tif", "s3://bucket/b.tif"], None, None, ["a.tif", "s3://bucket/b.tif"]),
+        (["a.tif", "data.bin"], None, None, ["a.tif", "data.bin"]),  # a file that is there
+        (["a.tif", "out", "--output-dir", "other"], "other", None, ["a.tif", "out"]),
+        (["a.tif", "b.tif", "out"], None, None, ["a.tif", "b.tif", "out"]),
+    ],
+)
+def test_where_the_output_goes(here: Path, words: list[str], output: str | None, layout: str | None, files: list[str]) -> None:
+    (here / "data.bin").write_bytes(b"")
+    arguments = cli.parse(words)
+    assert (arguments.output_dir, arguments.output_layout, arguments.files) == (output, layout, files)
+
+
+def test_a_dataset_of_the_name_that_was_given(here: Path) -> None:
+    assert cli.main(["a.tif", "-o", "sub/b.ome.zarr", "--quiet"]) == 0
+    assert (here / "sub/b.ome.zarr/zarr.json").exists()
+    assert cli.main(["a.tif", "out", "--quiet"]) == 0
+    assert (here / "out/a.ome.zarr/zarr.json").exists()
+
+
+def test_both_ways_to_say_it_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["a.tif", "-o", "out", "--output-dir", "out"]) == 2
+    assert "-o and --output-dir both say where the output goes: give one of them" in capsys.readouterr().err
+
+
+def test_wrong_values_are_named_as_they_were_given(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_LEVELS", "many")
+    assert cli.main(["a.tif", "out", "--tile-size", "5"]) == 2
+    text = capsys.readouterr().err
+    assert "--tile-size='5' must be" in text and "MAX_LEVELS='many' must be" in text
+    assert cli.main(["--input-dir", "nowhere", "--output-dir", "out"]) == 2
+    assert "--input-dir nowhere does not exist" in capsys.readouterr().err
+    monkeypatch.setenv("INPUT_DIR", "nowhere")
+    assert cli.main(["--output-dir", "a.tif"]) == 2
+    assert "INPUT_DIR nowhere does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", [entry for entry in table() if entry.environment_only], ids=lambda entry: entry.name)
+def test_what_the_platform_gives_has_no_flag(capsys: pytest.CaptureFixture[str], entry) -> None:
+    assert cli.main(["a.tif", "out", entry.flag, "value"]) == 2
+    text = capsys.readouterr().err
+    assert f"there is no flag {entry.flag}, since" in text and f"set {entry.variable} in the environment" in text
+    assert "value" not in text
