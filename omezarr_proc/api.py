@@ -43,6 +43,10 @@ class Options(TypedDict, total=False):
     color: Literal["keep", "srgb"]
     images: Literal["auto", "all"] | Sequence[int]
     sequence: str
+    cut_region: tuple[int, int, int, int]
+    cut_channels: str | int | Sequence[int]
+    cut_z: str | int | Sequence[int]
+    cut_t: str | int | Sequence[int]
     axes: Literal["auto", "czyx"]
     zarr_format: Literal["3", "2", 3, 2]
     sharding: Literal["auto", "on", "off"]

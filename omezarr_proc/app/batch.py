@@ -20,6 +20,7 @@ from omezarr_proc.app.shares import Owned, chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.address import Address, Place, real
+from omezarr_proc.model.cut import Cut
 from omezarr_proc.model.errors import (
     InTheWayError,
     LimitError,
@@ -146,7 +147,8 @@ def _open(
     from omezarr_proc.tiff.file.budget import Budget
 
     chosen, on_missing = settings.images, settings.on_missing
-    reduced_by = settings.initial_downsample if settings.use_existing_resolutions else 1
+    cut = Cut(region=settings.cut_region, channels=settings.cut_channels, z=settings.cut_z, t=settings.cut_t)
+    reduced_by = settings.initial_downsample if settings.use_existing_resolutions and not cut.region else 1
     members: dict[str, Input] = {}
 
     def opened(path: Place, budget: Budget, refused: list[UnsupportedInputError] | None = None) -> "list[Image]":
@@ -178,11 +180,20 @@ def _open(
                 else:
                     found = [image_of(entry.sequence, on_missing == "fill", partial(opened, budget=budget))]
                 members |= {real(file): entry for image in found for file in image.files}
+                found = list(_cut(cut, found, refused))
         except ProcError as error:
             found = without_frames(error)
         yield entry, found
         del found
         yield from ((entry, without_frames(error)) for error in refused)
+
+
+def _cut(cut: Cut, images: "Iterable[Image]", refused: list[UnsupportedInputError]) -> "Iterator[Image]":
+    for image in images:
+        try:
+            yield cut.of(image)
+        except UnsupportedInputError as error:
+            refused.append(error)
 
 
 def _check_time(deadline: float | None) -> None:

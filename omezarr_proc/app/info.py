@@ -15,7 +15,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ def describe_dataset(dataset: Dataset) -> Json:
             "dtype": array.dtype,
             "compression": array.compression,
             "scale": _scale(transformations.get(array.path)),
-            "factor": _factor(transformations.get(array.path)),
+            "factor": _factor(transformations.get(array.path), [dataset.origin(axis) for axis in dataset.axes]),
             "bytes": _bytes(array.shape, array.dtype),
         }
         for array in dataset.arrays
@@ -265,12 +265,16 @@ def _scale(transformations: Any) -> list[float] | None:
     return None
 
 
-def _factor(transformations: Any) -> list[float] | None:
-    """Full-resolution pixels that a pixel of the level spans along each axis, as scale and translation have it; None without them."""
+def _factor(transformations: Any, origin: Sequence[int]) -> list[float] | None:
+    """Full-resolution pixels that a pixel of the level spans along each axis, as scale and translation have it; None without them.
+
+    origin  of each axis, see `Dataset.origin`
+    """
     match transformations:
-        case [{"type": "scale", "scale": [*scale]}, {"type": "translation", "translation": [*shift]}] if len(scale) == len(shift):
-            if all(isinstance(value, int | float) for value in (*scale, *shift)):
-                sizes = [(a, a - 2 * b) for a, b in zip(scale, shift, strict=True)]  # of a pixel of the level, and of the image
+        case [{"type": "scale", "scale": [*scale]}, {"type": "translation", "translation": [*shift]}]:
+            if len(scale) == len(shift) == len(origin) and all(isinstance(value, int | float) for value in (*scale, *shift)):
+                # of a pixel of the level, and of the image
+                sizes = [(a, (a - 2 * b) / (1 - 2 * begin)) for a, b, begin in zip(scale, shift, origin, strict=True)]
                 return [round(a / full, 6) for a, full in sizes] if all(full > 0 for _, full in sizes) else None
     return None
 

@@ -120,6 +120,8 @@ def own_attributes(key: str, notes: Sequence[str]) -> dict[str, Any]:
 def attributes(image: Image, settings: Settings, key: str, store: ChunkStore, found: Sequence[Window]) -> dict[str, Any]:
     """The root attributes. `key`: the dataset's; `found`: the display window of each channel."""
     own = own_attributes(key, image.notes)
+    if image.origin:
+        own["origin"] = dict(image.origin)
     if image.magnification:
         own["magnification"] = image.magnification
     if image.profile:

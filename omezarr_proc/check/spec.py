@@ -153,7 +153,7 @@ def _datasets(d: Dataset, multiscale: Json, axes: Sequence[Any], where: str) -> 
     if len({entry.get("path") for entry in entries if isinstance(entry.get("path"), str)}) < len(entries):
         yield Finding("spec", f"{where}.datasets", "a path comes twice", "every level has its own path")
     if len(placed) == len(entries):
-        yield from _levels(placed, axes, where)
+        yield from _levels(placed, axes, [d.origin(str(name)) for name in axes], where)
 
 
 def _transformations(found: Any, ndim: int, where: str) -> Iterator[Finding]:
@@ -175,8 +175,10 @@ def _transformations(found: Any, ndim: int, where: str) -> Iterator[Finding]:
         yield Finding("viewers", where, "has no translation", "without it the levels jump in Neuroglancer")
 
 
-def _levels(placed: Sequence[tuple[Array, list[float], list[float]]], axes: Sequence[Any], where: str) -> Iterator[Finding]:
-    """How the levels lie on one another; `placed`: each with its scale and its translation."""
+def _levels(
+    placed: Sequence[tuple[Array, list[float], list[float]]], axes: Sequence[Any], origin: Sequence[int], where: str
+) -> Iterator[Finding]:
+    """How the levels lie on one another; `placed`: each with its scale and its translation; `origin`: of each axis (`Dataset.origin`)."""
     first, scale0, shift0 = placed[0]
     before = [1] * len(axes)
     for index, (array, scale, shift) in enumerate(placed):
@@ -194,7 +196,7 @@ def _levels(placed: Sequence[tuple[Array, list[float], list[float]]], axes: Sequ
             if scale[axis] != scale0[axis] * factor:
                 problem = f"scale of {name} is {scale[axis]!r}, that of level 0 {scale0[axis]!r}"
                 yield Finding("viewers", f"{where}.datasets[{index}]", problem, "scales are powers of two apart, exactly")
-            elif not _is_centred(scale[axis], shift[axis], name in ("z", "y", "x"), scale0[axis], shift0[axis]):
+            elif not _is_centred(scale[axis], shift[axis], name in ("z", "y", "x"), scale0[axis], shift0[axis], origin[axis]):
                 problem = f"translation of {name} is {shift[axis]!r} at scale {scale[axis]!r}"
                 rule = "the middle of the full-resolution pixels that the first pixel stands for"
                 yield Finding("viewers", f"{where}.datasets[{index}]", problem, rule)
@@ -206,11 +208,11 @@ def _z_factor(before: int, size: int, full: int, scale: float) -> int:
     return fitting[-1] if scale == fitting[-1] else fitting[0]
 
 
-def _is_centred(scale: float, shift: float, is_space: bool, scale0: float, shift0: float) -> bool:
-    """Whether translation = pixel * (factor - 1) / 2, for a factor that is a power of two and the same for level 0."""
+def _is_centred(scale: float, shift: float, is_space: bool, scale0: float, shift0: float, origin: int) -> bool:
+    """Whether translation = pixel * (origin + (factor - 1) / 2), for a factor that is a power of two and the same for level 0."""
     if not is_space:
-        return shift == 0
-    pixel0, pixel = scale0 - 2 * shift0, scale - 2 * shift
+        return math.isclose(shift, scale * origin, rel_tol=1e-9)
+    pixel0, pixel = ((a - 2 * b) / (1 - 2 * origin) for a, b in ((scale0, shift0), (scale, shift)))
     if pixel <= 0 or not math.isclose(pixel0, pixel, rel_tol=1e-9):
         return False
     power = math.log2(scale0 / pixel0)

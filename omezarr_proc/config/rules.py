@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from omezarr_proc.config.secret import Secret
 from omezarr_proc.model.address import STORES, Place, is_address, place
+from omezarr_proc.model.indices import Indices
 
 T = TypeVar("T")
 
@@ -95,6 +96,29 @@ def _sequence(text: str) -> str:
     return text.casefold() if text.casefold() == "auto" else _require(text, not text or is_template(text))
 
 
+MOST_INDICES = 1 << 16  # that a range may stand for
+
+
+def _indices(text: str) -> Indices:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = (number.strip() for number in part.partition("-"))
+        a = _digits(first)
+        b = _digits(last) if dash else a
+        found |= set(range(a, _require(b, a <= b < a + MOST_INDICES) + 1))
+    return Indices(sorted(found))
+
+
+def _span(text: str) -> Indices:
+    found = _indices(text)
+    return _require(found, found[-1] - found[0] < len(found))
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    x, y, width, height = (_digits(part.strip()) for part in text.split(","))
+    return _require((x, y, width, height), width > 0 and height > 0)
+
+
 SWITCH = {"1": True, "0": False, "true": True, "false": False}  # the platform's forms send true and false
 
 
@@ -122,4 +146,7 @@ PLACE = Rule(_place, "a folder, or a place in an object store (s3://, gs:// or a
 TEXT = Rule(str, "")  # never wrong
 TOKEN = Rule(Secret, "")
 SEQUENCE = Rule(_sequence, "auto, or the name of a file with {t}, {c} or {z} in it, each once")
+INDICES = Rule(_indices, "indices like 0,2-4")
+SPAN = Rule(_span, "an index, or a range like 3-10")
+REGION = Rule(_region, "x,y,width,height")
 IMAGES = Rule(_images, "auto, all, or indices like 0,2")

@@ -14,9 +14,12 @@ from omezarr_proc.config.rules import (
     FILE,
     FLAG,
     IMAGES,
+    INDICES,
     PLACE,
     PREVIEW,
+    REGION,
     SEQUENCE,
+    SPAN,
     TEXT,
     TOKEN,
     Rule,
@@ -28,6 +31,7 @@ from omezarr_proc.config.rules import (
 from omezarr_proc.config.secret import Mask, Secret
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import SettingsError
+from omezarr_proc.model.indices import Indices
 from omezarr_proc.model.part import Part
 
 SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
@@ -126,6 +130,13 @@ class Settings:
             "--dry-run says what could be joined",
         ),
     )
+    # What a cut takes is part of what identifies the image, not of what shapes the dataset: the whole has the key that it had.
+    cut_region: tuple[int, int, int, int] | None = field(
+        default=None, metadata=_row(REGION, "convert only this part of each plane, in full-resolution pixels from the top left")
+    )
+    cut_channels: Indices | None = field(default=None, metadata=_row(INDICES, "convert only these channels, counted from 0"))
+    cut_z: Indices | None = field(default=None, metadata=_row(SPAN, "convert only these planes along z, counted from 0"))
+    cut_t: Indices | None = field(default=None, metadata=_row(SPAN, "convert only these time points, counted from 0"))
     axes: Literal["auto", "czyx"] = field(
         default="auto",
         metadata=_row(choice("auto", "czyx"), "auto = only axes that are there; czyx = z also for flat images", shapes_output=True),
@@ -367,7 +378,7 @@ class Entry:
     @property
     def flag(self) -> str:
         """The command-line flag."""
-        return f"--{self.name.replace('_', '-')}"
+        return f"--{self.name.removeprefix('cut_').replace('_', '-')}"
 
     @property
     def environment_only(self) -> bool:
@@ -406,6 +417,8 @@ def _text(value: Any, rule: Rule) -> str:
     """A value of Python as the environment would have it. A truth value is one only where a flag is asked for."""
     if value is None:
         return ""
+    if isinstance(value, Indices):
+        return str(value)
     if isinstance(value, bool):
         return str(int(value)) if rule.switch else str(value)
     return ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)

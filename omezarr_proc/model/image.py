@@ -138,6 +138,8 @@ class Image:
     field        its place on a well plate, where it has one
     profile      the ICC profile of its first page, whose colours the pixels are in; None where there is none, or they are sRGB by it
     notes        what the user should know and the log should say ("pages are taken as z", ...)
+    ground       the pixels of each plane that the image is of, where it is a part of them; None: all
+    origin       axes "t", "z", "y", "x": where the image begins in that which it is a part of, in its steps; absent: at its begin
     reduced_by   the planes and layouts are of a stored level whose sides are this many times smaller than height and width (rounded up)
     fingerprint  hex digest of what identifies the source: for each member file its size, mtime, header and IFDs
     states       of all files that were read, a companion too, when they were opened
@@ -164,6 +166,8 @@ class Image:
     field: Field | None = None
     profile: bytes | None = None
     notes: tuple[str, ...] = ()
+    ground: Rect | None = None
+    origin: dict[str, int] = dataclasses.field(default_factory=dict)
     reduced_by: int = 1
     fingerprint: str = ""
     states: tuple[FileState, ...] = ()

@@ -29,7 +29,8 @@ MAX_ACTIVE = 6
 def multiscales(image: Image, pyramid: Pyramid, method: str) -> Json:
     """The one entry of `multiscales`, without its version.
 
-    Each level has first a scale, then the translation to the middle of the box of full-resolution pixels that its first pixel stands for.
+    Each level has first a scale, then the translation to the middle of the box of full-resolution pixels that its first pixel stands for,
+    counted from the begin of the image of which this one is a part.
     Where the file states no extent of an axis, the unit is left out and the scale counts full-resolution pixels, planes or time points.
     """
     return {
@@ -146,7 +147,8 @@ def _dataset(image: Image, index: int, factors: Mapping[str, int]) -> Json:
     # Fractions of the number as it is written: 1.5 steps of 0.325 are 0.4875, not 0.48750000000000004.
     steps = {name: Fraction(str(image.sizes[name].value)) if name in image.sizes else Fraction(1) for name in factors}
     scale = [float(steps[name] * factor) for name, factor in factors.items()]
-    translation = [float(steps[name] * Fraction(factor - 1, 2)) for name, factor in factors.items()]
+    begin = {name: image.origin.get(name, 0) for name in factors}
+    translation = [float(steps[name] * (begin[name] + Fraction(factor - 1, 2))) for name, factor in factors.items()]
     return {
         "path": str(index),
         "coordinateTransformations": [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}],

@@ -15,7 +15,7 @@ import numpy as np
 
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import LimitError
-from omezarr_proc.model.image import Image, Layout
+from omezarr_proc.model.image import Image, Layout, Rect
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import X, Y, Z, ceil_div
 from omezarr_proc.plan.access import ACCESSES, choose
@@ -177,7 +177,7 @@ def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...],
     slots = min(((2 + distant) * workers if undivided else workers) + spare, max(bands, 1))
     layouts = zip(image.layouts, access, strict=True)
     carried = _kept_bytes if keeps_pixels else _sums_bytes
-    load = max(_read_bytes(layout, how, first) + carried(layout, how, first) for layout, how in layouts)
+    load = max(_read_bytes(layout, how, first) + carried(layout, how, first, image.ground) for layout, how in layouts)
     chunk = math.prod(pyramid.levels[0].chunk) * pyramid.itemsize
     main, own = _metadata(image, pyramid)
     waiting = min(QUEUE_BYTES, pyramid.pixels * pyramid.itemsize)
@@ -214,11 +214,17 @@ def _read_bytes(layout: Layout, access: str, pass_: Pass) -> int:
     return ACCESSES[decoder].load_bytes(layout) + colours
 
 
-def _sums_bytes(layout: Layout, access: str, pass_: Pass) -> int:
+def _straddles(layout: Layout, ground: Rect | None, d: int) -> bool:
+    """Whether segments end within boxes of d x d pixels."""
+    sides = (layout.segment_height, layout.segment_width, *((ground.y0, ground.x0) if ground else ()))
+    return any(side % d for side in sides)
+
+
+def _sums_bytes(layout: Layout, access: str, pass_: Pass, ground: Rect | None) -> int:
     """Partial sums of boxes: 8 bytes a pixel, and for floats 4 for the count."""
     d, nbytes = pass_.ratio[Y], 0
     across = min(pass_.band[X] * d, layout.width)
-    if layout.segment_height % d or layout.segment_width % d:  # over the open box rows of the widest task
+    if _straddles(layout, ground, d):  # over the open box rows of the widest task
         nbytes += ACCESSES[access].open_rows(layout, d) * across * layout.samples * 12 * 2
     if pass_.ratio[Z] > 1:  # over the boxes of a load
         pixels = min(LOAD_PIXELS, min(pass_.band[Y] * d, layout.height) * across)
@@ -226,7 +232,7 @@ def _sums_bytes(layout: Layout, access: str, pass_: Pass) -> int:
     return nbytes
 
 
-def _kept_bytes(layout: Layout, access: str, pass_: Pass) -> int:
+def _kept_bytes(layout: Layout, access: str, pass_: Pass, ground: Rect | None) -> int:
     """Pixels of boxes that are kept: of several planes those of a load, else of the open box rows of the widest task."""
     d, pixel = pass_.ratio[Y], layout.samples * np.dtype(layout.dtype).itemsize
     across, high = min(pass_.band[X] * d, layout.width), min(pass_.band[Y] * d, layout.height)
@@ -234,7 +240,7 @@ def _kept_bytes(layout: Layout, access: str, pass_: Pass) -> int:
         rows, columns = (n * d for n in ACCESSES[access].cut_lines(layout, d))
         least = min(rows or high, high) * min(columns or across, across)  # a load cuts no segment
         return pass_.ratio[Z] * max(least, min(LOAD_PIXELS // pass_.ratio[Z], high * across)) * pixel
-    if access == "segment" and not layout.segment_height % d and not layout.segment_width % d:
+    if access == "segment" and not _straddles(layout, ground, d):
         return 0
     return min(ACCESSES[access].open_rows(layout, d) * d, high) * across * pixel
 

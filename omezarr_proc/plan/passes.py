@@ -194,7 +194,10 @@ def _of_whole_height(pass_: Pass, pyramid: Pyramid) -> Pass:
 def _amplification(image: Image, pass_: Pass, access: tuple[str, ...]) -> float:
     height, width = pass_.band[Y] * pass_.ratio[Y], pass_.band[X] * pass_.ratio[X]
     planes = min(planes_of(pass_), image.size_z)
-    return max(ACCESSES[how].amplification(layout, planes, height, width) for layout, how in zip(image.layouts, access, strict=True))
+    layouts = image.layouts
+    if area := image.ground:
+        layouts = tuple(replace(layout, height=area.height, width=area.width) for layout in layouts)
+    return max(ACCESSES[how].amplification(layout, planes, height, width) for layout, how in zip(layouts, access, strict=True))
 
 
 def cut_lines(image: Image, pyramid: Pyramid, pass_: Pass, access: str) -> tuple[int, int, int]:
@@ -206,4 +209,8 @@ def cut_lines(image: Image, pyramid: Pyramid, pass_: Pass, access: str) -> tuple
         _, _, *chunk = pyramid.levels[pass_.source].chunk
         z, y, x = (math.lcm(side, n) // n for side, n in zip(chunk, pass_.ratio[Z:], strict=True))
         return z, y, x
-    return 1, *ACCESSES[access].cut_lines(image.layouts[0], pass_.ratio[Y])
+    d = pass_.ratio[Y]
+    rows, columns = ACCESSES[access].cut_lines(image.layouts[0], d)
+    if (area := image.ground) and access == "segment" and (area.y0 % (rows * d) or (columns and area.x0 % (columns * d))):
+        return 1, 0, 0  # no segment begins where a pixel of the level does
+    return 1, rows, columns

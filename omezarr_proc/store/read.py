@@ -114,6 +114,12 @@ class Dataset:
         found = self.attributes.get("omezarr_proc")
         return found if isinstance(found, dict) else None
 
+    def origin(self, axis: str) -> int:
+        """Where it begins along an axis in the image of which it is a part, in full-resolution steps; 0 where nothing is said of it."""
+        found = (self.own or {}).get("origin")
+        begin = found.get(axis, 0) if isinstance(found, dict) else 0
+        return begin if isinstance(begin, int) and begin > 0 else 0
+
     @property
     def axes(self) -> tuple[str, ...]:
         """The names of the axes, as far as they are readable."""

@@ -48,7 +48,7 @@ class Loader:
         if pass_.source is None:
             deep = pass_.ratio[Z]
             self._reader.ahead(
-                (plane, self._area(pass_, part), self._job.access[plane.layout])
+                (plane, self._in_plane(self._area(pass_, part)), self._job.access[plane.layout])
                 for band, part in bands
                 for plane in self._planes(band, part.start[Z] * deep, part.stop[Z] * deep)
                 if plane is not None
@@ -78,7 +78,8 @@ class Loader:
         for i, planes in enumerate(zip(*(self._planes(band, source, source + 1) for source in sources), strict=True)):
             target = _Tiles(tiles, band, i * layout.samples, layout.samples)
             if self._stacks(planes, d):
-                for y, x, pixels in self._reader.read_stack([plane for plane in planes if plane], area, d):
+                read = self._reader.read_stack([plane for plane in planes if plane], self._in_plane(area), d)
+                for y, x, pixels in self._of_image(read):
                     make_boxes(self._reduction.boxes, pixels, d, y // d, x // d, target)
             else:
                 blocks = [self._blocks(band, source, deep, i, plane, area) for source, plane in zip(sources, planes, strict=True)]
@@ -88,12 +89,15 @@ class Loader:
         """Whether boxes of several planes are read whole, so that nothing is carried from plane to plane."""
         if len(planes) == 1 or not self._reduction.deep or np.dtype(self._job.image.dtype) in _NARROW:
             return False
-        return self._job.access[0] == "rows" and self._reader.stacks(planes, d)
+        ground = self._job.image.ground
+        begins_on_a_box = ground is None or (ground.y0 % d == 0 and ground.x0 % d == 0)
+        return self._job.access[0] == "rows" and begins_on_a_box and self._reader.stacks(planes, d)
 
     def _area(self, pass_: Pass, part: Region) -> Rect:
-        """What of each plane of the TIFF a part of a band is made of."""
-        layout, d = self._job.image.layouts[0], pass_.ratio[Y]
-        ends = layout.height, layout.height, layout.width, layout.width
+        """What of the image's pixels in each plane a part of a band is made of."""
+        image, d = self._job.image, pass_.ratio[Y]
+        ground = image.ground or Rect(0, image.layouts[0].height, 0, image.layouts[0].width)
+        ends = ground.height, ground.height, ground.width, ground.width
         return Rect(*(min(v * d, end) for v, end in zip(_yx(part), ends, strict=True)))
 
     def _planes(self, band: Region, z0: int, z1: int) -> Iterator[Plane | None]:
@@ -112,11 +116,23 @@ class Loader:
         narrow = _NARROW.get(dtype)
         return _narrowed(blocks, narrow, image, band, z, index) if narrow else blocks
 
+    def _in_plane(self, area: Rect) -> Rect:
+        """Where pixels of the image lie in the planes of the TIFF."""
+        ground = self._job.image.ground
+        if ground is None:
+            return area
+        return Rect(area.y0 + ground.y0, area.y1 + ground.y0, area.x0 + ground.x0, area.x1 + ground.x0)
+
+    def _of_image(self, blocks: Blocks) -> Blocks:
+        """Blocks of planes of the TIFF in pixels of the image."""
+        ground = self._job.image.ground
+        return blocks if ground is None else ((y - ground.y0, x - ground.x0, block) for y, x, block in blocks)
+
     def _read(self, plane: Plane, index: int, area: Rect) -> Blocks:
-        access = self._job.access[plane.layout]
+        access, place = self._job.access[plane.layout], self._in_plane(area)
         if access == "spool":
-            return self._reader.read_spooled(plane, area, self._spool_fd(), self._spool_offset(index))
-        return self._reader.read(plane, area, access)
+            return self._of_image(self._reader.read_spooled(plane, place, self._spool_fd(), self._spool_offset(index)))
+        return self._of_image(self._reader.read(plane, place, access))
 
     def _spool_fd(self) -> int:
         assert self._spool is not None  # the main process sends it with every job that spools

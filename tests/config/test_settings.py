@@ -299,6 +299,10 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "OUTPUT_DIR": "y",
         "IMAGES": "all",
         "PLATES": "off",
+        "CUT_REGION": "0,0,5,5",  # a cut is an image with a fingerprint of its own
+        "CUT_CHANNELS": "1",
+        "CUT_Z": "1-2",
+        "CUT_T": "0",
         "OUTPUT_LAYOUT": "root",
         "SHARDING": "on",  # where there are shards, the key says so by itself
         "EXISTING": "force",

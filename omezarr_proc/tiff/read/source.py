@@ -213,7 +213,8 @@ class Source:
         try:
             groups = image.size_c // image.layouts[plane.layout].samples
             number = image.planes.index(plane)
-            where = f"t={number // groups // image.size_z} c={number % groups} z={number // groups % image.size_z}"
+            t, z = divmod(number // groups, image.size_z)
+            where = f"t={t + image.origin.get('t', 0)} c={number % groups} z={z + image.origin.get('z', 0)}"
         except (ValueError, ZeroDivisionError):
             pass
         return kind(f"image {image.series}, plane {where}: {what}", source=image.files[plane.file])

@@ -1,0 +1,198 @@
+"""Cuts of an image: every pixel of every level is that of a file that holds numpy's cut of the array, and each lies where it did."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from conversion import levels, random_pixels
+
+from omezarr_proc import cli
+from omezarr_proc.app.progress import Report
+from omezarr_proc.build.image import Conversion
+from omezarr_proc.check.verdict import judge
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.engine.base import Engine
+from omezarr_proc.engine.local import nursery
+from omezarr_proc.engine.local.engine import Local
+from omezarr_proc.engine.serial import Serial
+from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.cut import Cut
+from omezarr_proc.model.errors import UnsupportedInputError
+from omezarr_proc.model.image import Image, Plane
+from omezarr_proc.plan import memory
+from omezarr_proc.publish.lock import Lock
+from omezarr_proc.tiff.describe.images import open_images
+from omezarr_proc.tiff.read.segments import Segments
+
+LIMITS = Limits(memory_bytes=512 << 20, headroom_bytes=512 << 20, memory_source="a test", cpus=2.0, cpu_source="a test")
+SIZES = {"PhysicalSizeX": 0.325, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2.0, "TimeIncrement": 1.5}
+STRIP = {"photometric": "minisblack", "compression": "deflate", "rowsperstrip": 260}
+
+# How each is written, how it is read (None: as the plan has it), its settings, and the cut: region, channels, z, t.
+Case = tuple[tuple[int, ...], str, str, dict[str, Any], str | None, dict[str, Any], Cut]
+CASES: dict[str, Case] = {
+    "tiles": ((3, 301, 403), "uint16", "CYX", {"photometric": "minisblack", "tile": (80, 80), "compression": "lzw"}, None, {},
+              Cut(region=(37, 51, 301, 203), channels=(0, 2))),
+    "tiles, aligned": ((301, 403), "uint8", "YX", {"tile": (80, 80)}, "segment", {}, Cut(region=(160, 80, 240, 160))),
+    "strips": ((257, 330), "int16", "YX", {"rowsperstrip": 7, "compression": "deflate", "predictor": True}, None, {},
+               Cut(region=(5, 3, 200, 254))),
+    "raw": ((257, 330), "float32", "YX", {}, None, {"initial_downsample": 4}, Cut(region=(1, 2, 301, 255))),
+    "spool": ((2, 260, 201), "uint16", "CYX", STRIP, "spool", {}, Cut(region=(33, 101, 150, 99), channels=(1,))),
+    "stream": ((2, 260, 201), "uint16", "CYX", STRIP, "stream", {}, Cut(region=(33, 101, 150, 99))),
+    "rgb": ((301, 203, 3), "uint8", "YXS", {"photometric": "rgb", "tile": (64, 64), "compression": "deflate"}, None,
+            {"initial_downsample": 1}, Cut(region=(3, 66, 190, 170))),
+    "stack": ((3, 5, 2, 150, 131), "uint8", "TZCYX", {"photometric": "minisblack"}, None, {}, Cut(z=(1, 2, 3), t=(2,), channels=(1,))),
+    "volume": ((9, 2, 150, 131), "uint16", "ZCYX", {"photometric": "minisblack"}, None, {"z_downsample": "isotropic", "z_chunk": 3},
+               Cut(region=(9, 7, 111, 143), z=(2, 3, 4, 5, 6, 7, 8))),
+    "volume, on boxes": ((9, 150, 131), "uint16", "ZYX", {"photometric": "minisblack"}, None, {"z_downsample": "isotropic", "z_chunk": 3},
+                         Cut(region=(8, 6, 111, 141), z=(1, 2, 3, 4, 5, 6, 7, 8))),
+    "nearest": ((257, 301), "uint16", "YX", {"rowsperstrip": 3}, None, {"downsample_method": "nearest", "initial_downsample": 4},
+                Cut(region=(6, 5, 290, 222))),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["serial", "local"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nursery, "_single_threaded", lambda: False)  # no fork of pytest
+        with closing(Serial() if request.param == "serial" else Local(nursery.Nursery())) as made:
+            yield made
+
+
+def convert(image: Image, out: Path, engine: Engine, settings: dict[str, Any]) -> Path:
+    chosen = Settings(**{"output_dir": out, "tile_size": 64, "min_dimension": 32} | settings)
+    with Lock(out / "a.ome.zarr") as lock:
+        Conversion(image=image, settings=chosen, limits=LIMITS, engine=engine, report=Report()).run(out / "a.ome.zarr", lock)
+    return out / "a.ome.zarr"
+
+
+def taken(pixels: np.ndarray, axes: str, cut: Cut) -> np.ndarray:
+    """numpy's cut."""
+    for name, wanted in (("C", cut.channels), ("Z", cut.z), ("T", cut.t)):
+        if wanted is not None:
+            pixels = np.take(pixels, list(wanted), axis=axes.index(name))
+    x, y, width, height = cut.region or (0, 0, pixels.shape[axes.index("X")], pixels.shape[axes.index("Y")])
+    rows, columns = [slice(None)] * pixels.ndim, [slice(None)] * pixels.ndim
+    rows[axes.index("Y")], columns[axes.index("X")] = slice(y, y + height), slice(x, x + width)
+    return pixels[tuple(rows)][tuple(columns)]
+
+
+def placed(dataset: Path) -> tuple[list[str], list[tuple[list[float], list[float]]]]:
+    """The axes, and scale and translation of each level."""
+    multiscale = json.loads((dataset / "zarr.json").read_text())["attributes"]["multiscales"][0]
+    levels = [[step[step["type"]] for step in entry["coordinateTransformations"]] for entry in multiscale["datasets"]]
+    return [axis["name"] for axis in multiscale["axes"]], [(scale, shift) for scale, shift in levels]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_cut_has_the_pixels_of_a_file_of_the_cut_where_they_were(
+    tmp_path: Path, name: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape, dtype, axes, options, access, settings, cut = CASES[name]
+    pixels = random_pixels(shape, dtype)
+    tifffile.imwrite(tmp_path / "all.ome.tif", pixels, ome=True, metadata={"axes": axes, **SIZES}, **options)
+    photometric = {key: value for key, value in options.items() if key == "photometric"}
+    part = taken(pixels, axes, cut)
+    tifffile.imwrite(tmp_path / "part.ome.tif", part, ome=True, metadata={"axes": axes, **SIZES}, **photometric)
+    (whole,), (expected,) = open_images(str(tmp_path / "all.ome.tif")), open_images(str(tmp_path / "part.ome.tif"))
+    oracle = convert(expected, tmp_path / "oracle", engine, settings)
+    monkeypatch.setattr(memory, "SLOT_TARGETS", (0,))  # several bands, and several passes
+    if access:
+        monkeypatch.setattr(memory, "choose", lambda layout, *, spool: access)
+    dataset = convert(cut.of(whole), tmp_path / "out", engine, settings)
+
+    found, right = levels(dataset), levels(oracle)
+    assert len(found) == len(right) > 1
+    for level, other in zip(found, right, strict=True):
+        np.testing.assert_array_equal(level, other)
+    if settings.get("initial_downsample") == 1:
+        np.testing.assert_array_equal(np.moveaxis(found[0], 0, -1), part)
+    names, steps = placed(dataset)
+    assert names == placed(oracle)[0]
+    x, y, *_ = cut.region or (0, 0)
+    origin = {"t": 1.5 * (cut.t or [0])[0], "z": 2 * (cut.z or [0])[0], "y": 0.25 * y, "x": 0.325 * x}
+    for (scale, shift), (of_part, from_zero) in zip(steps, placed(oracle)[1], strict=True):
+        assert scale == of_part
+        assert shift == pytest.approx([a + origin.get(axis, 0) for axis, a in zip(names, from_zero, strict=True)], rel=1e-12)
+    verdict = judge(dataset, deep=True)
+    assert verdict.valid and not verdict.findings
+    assert not (dataset / "OME").exists()  # it would describe all of the image
+
+
+def test_only_segments_that_the_cut_touches_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[tuple[int, int]] = []
+    segments = Segments.segments
+
+    def noting(self: Segments, plane: Plane, indices: Any) -> Any:
+        listed = list(indices)
+        decoded.extend((plane.sample, index) for index in listed)
+        return segments(self, plane, iter(listed))
+
+    monkeypatch.setattr(Segments, "segments", noting)
+    pixels = random_pixels((3, 640, 640), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(64, 64), compression="deflate", photometric="minisblack")
+    (image,) = open_images(str(tmp_path / "a.tif"))
+    cut = Cut(region=(130, 70, 100, 50), channels=(1,)) if image.size_c == 3 else Cut(region=(130, 70, 100, 50), z=(1,))
+    with closing(Serial()) as engine:
+        convert(cut.of(image), tmp_path / "out", engine, {})
+    assert sorted(index for _, index in decoded) == [12, 13]
+
+
+def test_by_flags_with_a_key_of_its_own_and_the_whole_with_the_one_it_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = random_pixels((4, 100, 120), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", metadata={"axes": "ZYX"})
+    run = [str(tmp_path / "a.tif"), str(tmp_path / "out"), "--initial-downsample", "1", "--log-level", "INFO"]
+    assert cli.main(run) == 0
+    own = lambda: json.loads((tmp_path / "out/a.ome.zarr/zarr.json").read_text())["attributes"]["omezarr_proc"]  # noqa: E731
+    whole = own()
+    assert "origin" not in whole
+    assert cli.main([*run, "--region", "10,20,90,70", "--z", "1-2"]) == 0
+    assert "only columns 10 to 99, rows 20 to 89, channels 0, z 1-2, t 0" in capsys.readouterr().err
+    np.testing.assert_array_equal(levels(tmp_path / "out/a.ome.zarr")[0][0], pixels[1:3, 20:90, 10:100])
+    assert own()["origin"] == {"t": 0, "z": 1, "y": 20, "x": 10}
+    assert own()["key"] != whole["key"]
+    assert cli.main([*run, "--region", "0,0,120,100", "--z", "0-3"]) == 0
+    assert own()["key"] == whole["key"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"),
+    [
+        (Cut(region=(100, 0, 200, 100)), "has 203 x 301 pixels, and the region of 200 x 100 from x=100, y=0 on is not inside"),
+        (Cut(channels=(1,)), r"stores its channels interleaved, 3 together, so \[1\] cannot be taken alone"),
+        (Cut(z=(2, 3)), "has 1 of z, 0 to 0, and 2-3 is asked for"),
+    ],
+)
+def test_what_the_image_does_not_have_is_refused(tmp_path: Path, cut: Cut, words: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels((301, 203, 3), "uint8"), photometric="rgb")
+    (image,) = open_images(str(tmp_path / "a.tif"))
+    with pytest.raises(UnsupportedInputError, match=words):
+        cut.of(image)
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        ("--region", "0,0,512"),
+        ("--region", "0,0,0,5"),
+        ("--z", "0,2"),
+        ("--t", "3-1"),
+        ("--channels", "a"),
+        ("--channels", "0-99999999999"),
+    ],
+)
+def test_wrong_cuts_are_wrong_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path, flag: str, text: str) -> None:
+    assert cli.main(["a.tif", str(tmp_path / "out"), flag, text]) == 2
+    assert f"{flag}='{text}' must be" in capsys.readouterr().err
+
+
+def test_settings_are_written_as_they_are_read() -> None:
+    settings = Settings.load({"OUTPUT_DIR": "out", "CUT_CHANNELS": "5, 0-2", "CUT_Z": "7", "CUT_REGION": "1, 2,3,4"}, {}, files_named=True)
+    public = settings.public()
+    assert (public["CUT_CHANNELS"], public["CUT_Z"], public["CUT_T"], public["CUT_REGION"]) == ("0-2,5", "7", "", "1,2,3,4")
+    assert Settings.of({"cut_z": range(3, 6), "cut_region": (1, 2, 3, 4)}, output_dir=Path()).public()["CUT_Z"] == "3-5"
