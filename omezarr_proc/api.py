@@ -10,14 +10,18 @@ from typing import Literal, TypedDict, Unpack
 
 from loguru import logger
 
-from omezarr_proc.app import batch
-from omezarr_proc.app.inputs import collect, tiff_ending
-from omezarr_proc.app.progress import Report
-from omezarr_proc.config.settings import Settings
-from omezarr_proc.model.address import absolute, is_address
-from omezarr_proc.model.errors import SettingsError
-from omezarr_proc.model.events import Summary
-from omezarr_proc.model.outcome import Outcome
+from omezarr_proc.host.system import check_system
+
+check_system()
+
+from omezarr_proc.app import batch  # noqa: E402
+from omezarr_proc.app.inputs import collect, tiff_ending  # noqa: E402
+from omezarr_proc.app.progress import Report  # noqa: E402
+from omezarr_proc.config.settings import Settings  # noqa: E402
+from omezarr_proc.model.address import absolute, is_address  # noqa: E402
+from omezarr_proc.model.errors import SettingsError  # noqa: E402
+from omezarr_proc.model.events import Summary  # noqa: E402
+from omezarr_proc.model.outcome import Outcome  # noqa: E402
 
 PathLike = str | os.PathLike[str]
 # Told of an image's source, how many pixels of its dataset are done, and how many there are.

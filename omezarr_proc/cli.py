@@ -18,6 +18,7 @@ from omezarr_proc.app.stop import STOPPED, Stop, Terminated, signals_raise
 from omezarr_proc.app.words import named_as_given, place_output
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
+from omezarr_proc.host.system import check_system
 from omezarr_proc.model.errors import Exit, OutputError, ProcError, SettingsError, leading
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def convert(argv: Sequence[str], stop: Stop) -> int:
         arguments, wrong_flag = parse(argv), None
     except SettingsError as error:
         arguments, wrong_flag = argparse.Namespace(files=[], dry_run=False, quiet=False), error
+    check_system()
     given = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name, None)) is not None}
     settings, wrong_value = Settings.read(environ, given, files_named=bool(arguments.files))
     wrong = wrong_flag or wrong_value
@@ -195,7 +197,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
                 parser.error(f"there is no flag {entry.flag}, since {why}: set {entry.variable} in the environment")
         parser.error(f"unknown flag {' '.join(map(repr, flags))} (a file of that name is given after --)")
     arguments.files += words[end + 1 :]
-    place_output(arguments)
+    place_output(arguments, second=not words[end + 1 :])
     return arguments
 
 

@@ -85,7 +85,9 @@ def run(
         left = _recover(settings, inputs)
         images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline, mine=mine)
         outcomes: list[Outcome] = []
+        numbers = {entry: number for number, entry in enumerate(inputs, 1)}
         for entry, of_entry in opened:
+            report.at(numbers[entry], len(inputs))
             outcomes += images.convert(entry, of_entry)
             del of_entry  # its metadata are gone before the next one's are read
         if settings.preview == "thumbnail":

@@ -1,5 +1,6 @@
 """`--dry-run`: the plan for each image, as lines for a person, before anything is written."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from omezarr_proc.app.batch import open_inputs
@@ -13,7 +14,7 @@ from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.errors import LimitError, ProcError, UnsupportedInputError, about
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.model.text import byte_size, shown
+from omezarr_proc.model.text import byte_size, quantity, shown
 from omezarr_proc.pixels.reduction import REDUCTIONS, Reduction
 from omezarr_proc.plan.memory import MB, make_plan
 from omezarr_proc.plan.passes import band_count
@@ -27,6 +28,7 @@ def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, 
     inputs = list(inputs)
     if settings.sequence == "auto":
         yield from ((line, False) for line in proposed(inputs))
+    planned_datasets, sums = 0, Counter[str]()
     for entry, images in open_inputs(settings, inputs, limits):
         if isinstance(images, ProcError):
             yield str(images), True
@@ -37,8 +39,22 @@ def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, 
                 with about(entry.path):
                     refuse_plate(settings, planned)
                     yield from ((f"  {line}", False) for line in _dataset(settings, planned, limits))
+                    planned_datasets, sums = planned_datasets + 1, sums + _sums(settings, planned)
             except (LimitError, UnsupportedInputError) as error:
                 yield str(error), True
+    if planned_datasets > 1:
+        stored = f"{sums['objects']} objects, {byte_size(sums['bytes'])} before compression"
+        yield f"all {planned_datasets} datasets: {quantity(sums['pixels'], 'px')} to read; {stored}", False
+
+
+def _sums(settings: Settings, planned: Planned) -> Counter[str]:
+    """What a dataset costs, to be added up: pixels to read, objects, bytes in all of its levels."""
+    pyramids = [pyramid_of(image, settings) for image in planned.images]
+    return Counter(
+        pixels=sum(image.size_t * image.size_c * image.size_z * image.height * image.width for image in planned.images),
+        objects=plate_objects(planned.images, settings) if planned.plate else object_count(planned.images[0], pyramids[0], settings),
+        bytes=sum(pyramid.pixels * pyramid.itemsize for pyramid in pyramids),
+    )
 
 
 def _dataset(settings: Settings, planned: Planned, limits: Limits) -> Iterator[str]:

@@ -35,6 +35,16 @@ class Report:
         self.failures: list[ProcError] = []
         self.results = Results()
         self._advice: dict[str, list[str]] = {}
+        self._number = self._of = 0
+
+    def at(self, number: int, of: int) -> None:
+        """The inputs' turn has come to the one of that number, from 1 on."""
+        self._number, self._of = number, of
+
+    @property
+    def place(self) -> str:
+        """`12 of 384, ` where there are several inputs."""
+        return f"{self._number} of {self._of}, " if self._of > 1 else ""
 
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image; `total`, and what an earlier run has `done` of it, are in the unit ("px" or "B") of `advance`."""
@@ -50,8 +60,9 @@ class Report:
         self.results.begin(begun)
         size = " x ".join(map(str, begun.shape))
         facts = {"source": begun.source, "series": begun.series, "dataset": begun.target, "shape": begun.shape}
+        facts |= {"number": self._number, "of": self._of}
         logger.bind(event="image-begun", **facts, levels=begun.levels, objects=begun.objects).info(
-            f"{shown(begun.source)}: {size} in {begun.levels} levels, {begun.objects} objects"
+            f"{self.place}{shown(begun.source)}: {size} in {begun.levels} levels, {begun.objects} objects"
         )
 
     def advise(self, source: str, advice: Advice) -> None:
@@ -167,7 +178,7 @@ class LineReport(Report):
         self._said_at, self._said_percent = now, percent
         rate = (self._done - self._before) / (now - self._begun)
         left = f", {duration(max(0, self._total - self._done) / rate)} left" if rate else ""
-        text = f"{self._name}: {percent} % of {quantity(self._total, self._unit)}, {quantity(rate, self._unit)}/s{left}"
+        text = f"{self.place}{self._name}: {percent} % of {quantity(self._total, self._unit)}, {quantity(rate, self._unit)}/s{left}"
         logger.bind(event="progress", image=self._name, percent=percent, rate=round(rate), unit=self._unit).info(text)
 
 
@@ -189,8 +200,9 @@ class BarReport(Report):
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image."""
         self.end()
+        name = f"{self.place}{shown(name)}"
         self._bar = self._tqdm(
-            total=total, initial=done, desc=shown(name), unit=unit, unit_scale=True, file=self._stream, leave=False, dynamic_ncols=True
+            total=total, initial=done, desc=name, unit=unit, unit_scale=True, file=self._stream, leave=False, dynamic_ncols=True
         )
 
     def advance(self, units: int) -> None:

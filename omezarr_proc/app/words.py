@@ -11,14 +11,15 @@ from omezarr_proc.model.address import is_address
 from omezarr_proc.model.errors import SettingsError
 
 
-def place_output(arguments: Namespace) -> None:
+def place_output(arguments: Namespace, *, second: bool = True) -> None:
     """Make `output_dir` and `output_layout` of `-o PLACE`, or of a second word that can only be meant so: `a.tif out/`.
 
-    A name that ends in .zarr is that of the one dataset, any other one of the folder that datasets go into. Raises SettingsError.
+    A name that ends in .zarr is that of the one dataset, any other one of the folder that datasets go into.
+    Unless `second`, no word is meant so. Raises SettingsError.
     """
     if arguments.output and arguments.output_dir:
         raise SettingsError("-o and --output-dir both say where the output goes: give one of them")
-    if not arguments.output and not arguments.output_dir and len(arguments.files) == 2 and is_output(arguments.files[1]):
+    if second and not arguments.output and not arguments.output_dir and len(arguments.files) == 2 and is_output(arguments.files[1]):
         arguments.output = arguments.files.pop()
     if not arguments.output:
         return

@@ -251,7 +251,8 @@ class Settings:
         wrong = []
         for entry in table():
             value, rule = getattr(self, entry.name), entry.rule
-            if rule not in (FILE, PLACE, TEXT, TOKEN) and not _is_value(value, rule):
+            unset = value is None is entry.default
+            if rule not in (FILE, PLACE, TEXT, TOKEN) and not unset and not _is_value(value, rule):
                 wrong.append(f"{entry.name}={_shown(repr(value), str)} must be {rule.text}{_because(rule.hint(str(value)))}")
         if wrong:
             raise SettingsError(f"wrong settings: {'; '.join(wrong)}")

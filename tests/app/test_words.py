@@ -55,6 +55,7 @@ def test_wrong_values_are_named_as_they_were_given(capsys: pytest.CaptureFixture
     assert cli.main(["a.tif", "out", "--tile-size", "5"]) == 2
     text = capsys.readouterr().err
     assert "--tile-size='5' must be" in text and "MAX_LEVELS='many' must be" in text
+    monkeypatch.delenv("MAX_LEVELS")
     assert cli.main(["--input-dir", "nowhere", "--output-dir", "out"]) == 2
     assert "--input-dir nowhere does not exist" in capsys.readouterr().err
     monkeypatch.setenv("INPUT_DIR", "nowhere")

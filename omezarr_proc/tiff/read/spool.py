@@ -33,7 +33,8 @@ def spool(source: Segments, plane: Plane, fd: int, offset: int) -> None:
     shape = layout.height, layout.width, layout.samples
     nbytes = int(np.prod(shape)) * np.dtype(layout.dtype).itemsize
     if os.fstat(fd).st_size < offset + nbytes:
-        os.posix_fallocate(fd, offset, nbytes)
+        grow = getattr(os, "posix_fallocate", None)  # not on macOS, where a full disk shows later
+        grow(fd, offset, nbytes) if grow else os.truncate(fd, offset + nbytes)
     begin = offset - offset % mmap.ALLOCATIONGRANULARITY
     area = mmap.mmap(fd, offset - begin + nbytes, offset=begin)  # freed with its last view, which an error's traceback can hold
     _fill(source, plane, layout, np.frombuffer(area, layout.dtype, int(np.prod(shape)), offset - begin).reshape(shape))
