@@ -4,6 +4,7 @@ No time limit per example, since the machines that run them are shared and noisy
 that fails does so because of a change; `make soak` looks for new ones, and names their seed.
 """
 
+import shutil
 import signal
 
 from hypothesis import settings
@@ -11,6 +12,19 @@ from hypothesis import settings
 # A shell starts what runs in the background with SIGINT ignored, and the programs that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Debian packages that have what some tests need, by a program of each; chromium-driver brings chromium.
+PACKAGES = {"tiffcp": "libtiff-tools", "vips": "libvips-tools", "strace": "strace", "unshare": "util-linux", "cc": "gcc", "make": "make"}
+PACKAGES |= {"chromedriver": "chromium-driver"}
+
+
+def pytest_report_header() -> str:
+    """One line at the begin: what to install, so that no test skips for want of it."""
+    missing = sorted(package for program, package in PACKAGES.items() if not shutil.which(program))
+    if not missing:
+        return "all Debian packages that tests use are there"
+    return f"some tests skip for want of packages: apt-get install {' '.join(missing)}"
+
 
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("fresh", deadline=None, derandomize=False, print_blob=True)
