@@ -9,12 +9,25 @@ set -- python -m omezarr_proc "$@"
 
 # Root becomes the owner of OUTPUT_DIR. One that is not there yet is made in the nearest folder that is, whose owner may do so.
 # An object store asks for credentials, not for users: there root becomes nobody.
-folder=${OUTPUT_DIR:-} previous=
+folder=${OUTPUT_DIR:-} previous= flag= words=0
 for word; do
-    [ "$previous" != --output-dir ] || folder=$word
-    case $word in --output-dir=*) folder=${word#*=} ;; --) break ;; esac
+    case $previous in --output-dir | -o) folder=$word flag=1 ;; esac
+    case $word in
+    --output-dir=*) folder=${word#*=} flag=1 ;;
+    -o?*) folder=${word#-o} flag=1 ;;
+    --) break ;;
+    -*) ;;
+    *) # no flag; no value of one either, unless the flag before it takes none
+        case $previous in
+        --quiet | --dry-run | --preview | --asset-properties | --use-existing-resolutions | --*=* | [!-]* | "")
+            words=$((words + 1)) last=$word
+            ;;
+        esac
+        ;;
+    esac
     previous=$word
 done
+[ -n "$flag" ] || [ "$words" != 3 ] || [ -f "$last" ] || folder=$last # python, a file and OUTPUT
 [ -n "$folder" ] || exec "$@"
 case $folder in
 [A-Za-z]*://*)

@@ -11,7 +11,7 @@ from omezarr_proc.app.results import Results
 from omezarr_proc.app.standard import Lossy, say
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.events import Advice, Begun, Phase, Summary
-from omezarr_proc.model.text import byte_size, duration, one_line, quantity, shown
+from omezarr_proc.model.text import byte_size, counted, duration, one_line, quantity, shown
 
 PERCENT_STEP = 5
 NAMED = 3  # images of which a note of the summary gives the names
@@ -62,7 +62,7 @@ class Report:
         facts = {"source": begun.source, "series": begun.series, "dataset": begun.target, "shape": begun.shape}
         facts |= {"number": self._number, "of": self._of}
         logger.bind(event="image-begun", **facts, levels=begun.levels, objects=begun.objects).info(
-            f"{self.place}{shown(begun.source)}: {size} in {begun.levels} levels, {begun.objects} objects"
+            f"{self.place}{shown(begun.source)}: {size} in {counted(begun.levels, 'level')}, {begun.objects} objects"
         )
 
     def advise(self, source: str, advice: Advice) -> None:

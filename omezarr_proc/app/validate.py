@@ -14,7 +14,7 @@ from typing import Any
 from omezarr_proc.app.inputs import named_place
 from omezarr_proc.app.standard import Heard
 from omezarr_proc.check.verdict import Verdict, judge_all
-from omezarr_proc.model.text import one_line, shown
+from omezarr_proc.model.text import counted, one_line, shown
 
 NOT_JUDGED = "NGFF before 0.4 and after 0.5, and other transformations than scale and translation"
 
@@ -53,13 +53,9 @@ def lines(verdict: Verdict) -> Iterator[str]:
     for finding in verdict.findings:
         yield f"{name}: {'error' if finding.is_error(verdict.ours) else 'note'}: {finding.text}"
     errors = sum(finding.is_error(verdict.ours) for finding in verdict.findings)
-    judged = f"WRONG, {_counted(errors, 'error')}" if errors else "ok"
-    pixels = f"{_counted(verdict.levels, 'level')}, {_counted(verdict.chunks, 'chunk')}"
-    yield f"{name}: {judged}, {pixels if verdict.images is None else _counted(verdict.images, 'image')}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    judged = f"WRONG, {counted(errors, 'error')}" if errors else "ok"
+    pixels = f"{counted(verdict.levels, 'level')}, {counted(verdict.chunks, 'chunk')}"
+    yield f"{name}: {judged}, {pixels if verdict.images is None else counted(verdict.images, 'image')}"
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.indices import Indices
 from omezarr_proc.model.part import Part
 
+_UNSET = {"INPUT_DIR": "name files, or the folder that they are in", "OUTPUT_DIR": "name the folder that datasets go into"}
 SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
 
 # Blosc has had an optional snappy, but no build that can be installed contains it; a test asks numcodecs' own list.
@@ -277,7 +278,7 @@ class Settings:
         mask = Mask(texts[entry.variable].strip() for entry in table() if entry.secret)
         required = ("OUTPUT_DIR",) if files_named else ("INPUT_DIR", "OUTPUT_DIR")
         values: dict[str, Any] = {}
-        wrong = [f"{name} is not set: it must name a folder" for name in required if not texts[name]]
+        wrong = [f"{name} is not set: {_UNSET[name]}" for name in required if not texts[name]]
         for entry in table():
             text = texts[entry.variable] if entry.rule in (FILE, PLACE) else texts[entry.variable].strip()
             if not text:

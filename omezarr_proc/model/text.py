@@ -14,6 +14,11 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
+def counted(number: int, what: str) -> str:
+    """Write a number of things: `1 level`, `3 levels`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def quantity(number: float, unit: str) -> str:
     """Write a number with a decimal prefix: `2400000000, "px"` -> `2.4 Gpx`."""
     power = next((power for power in range(4) if number < 999.5 * 1000**power), 4)

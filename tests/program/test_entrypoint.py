@@ -115,7 +115,22 @@ def test_the_flag_counts_as_it_does_for_the_program(place: Path) -> None:
     assert started(place, "--output-dir", roots, "a.tif", OUTPUT_DIR=theirs).user == "0:0"
     assert started(place, "--", "--output-dir", theirs, OUTPUT_DIR=roots).user == "0:0"
     assert started(place, "--output-dir", "", OUTPUT_DIR=roots).user == "0:0"
+    assert started(place, "a.tif", "-o", theirs / "a.ome.zarr", OUTPUT_DIR=roots).user == "1001:1001"
+    assert started(place, f"-o{theirs}", "a.tif").user == "1001:1001"
     assert started(place, "info", "a.tif").user == "0:0"
+
+
+@needs_root
+@needs_setpriv
+def test_a_second_word_counts_as_it_does_for_the_program(place: Path) -> None:
+    theirs, roots = owned(place / "theirs", 1001, 1001), owned(place / "roots", 0, 0)
+    (place / "b.tif").touch()
+    assert started(place, "a.tif", theirs, OUTPUT_DIR=roots).user == "1001:1001"
+    assert started(place, "--quiet", "a.tif", "--tile-size", "512", theirs / "new").user == "1001:1001"
+    assert started(place, "--preview", "a.tif", theirs).user == "1001:1001"
+    assert started(place, "a.tif", theirs, "--output-dir", roots).user == "0:0"
+    assert started(place, "a.tif", "b.tif", OUTPUT_DIR=theirs).user == "1001:1001"
+    assert started(place, "a.tif", "b.tif", theirs, OUTPUT_DIR=roots).user == "0:0"
 
 
 @needs_root
