@@ -20,7 +20,7 @@ from omezarr_proc.app.shares import Owned, chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.address import Address, Place, real
-from omezarr_proc.model.cut import Cut
+from omezarr_proc.model.crop import Crop
 from omezarr_proc.model.errors import (
     InTheWayError,
     LimitError,
@@ -149,8 +149,8 @@ def _open(
     from omezarr_proc.tiff.file.budget import Budget
 
     chosen, on_missing = settings.images, settings.on_missing
-    cut = Cut(region=settings.cut_region, channels=settings.cut_channels, z=settings.cut_z, t=settings.cut_t)
-    reduced_by = settings.initial_downsample if settings.use_existing_resolutions and not cut.region else 1
+    crop = Crop(region=settings.crop_region, channels=settings.crop_channels, z=settings.crop_z, t=settings.crop_t)
+    reduced_by = settings.initial_downsample if settings.use_existing_resolutions and not crop.region else 1
     members: dict[str, Input] = {}
 
     def opened(path: Place, budget: Budget, refused: list[UnsupportedInputError] | None = None) -> "list[Image]":
@@ -182,7 +182,7 @@ def _open(
                 else:
                     found = [image_of(entry.sequence, on_missing == "fill", partial(opened, budget=budget))]
                 members |= {real(file): entry for image in found for file in image.files}
-                found = list(_cut(cut, found, refused))
+                found = list(_cropped(crop, found, refused))
         except ProcError as error:
             found = without_frames(error)
         yield entry, found
@@ -190,10 +190,10 @@ def _open(
         yield from ((entry, without_frames(error)) for error in refused)
 
 
-def _cut(cut: Cut, images: "Iterable[Image]", refused: list[UnsupportedInputError]) -> "Iterator[Image]":
+def _cropped(crop: Crop, images: "Iterable[Image]", refused: list[UnsupportedInputError]) -> "Iterator[Image]":
     for image in images:
         try:
-            yield cut.of(image)
+            yield crop.of(image)
         except UnsupportedInputError as error:
             refused.append(error)
 

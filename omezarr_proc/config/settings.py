@@ -131,13 +131,13 @@ class Settings:
             "--dry-run says what could be joined",
         ),
     )
-    # What a cut takes is part of what identifies the image, not of what shapes the dataset: the whole has the key that it had.
-    cut_region: tuple[int, int, int, int] | None = field(
+    # What a crop takes is part of what identifies the image, not of what shapes the dataset: the whole has the key that it had.
+    crop_region: tuple[int, int, int, int] | None = field(
         default=None, metadata=_row(REGION, "convert only this part of each plane, in full-resolution pixels from the top left")
     )
-    cut_channels: Indices | None = field(default=None, metadata=_row(INDICES, "convert only these channels, counted from 0"))
-    cut_z: Indices | None = field(default=None, metadata=_row(SPAN, "convert only these planes along z, counted from 0"))
-    cut_t: Indices | None = field(default=None, metadata=_row(SPAN, "convert only these time points, counted from 0"))
+    crop_channels: Indices | None = field(default=None, metadata=_row(INDICES, "convert only these channels, counted from 0"))
+    crop_z: Indices | None = field(default=None, metadata=_row(SPAN, "convert only these planes along z, counted from 0"))
+    crop_t: Indices | None = field(default=None, metadata=_row(SPAN, "convert only these time points, counted from 0"))
     axes: Literal["auto", "czyx"] = field(
         default="auto",
         metadata=_row(choice("auto", "czyx"), "auto = only axes that are there; czyx = z also for flat images", shapes_output=True),
@@ -380,7 +380,7 @@ class Entry:
     @property
     def flag(self) -> str:
         """The command-line flag."""
-        return f"--{self.name.removeprefix('cut_').replace('_', '-')}"
+        return f"--{self.name.removeprefix('crop_').replace('_', '-')}"
 
     @property
     def environment_only(self) -> bool:

@@ -63,7 +63,7 @@ def test_wrong_values_are_named_as_they_were_given(capsys: pytest.CaptureFixture
     assert "INPUT_DIR nowhere does not exist" in capsys.readouterr().err
 
 
-GIVEN = [entry for entry in table() if entry.environment_only and entry.name != "region"]  # whose flag is that of a cut
+GIVEN = [entry for entry in table() if entry.environment_only and entry.name != "region"]  # whose flag is that of a crop
 
 
 @pytest.mark.parametrize("entry", GIVEN, ids=lambda entry: entry.name)

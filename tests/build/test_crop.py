@@ -1,4 +1,4 @@
-"""Cuts of an image: every pixel of every level is that of a file that holds numpy's cut of the array, and each lies where it did."""
+"""Cuts of an image: every pixel of every level is that of a file that holds numpy's crop of the array, and each lies where it did."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from omezarr_proc.engine.local import nursery
 from omezarr_proc.engine.local.engine import Local
 from omezarr_proc.engine.serial import Serial
 from omezarr_proc.host.limits import Limits
-from omezarr_proc.model.cut import Cut
+from omezarr_proc.model.crop import Crop
 from omezarr_proc.model.errors import UnsupportedInputError
 from omezarr_proc.model.image import Image, Plane
 from omezarr_proc.plan import memory
@@ -33,26 +33,26 @@ LIMITS = Limits(memory_bytes=512 << 20, headroom_bytes=512 << 20, memory_source=
 SIZES = {"PhysicalSizeX": 0.325, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2.0, "TimeIncrement": 1.5}
 STRIP = {"photometric": "minisblack", "compression": "deflate", "rowsperstrip": 260}
 
-# How each is written, how it is read (None: as the plan has it), its settings, and the cut: region, channels, z, t.
-Case = tuple[tuple[int, ...], str, str, dict[str, Any], str | None, dict[str, Any], Cut]
+# How each is written, how it is read (None: as the plan has it), its settings, and the crop: region, channels, z, t.
+Case = tuple[tuple[int, ...], str, str, dict[str, Any], str | None, dict[str, Any], Crop]
 CASES: dict[str, Case] = {
     "tiles": ((3, 301, 403), "uint16", "CYX", {"photometric": "minisblack", "tile": (80, 80), "compression": "lzw"}, None, {},
-              Cut(region=(37, 51, 301, 203), channels=(0, 2))),
-    "tiles, aligned": ((301, 403), "uint8", "YX", {"tile": (80, 80)}, "segment", {}, Cut(region=(160, 80, 240, 160))),
+              Crop(region=(37, 51, 301, 203), channels=(0, 2))),
+    "tiles, aligned": ((301, 403), "uint8", "YX", {"tile": (80, 80)}, "segment", {}, Crop(region=(160, 80, 240, 160))),
     "strips": ((257, 330), "int16", "YX", {"rowsperstrip": 7, "compression": "deflate", "predictor": True}, None, {},
-               Cut(region=(5, 3, 200, 254))),
-    "raw": ((257, 330), "float32", "YX", {}, None, {"initial_downsample": 4}, Cut(region=(1, 2, 301, 255))),
-    "spool": ((2, 260, 201), "uint16", "CYX", STRIP, "spool", {}, Cut(region=(33, 101, 150, 99), channels=(1,))),
-    "stream": ((2, 260, 201), "uint16", "CYX", STRIP, "stream", {}, Cut(region=(33, 101, 150, 99))),
+               Crop(region=(5, 3, 200, 254))),
+    "raw": ((257, 330), "float32", "YX", {}, None, {"initial_downsample": 4}, Crop(region=(1, 2, 301, 255))),
+    "spool": ((2, 260, 201), "uint16", "CYX", STRIP, "spool", {}, Crop(region=(33, 101, 150, 99), channels=(1,))),
+    "stream": ((2, 260, 201), "uint16", "CYX", STRIP, "stream", {}, Crop(region=(33, 101, 150, 99))),
     "rgb": ((301, 203, 3), "uint8", "YXS", {"photometric": "rgb", "tile": (64, 64), "compression": "deflate"}, None,
-            {"initial_downsample": 1}, Cut(region=(3, 66, 190, 170))),
-    "stack": ((3, 5, 2, 150, 131), "uint8", "TZCYX", {"photometric": "minisblack"}, None, {}, Cut(z=(1, 2, 3), t=(2,), channels=(1,))),
+            {"initial_downsample": 1}, Crop(region=(3, 66, 190, 170))),
+    "stack": ((3, 5, 2, 150, 131), "uint8", "TZCYX", {"photometric": "minisblack"}, None, {}, Crop(z=(1, 2, 3), t=(2,), channels=(1,))),
     "volume": ((9, 2, 150, 131), "uint16", "ZCYX", {"photometric": "minisblack"}, None, {"z_downsample": "isotropic", "z_chunk": 3},
-               Cut(region=(9, 7, 111, 143), z=(2, 3, 4, 5, 6, 7, 8))),
+               Crop(region=(9, 7, 111, 143), z=(2, 3, 4, 5, 6, 7, 8))),
     "volume, on boxes": ((9, 150, 131), "uint16", "ZYX", {"photometric": "minisblack"}, None, {"z_downsample": "isotropic", "z_chunk": 3},
-                         Cut(region=(8, 6, 111, 141), z=(1, 2, 3, 4, 5, 6, 7, 8))),
+                         Crop(region=(8, 6, 111, 141), z=(1, 2, 3, 4, 5, 6, 7, 8))),
     "nearest": ((257, 301), "uint16", "YX", {"rowsperstrip": 3}, None, {"downsample_method": "nearest", "initial_downsample": 4},
-                Cut(region=(6, 5, 290, 222))),
+                Crop(region=(6, 5, 290, 222))),
 }  # fmt: skip
 
 
@@ -71,12 +71,12 @@ def convert(image: Image, out: Path, engine: Engine, settings: dict[str, Any]) -
     return out / "a.ome.zarr"
 
 
-def taken(pixels: np.ndarray, axes: str, cut: Cut) -> np.ndarray:
-    """numpy's cut."""
-    for name, wanted in (("C", cut.channels), ("Z", cut.z), ("T", cut.t)):
+def taken(pixels: np.ndarray, axes: str, crop: Crop) -> np.ndarray:
+    """numpy's crop."""
+    for name, wanted in (("C", crop.channels), ("Z", crop.z), ("T", crop.t)):
         if wanted is not None:
             pixels = np.take(pixels, list(wanted), axis=axes.index(name))
-    x, y, width, height = cut.region or (0, 0, pixels.shape[axes.index("X")], pixels.shape[axes.index("Y")])
+    x, y, width, height = crop.region or (0, 0, pixels.shape[axes.index("X")], pixels.shape[axes.index("Y")])
     rows, columns = [slice(None)] * pixels.ndim, [slice(None)] * pixels.ndim
     rows[axes.index("Y")], columns[axes.index("X")] = slice(y, y + height), slice(x, x + width)
     return pixels[tuple(rows)][tuple(columns)]
@@ -90,21 +90,21 @@ def placed(dataset: Path) -> tuple[list[str], list[tuple[list[float], list[float
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_cut_has_the_pixels_of_a_file_of_the_cut_where_they_were(
+def test_a_crop_has_the_pixels_of_a_file_of_the_cut_where_they_were(
     tmp_path: Path, name: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shape, dtype, axes, options, access, settings, cut = CASES[name]
+    shape, dtype, axes, options, access, settings, crop = CASES[name]
     pixels = random_pixels(shape, dtype)
     tifffile.imwrite(tmp_path / "all.ome.tif", pixels, ome=True, metadata={"axes": axes, **SIZES}, **options)
     photometric = {key: value for key, value in options.items() if key == "photometric"}
-    part = taken(pixels, axes, cut)
+    part = taken(pixels, axes, crop)
     tifffile.imwrite(tmp_path / "part.ome.tif", part, ome=True, metadata={"axes": axes, **SIZES}, **photometric)
     (whole,), (expected,) = open_images(str(tmp_path / "all.ome.tif")), open_images(str(tmp_path / "part.ome.tif"))
     oracle = convert(expected, tmp_path / "oracle", engine, settings)
     monkeypatch.setattr(memory, "SLOT_TARGETS", (0,))  # several bands, and several passes
     if access:
         monkeypatch.setattr(memory, "choose", lambda layout, *, spool: access)
-    dataset = convert(cut.of(whole), tmp_path / "out", engine, settings)
+    dataset = convert(crop.of(whole), tmp_path / "out", engine, settings)
 
     found, right = levels(dataset), levels(oracle)
     assert len(found) == len(right) > 1
@@ -114,8 +114,8 @@ def test_a_cut_has_the_pixels_of_a_file_of_the_cut_where_they_were(
         np.testing.assert_array_equal(np.moveaxis(found[0], 0, -1), part)
     names, steps = placed(dataset)
     assert names == placed(oracle)[0]
-    x, y, *_ = cut.region or (0, 0)
-    origin = {"t": 1.5 * (cut.t or [0])[0], "z": 2 * (cut.z or [0])[0], "y": 0.25 * y, "x": 0.325 * x}
+    x, y, *_ = crop.region or (0, 0)
+    origin = {"t": 1.5 * (crop.t or [0])[0], "z": 2 * (crop.z or [0])[0], "y": 0.25 * y, "x": 0.325 * x}
     for (scale, shift), (of_part, from_zero) in zip(steps, placed(oracle)[1], strict=True):
         assert scale == of_part
         assert shift == pytest.approx([a + origin.get(axis, 0) for axis, a in zip(names, from_zero, strict=True)], rel=1e-12)
@@ -137,9 +137,9 @@ def test_only_segments_that_the_cut_touches_are_decoded(tmp_path: Path, monkeypa
     pixels = random_pixels((3, 640, 640), "uint8")
     tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(64, 64), compression="deflate", photometric="minisblack")
     (image,) = open_images(str(tmp_path / "a.tif"))
-    cut = Cut(region=(130, 70, 100, 50), channels=(1,)) if image.size_c == 3 else Cut(region=(130, 70, 100, 50), z=(1,))
+    crop = Crop(region=(130, 70, 100, 50), channels=(1,)) if image.size_c == 3 else Crop(region=(130, 70, 100, 50), z=(1,))
     with closing(Serial()) as engine:
-        convert(cut.of(image), tmp_path / "out", engine, {})
+        convert(crop.of(image), tmp_path / "out", engine, {})
     assert sorted(index for _, index in decoded) == [12, 13]
 
 
@@ -161,18 +161,18 @@ def test_by_flags_with_a_key_of_its_own_and_the_whole_with_the_one_it_had(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("cut", "words"),
+    ("crop", "words"),
     [
-        (Cut(region=(100, 0, 200, 100)), "has 203 x 301 pixels, and the region of 200 x 100 from x=100, y=0 on is not inside"),
-        (Cut(channels=(1,)), r"stores its channels interleaved, 3 together, so \[1\] cannot be taken alone"),
-        (Cut(z=(2, 3)), "has 1 of z, 0 to 0, and 2-3 is asked for"),
+        (Crop(region=(100, 0, 200, 100)), "has 203 x 301 pixels, and the region of 200 x 100 from x=100, y=0 on is not inside"),
+        (Crop(channels=(1,)), r"stores its channels interleaved, 3 together, so \[1\] cannot be taken alone"),
+        (Crop(z=(2, 3)), "has 1 of z, 0 to 0, and 2-3 is asked for"),
     ],
 )
-def test_what_the_image_does_not_have_is_refused(tmp_path: Path, cut: Cut, words: str) -> None:
+def test_what_the_image_does_not_have_is_refused(tmp_path: Path, crop: Crop, words: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((301, 203, 3), "uint8"), photometric="rgb")
     (image,) = open_images(str(tmp_path / "a.tif"))
     with pytest.raises(UnsupportedInputError, match=words):
-        cut.of(image)
+        crop.of(image)
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,15 @@ def test_what_the_image_does_not_have_is_refused(tmp_path: Path, cut: Cut, words
         ("--channels", "0-99999999999"),
     ],
 )
-def test_wrong_cuts_are_wrong_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path, flag: str, text: str) -> None:
+def test_wrong_crops_are_wrong_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path, flag: str, text: str) -> None:
     assert cli.main(["a.tif", str(tmp_path / "out"), flag, text]) == 2
     assert f"{flag}='{text}' must be" in capsys.readouterr().err
 
 
 def test_settings_are_written_as_they_are_read() -> None:
-    settings = Settings.load({"OUTPUT_DIR": "out", "CUT_CHANNELS": "5, 0-2", "CUT_Z": "7", "CUT_REGION": "1, 2,3,4"}, {}, files_named=True)
+    settings = Settings.load(
+        {"OUTPUT_DIR": "out", "CROP_CHANNELS": "5, 0-2", "CROP_Z": "7", "CROP_REGION": "1, 2,3,4"}, {}, files_named=True
+    )
     public = settings.public()
-    assert (public["CUT_CHANNELS"], public["CUT_Z"], public["CUT_T"], public["CUT_REGION"]) == ("0-2,5", "7", "", "1,2,3,4")
-    assert Settings.of({"cut_z": range(3, 6), "cut_region": (1, 2, 3, 4)}, output_dir=Path()).public()["CUT_Z"] == "3-5"
+    assert (public["CROP_CHANNELS"], public["CROP_Z"], public["CROP_T"], public["CROP_REGION"]) == ("0-2,5", "7", "", "1,2,3,4")
+    assert Settings.of({"crop_z": range(3, 6), "crop_region": (1, 2, 3, 4)}, output_dir=Path()).public()["CROP_Z"] == "3-5"

@@ -10,7 +10,7 @@ from omezarr_proc.model.indices import ranges
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
+class Crop:
     """What is taken of each image; None: all.
 
     region    (x, y, width, height) in pixels of full resolution
