@@ -17,8 +17,10 @@ from volumes import reduced, write_volume
 
 from omezarr_proc import cli
 from omezarr_proc.build.preview import compose
+from omezarr_proc.check.verdict import judge
 from omezarr_proc.model.pyramid import make_pyramid
 from omezarr_proc.model.region import Z
+from omezarr_proc.ngff import windows
 from omezarr_proc.plan import memory
 from omezarr_proc.plan.passes import Pass, bands, first_passes, next_pass, slot_levels
 from omezarr_proc.store.chunks import ChunkStore, read_chunks
@@ -182,6 +184,30 @@ def test_the_preview_shows_the_middle_plane(tmp_path: Path) -> None:
     assert convert(tmp_path / "a.ome.tif", tmp_path, "--z-chunk", "16", "--tile-size", "64") == 0
     picture = compose(open_dataset(tmp_path / "a.ome.zarr"))
     assert picture[:16].min() == 255 and picture[16:].max() == 0
+
+
+def test_windows_are_percentiles_of_sampled_planes_whatever_the_depth_of_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_volume(tmp_path / "a.ome.tif", (1, 2, 70, 150, 171))
+    monkeypatch.setattr(windows, "SAMPLED_PIXELS", 10 * 75 * 86)
+    found = []
+    for number, depth in enumerate(("1", "16")):
+        assert convert(tmp_path / "a.ome.tif", tmp_path / str(number), *SMALL, "--z-chunk", depth) == 0
+        dataset = tmp_path / str(number) / "a.ome.zarr"
+        found.append([channel["window"] for channel in json.loads((dataset / "zarr.json").read_text())["attributes"]["omero"]["channels"]])
+    for window, channel in zip(found[0], levels(dataset)[0], strict=True):
+        start, end = np.percentile(channel[2::4], (0.1, 99.9), method="inverted_cdf")  # of 35 planes every 4th, from the middle of four
+        assert window == {"min": channel.min(), "max": channel.max(), "start": start, "end": end}
+    assert found[0] == found[1]
+
+
+def test_a_voxel_that_is_no_mean_is_found_by_deep(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.ome.tif", (1, 1, 70, 150, 171))
+    assert convert(tmp_path / "a.ome.tif", tmp_path, *SMALL) == 0
+    dataset = tmp_path / "a.ome.zarr"
+    level = zarr.open_array(dataset / "1", mode="r+")
+    level[0, 17, 5, 36] += 1
+    finding = judge(dataset, deep=True).findings[0]
+    assert "every level is the exact 2x2x2 mean" in finding.rule and "z=17, y=5, x=36" in finding.problem
 
 
 def test_a_chunk_that_blosc_cannot_take_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

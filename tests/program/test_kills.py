@@ -109,18 +109,19 @@ def test_everything_killed_at_once(stack_run: Reference, tmp_path: Path) -> None
     stack_run.complete(tmp_path)
 
 
+@pytest.mark.parametrize("image", ["stack", "volume"], indirect=True)
 @pytest.mark.parametrize(("first", "second"), [(("1024", "2"), ("150", "1")), (("150", "1"), ("1024", "2"))], ids=["less", "more"])
-def test_finished_with_another_plan(stack_run: Reference, tmp_path: Path, first: tuple[str, str], second: tuple[str, str]) -> None:
+def test_finished_with_another_plan(image: Reference, tmp_path: Path, first: tuple[str, str], second: tuple[str, str]) -> None:
     flags = ("--memory-limit-mb", first[0], "--max-workers", first[1])
-    with Program([stack_run.source, "--output-dir", tmp_path, *FLAGS, *flags], DYING_COMMAND) as program:
+    with Program([image.source, "--output-dir", tmp_path, *FLAGS, *flags], DYING_COMMAND) as program:
         status, text = program.finish()
         assert status == -signal.SIGKILL, text
         assert program.left() == {}
-    assert not (tmp_path / "stack.ome.zarr").exists()
-    status, text = run(stack_run.source, "--output-dir", tmp_path, *FLAGS[:2], "--memory-limit-mb", second[0], "--max-workers", second[1])
+    assert not (tmp_path / f"{image.source.name.partition('.')[0]}.ome.zarr").exists()
+    status, text = run(image.source, "--output-dir", tmp_path, *FLAGS[:2], "--memory-limit-mb", second[0], "--max-workers", second[1])
     assert status == 0
     assert "goes on with what an earlier run has finished" in text
-    stack_run.check_done(tmp_path)
+    image.check_done(tmp_path)
 
 
 def test_a_finished_dataset_is_replaced_whole_or_not_at_all(slide_run: Reference, tmp_path: Path) -> None:

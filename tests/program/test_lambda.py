@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, slide, slide_run, stack
+from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, slide, slide_run, stack, volume
 
 from omezarr_proc.app import batch as process
 from omezarr_proc.build.image import Conversion
@@ -117,30 +117,42 @@ def test_every_size_of_function(slide_run: Reference, tmp_path: Path, megabytes:
     slide_run.check_done(tmp_path / "out")
 
 
+def long(kind: str, folder: Path) -> tuple[Path, dict[str, object]]:
+    """An input in `folder/in` that takes several invocations, and its settings."""
+    (folder / "in").mkdir()
+    if kind == "slide":
+        return slide(folder / "in/slide.ome.tif", 9000), {}
+    return volume(folder / "in/volume.ome.tif", 96, 1024), {"INITIAL_DOWNSAMPLE": 1}
+
+
+def flags(settings: dict[str, object]) -> list[str]:
+    return [word for name, value in settings.items() for word in (f"--{name.lower().replace('_', '-')}", str(value))]
+
+
 @sandboxed_lambda
-def test_deadline_in_the_middle_and_the_next_invocation_finishes(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    source = slide(tmp_path / "in/slide.ome.tif", 9000)
-    lines = invoke(tmp_path, "--memory", "512", "--timeout", "12", events=[event_for(tmp_path)] * 12)
+@pytest.mark.parametrize("kind", ["slide", "volume"])
+def test_deadline_in_the_middle_and_the_next_invocation_finishes(tmp_path: Path, kind: str) -> None:
+    source, settings = long(kind, tmp_path)
+    lines = invoke(tmp_path, "--memory", "512", "--timeout", "12", events=[event_for(tmp_path, **settings)] * 12)
     status = [line["status"] for line in lines]
     assert set(status) == {"ok", "error"}
     assert status == sorted(status)  # errors until it is done
     assert "out of time at " in str(lines[0]["error"])
-    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet")
+    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet", *flags(settings))
     assert digest(tmp_path / "out") == digest(tmp_path / "undisturbed")
 
 
 @sandboxed_lambda
-def test_killed_at_the_deadline_and_the_next_invocation_finishes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["slide", "volume"])
+def test_killed_at_the_deadline_and_the_next_invocation_finishes(tmp_path: Path, kind: str) -> None:
     """The platform's SIGKILL, as when the reserve was not enough."""
-    (tmp_path / "in").mkdir()
-    source = slide(tmp_path / "in/slide.ome.tif", 9000)
+    source, settings = long(kind, tmp_path)
     code = "import sys; sys.argv = ['x', sys.argv[1]]; import omezarr_proc.handler as h; h.deadline_of = lambda c: None"
     code += "; from awslambdaric.__main__ import main; main(sys.argv)"
-    command = invoke_with(tmp_path, code, "--memory", "512", "--timeout", "7", events=[event_for(tmp_path)] * 15)
+    command = invoke_with(tmp_path, code, "--memory", "512", "--timeout", "7", events=[event_for(tmp_path, **settings)] * 15)
     assert "timeout" in [line["status"] for line in command]
     assert command[-1]["status"] == "ok"
-    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet")
+    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet", *flags(settings))
     assert digest(tmp_path / "out") == digest(tmp_path / "undisturbed")
 
 
@@ -163,13 +175,11 @@ h.handler = once
 from awslambdaric.__main__ import main
 main(['x', sys.argv[1]])
 """
-    lines = invoke_with(
-        tmp_path, code, "--memory", "512", events=[event_for(tmp_path, INITIAL_DOWNSAMPLE=1, COMPRESSION="zlib", COMPRESSION_LEVEL=9)] * 3
-    )
+    settings: dict[str, object] = {"INITIAL_DOWNSAMPLE": 1, "COMPRESSION": "zlib", "COMPRESSION_LEVEL": 9}
+    lines = invoke_with(tmp_path, code, "--memory", "512", events=[event_for(tmp_path, **settings)] * 3)
     assert sum(int(str(line["oom_kill"])) for line in lines) > 0
     assert lines[-1]["status"] == "ok"
-    flags = ("--initial-downsample", "1", "--compression", "zlib", "--compression-level", "9")
-    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet", *flags)
+    run(source, "--output-dir", tmp_path / "undisturbed", "--quiet", *flags(settings))
     assert digest(tmp_path / "out") == digest(tmp_path / "undisturbed")
 
 
