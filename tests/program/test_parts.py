@@ -28,6 +28,7 @@ sys.exit(main())
 def run(out: Path, source: Path, *flags: str, command: tuple[str, ...] = (), **environ: str) -> tuple[int, str]:
     words = [*(command or (sys.executable, "-m", "omezarr_proc")), "--input-dir", source, "--output-dir", out, *FLAGS, *flags]
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)} | environ)
+    print(done.stderr)
     return done.returncode, done.stderr
 
 
