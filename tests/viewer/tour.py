@@ -79,7 +79,7 @@ def keep(page: Page, path: Path) -> None:
     time.sleep(2)  # histograms, overview and thumbnails follow the picture
     shown = page.screenshot().astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(imagecodecs.webp_encode(shown, level=QUALITY))
+    path.write_bytes(imagecodecs.webp_encode(shown, level=QUALITY, lossless=False))
     print(f"{path.stat().st_size / 1e3:.0f} kB  {path}")
 
 

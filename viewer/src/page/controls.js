@@ -54,10 +54,12 @@ function heading(scene, samples, changed) {
   const { length } = scene.channels;
   const title = make("h2", { textContent: length === 1 ? "Channel" : "Channels" });
   const tools = make("div", { className: "heading" }, title);
+  let show = () => {};
   if (length === 3) {
     const box = make("input", { type: "checkbox", checked: scene.together });
     box.addEventListener("change", () => {
       scene.together = box.checked;
+      show();
       changed();
     });
     tools.append(make("label", { title: "Red, green and blue with one brightness" }, box, make("span", { textContent: "As one picture" })));
@@ -65,13 +67,14 @@ function heading(scene, samples, changed) {
   if (length > 1) {
     const all = make("button", { type: "button", textContent: "Auto all", title: "Contrast of each channel for what is in view" });
     all.addEventListener("click", () => scene.change(() => {
-      const groups = scene.together ? [scene.channels] : scene.shownChannels.map((channel) => [channel]);
-      for (const group of groups) {
-        const found = limitsOf(group.flatMap((channel) => samples(channel)));
-        if (found) for (const channel of group) channel.limits = found.limits;
+      for (const channel of scene.shownChannels) {
+        const found = limitsOf(samples(channel));
+        if (found) channel.limits = found.limits;
       }
     }));
     tools.append(all);
+    show = () => (all.hidden = scene.together); // the one row has its own
+    show();
   }
   return tools;
 }

@@ -7,7 +7,6 @@ const SIDE = 128;
 /** {update(), show()}: `update` when the scene has changed, `show` when the place has. */
 export function overview(host, scene, picture) {
   let drawing = new AbortController();
-  let scale = 1;
   const frame = host.querySelector(".frame");
   const redraw = rarely(async () => {
     drawing.abort();
@@ -22,7 +21,7 @@ export function overview(host, scene, picture) {
     const { camera } = picture;
     host.hidden = camera.view.left === 0 && camera.view.top === 0 && camera.view.right === camera.extent[0] && camera.view.bottom === camera.extent[1];
     if (host.hidden) return;
-    scale = SIDE / Math.max(...camera.extent);
+    const scale = SIDE / Math.max(...camera.extent);
     Object.assign(host.style, { width: `${camera.extent[0] * scale}px`, height: `${camera.extent[1] * scale}px` });
     const { left, top, right, bottom } = camera.view;
     Object.assign(frame.style, {
@@ -31,7 +30,9 @@ export function overview(host, scene, picture) {
   };
   const go = (event) => {
     const box = host.getBoundingClientRect();
-    picture.move(() => picture.camera.look([(event.clientX - box.left) / scale, (event.clientY - box.top) / scale], picture.camera.zoom));
+    const [width, height] = picture.camera.extent;
+    const place = [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
+    picture.move(() => picture.camera.look(place, picture.camera.zoom));
   };
   host.onpointerdown = (event) => {
     host.setPointerCapture(event.pointerId);
