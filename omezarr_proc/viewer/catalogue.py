@@ -68,16 +68,26 @@ def label_names(dataset: Place) -> tuple[str, ...]:
 
 def multiscales_format(place: Place) -> int | None:
     """Return the Zarr format of the image that a place holds, None if it is none (or its metadata cannot be read)."""
+    return _format(place, "multiscales")
+
+
+def dataset_format(place: Place) -> int | None:
+    """Return the Zarr format of the image or plate that a place holds, None if it is neither."""
+    return _format(place, "multiscales", "plate")
+
+
+def _format(place: Place, *kinds: str) -> int | None:
     attributes = _read(place, "zarr.json").get("attributes")
     if isinstance(attributes, dict):
-        return 3 if "multiscales" in attributes or "multiscales" in (attributes.get("ome") or {}) else None
-    return 2 if "multiscales" in _read(place, ".zattrs") else None
+        return 3 if any(kind in attributes or kind in (attributes.get("ome") or {}) for kind in kinds) else None
+    attributes = _read(place, ".zattrs")
+    return 2 if any(kind in attributes for kind in kinds) else None
 
 
-def belongs_to_dataset(place: Place, parts: Sequence[str], format_of: Callable[[Place], int | None] = multiscales_format) -> bool:
-    """Return whether the file `parts` below `place` is of a dataset that `find_datasets` finds there, or the preview beside one.
+def belongs_to_dataset(place: Place, parts: Sequence[str], format_of: Callable[[Place], int | None] = dataset_format) -> bool:
+    """Return whether the file `parts` below `place` is of an image or plate, or the preview beside one.
 
-    format_of  what `multiscales_format` says
+    format_of  what `dataset_format` says
 
     Raises OSError for a path that cannot be looked up.
     """

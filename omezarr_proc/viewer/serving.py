@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from omezarr_proc.host.remote import PASSING
 from omezarr_proc.model.address import Address, Place
-from omezarr_proc.viewer.catalogue import belongs_to_dataset, find_datasets, multiscales_format
+from omezarr_proc.viewer.catalogue import belongs_to_dataset, dataset_format, find_datasets
 from omezarr_proc.viewer.served import served
 
 LOOPBACK = "127.0.0.1"
@@ -99,11 +99,11 @@ class ViewerServer(ThreadingHTTPServer):
         return place if inside else None
 
     def _format(self, place: Place) -> int | None:
-        """What `multiscales_format` has said some seconds ago: a picture is hundreds of requests, and a store answers in 30 ms."""
+        """What `dataset_format` has said some seconds ago: a picture is hundreds of requests, and a store answers in 30 ms."""
         now = time.monotonic()
         said, found = self._formats.get(place, (-_REMEMBERED, None))
         if now - said >= _REMEMBERED:
-            self._formats[place] = now, found = now, multiscales_format(place)
+            self._formats[place] = now, found = now, dataset_format(place)
         return found
 
     def listing(self) -> dict[str, Any]:

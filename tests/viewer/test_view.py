@@ -266,6 +266,9 @@ def test_only_what_belongs_to_datasets_is_given_out(server: ViewerServer, output
     (output / "sub" / "c.ome.zarr.png").write_bytes(CONTENT)
     (output / "sub" / "c.ome.zarr" / "OME").mkdir()
     (output / "sub" / "c.ome.zarr" / "OME" / "METADATA.ome.xml").write_text("<OME/>")
+    make_dataset(output / "plate.ome.zarr" / "A" / "1" / "0")
+    for place, kind in (("", "plate"), ("A/1", "well")):
+        (output / "plate.ome.zarr" / place / "zarr.json").write_text(json.dumps({"attributes": {"ome": {kind: {}}}}))
     given = {
         str(path.relative_to(output))
         for path in output.rglob("*")
@@ -276,9 +279,10 @@ def test_only_what_belongs_to_datasets_is_given_out(server: ViewerServer, output
         *(f"a.ome.zarr/{path}" for path in dataset | {"7", "0/7"}),  # these have the names of chunks
         *(f"sub/c.ome.zarr/{path}" for path in dataset | {"OME/METADATA.ome.xml"}),
         "sub/c.ome.zarr.png",
+        *(f"plate.ome.zarr/{path}" for path in ("zarr.json", "A/1/zarr.json", "A/1/0/zarr.json", "A/1/0/0/c/7")),
     }
     preview = [found["preview"] for found in json.loads(Answer(server, "/datasets.json").body)["datasets"]]
-    assert preview == [None, "data/sub/c.ome.zarr.png"]
+    assert preview == [None, None, "data/sub/c.ome.zarr.png"]
 
 
 def test_any_file_name_is_found_by_its_bytes(output: Path) -> None:
