@@ -434,11 +434,14 @@ def test_each_byte_is_asked_for_once_at_first_and_after_moves(
 
 
 def answers(page: Page) -> list[tuple[str, str, int]]:
-    """Address, range asked for and length of each answer since the last call."""
+    """Address, range asked for and bytes of the body of each answer since the last call."""
     said = [json.loads(line["message"])["message"] for line in page.driver.get_log("performance")]
     asked = {e["params"]["requestId"]: e["params"]["request"] for e in said if e["method"] == "Network.requestWillBeSent"}
-    lengths = {e["params"]["requestId"]: e["params"]["encodedDataLength"] for e in said if e["method"] == "Network.loadingFinished"}
-    return [(request["url"], request["headers"].get("Range", ""), int(lengths.get(id_, 0))) for id_, request in asked.items()]
+    parts = [(e["params"]["requestId"], e["params"]["dataLength"]) for e in said if e["method"] == "Network.dataReceived"]
+    return [
+        (request["url"], request["headers"].get("Range", ""), sum(length for whose, length in parts if whose == id_))
+        for id_, request in asked.items()
+    ]
 
 
 def test_the_theme_is_the_systems(page: Page, address: str) -> None:

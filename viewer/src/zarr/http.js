@@ -4,7 +4,8 @@ export async function bytesAt(url, signal, range) {
   const wanted = range && (range.last ? `bytes=-${range.last}` : `bytes=${range.from}-${range.from + range.length - 1}`);
   let answer;
   try {
-    answer = await fetch(url, { signal, headers: wanted ? { Range: wanted } : {} });
+    // Chromium's cache would let ranges of one file wait for each other
+    answer = await fetch(url, wanted ? { signal, headers: { Range: wanted }, cache: "no-store" } : { signal });
     if (answer.status === 404) return null;
     if (!answer.ok) throw new Error(`the server answers ${answer.status} to ${decodeURI(new URL(url).pathname)}`);
     const bytes = await answer.arrayBuffer();
