@@ -59,6 +59,7 @@ class ViewerServer(ThreadingHTTPServer):
     """Serves the datasets of `folder` at /data/, or at /data/`name`/ when it is itself one; `origins`: whose pages may read them too."""
 
     daemon_threads = True
+    request_queue_size = 128  # connections that are not taken yet: beyond it they wait for seconds
 
     def __init__(self, folder: Place, *, name: str = "", port: int = 0, origins: Collection[str] = ()) -> None:
         """Listen on loopback; port 0 takes a free one. Raises OSError when the port is taken."""

@@ -53,6 +53,7 @@ def test_each_channel_toggles(page: Page, address: str, output: Path) -> None:
 
 
 def test_zooming_loads_deeper_levels_and_shows_their_pixels(page: Page, address: str, output: Path) -> None:
+    page.driver.get("about:blank")  # no chunk is kept from before
     page.open(address, BRIGHTFIELD)
     levels = [int(page.stage["level"])]
     page.requests()
@@ -248,7 +249,7 @@ def test_everything_fits_and_can_be_reached_by_tab_with_a_name_and_a_visible_foc
     assert all(box["left"] >= 0 and box["right"] <= page.width for box in boxes)
     reached: list[str] = []
     last = -1
-    for _ in range(60):
+    for _ in range(120):
         ActionChains(page.driver).send_keys(KEY["tab"]).perform()
         name, visible, place = run(
             "const e = document.activeElement; if (e === document.body) return [null, true, -1];"

@@ -399,13 +399,12 @@ def sharded(dataset: Path, target: Path) -> None:
     """The same pixels and metadata in shards of 8 x 8 chunks, the smallest level in none."""
     source: Any = zarr.open_group(dataset, mode="r")
     group = zarr.open_group(target, mode="w", zarr_format=3, attributes=dict(source.attrs))
-    arrays = sorted(source.arrays(), key=lambda one: int(one[0]))
-    for path, array in arrays:
-        shards = None if path == arrays[-1][0] else (*array.chunks[:-2], 8 * array.chunks[-2], 8 * array.chunks[-1])
-        made = group.create_array(
-            path, shape=array.shape, dtype=array.dtype, chunks=array.chunks, shards=shards, compressors=array.compressors
-        )
-        made[...] = array[...]
+    paths = sorted(path.name for path in dataset.iterdir() if path.name.isdigit())
+    for path in paths:
+        array = source[path]
+        shards = None if path == paths[-1] else (*array.chunks[:-2], 8 * array.chunks[-2], 8 * array.chunks[-1])
+        how = {"chunks": array.chunks, "shards": shards, "compressors": array.compressors}
+        group.create_array(path, shape=array.shape, dtype=array.dtype, **how)[...] = array[...]
 
 
 @pytest.mark.parametrize(("in_shards", "most"), [(False, 22), (True, 26)], ids=["chunks", "shards"])
