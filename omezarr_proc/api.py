@@ -61,6 +61,7 @@ class Options(TypedDict, total=False):
     existing: Literal["replace", "skip", "fail", "force"]
     part: str
     preview: bool | Literal["thumbnail"]
+    verify: bool
     asset_properties: bool
     max_workers: int
     memory_limit_mb: int

@@ -15,6 +15,7 @@ from omezarr_proc.build.advice import advice
 from omezarr_proc.build.attempts import Attempts
 from omezarr_proc.build.dataset import attributes, dataset_key, object_count, pyramid_of
 from omezarr_proc.build.passes import Build
+from omezarr_proc.build.verify import refuse_different
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.verdict import refuse_wrong
 from omezarr_proc.config.settings import Settings
@@ -22,7 +23,7 @@ from omezarr_proc.engine.base import Engine
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import ChangedInputError, InputError, OutputError
+from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
 from omezarr_proc.model.events import Advice, Begun, Progress, Summary
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
@@ -33,6 +34,7 @@ from omezarr_proc.store.arrays import write_arrays, write_ome_xml, write_profile
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.objects import Objects
+from omezarr_proc.store.read import open_dataset
 from omezarr_proc.tiff.file.changes import changed
 
 if TYPE_CHECKING:
@@ -127,10 +129,13 @@ class Conversion:
                     tree.flush()
                     write_root(store.objects, attributes(self.image, self.settings, self.key, store, found), store.zarr_format)
                     refuse_wrong(tree.place)
+                    if self.settings.verify:
+                        refuse_different(open_dataset(tree.place), self.image, self.settings, self.engine, self.limits)
                 seconds = time.monotonic() - began
                 self.refuse_changed()
                 tree.publish()
-            except InputError:  # what looks corrupt can be a file that is being written; else another run would find the same
+            except (InputError, DifferentOutputError):
+                # what looks corrupt can be a file that is being written; else another run would find the same, or go on with what is wrong
                 tree.give_up()
                 self.refuse_changed()
                 raise

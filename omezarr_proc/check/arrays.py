@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from omezarr_proc.check.finding import Finding
-from omezarr_proc.store.read import Array, Dataset
+from omezarr_proc.store.codec import SHUFFLES
+from omezarr_proc.store.read import Array, Dataset, Json
 
 VIEWABLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32")
+_COMPRESSORS = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")
+_TO_BYTES, _OF_BYTES = ("bytes", "sharding_indexed"), ("blosc", "crc32c", "gzip", "zstd")
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 _FLOAT_BYTES = re.compile(r"0x([0-9a-fA-F]{2})+")
 
@@ -61,14 +64,33 @@ def is_fill_value(value: Any, dtype: str, zarr_format: int) -> bool:
 
 def _codecs(array: Array, zarr_format: int) -> Iterator[Finding]:
     names = [codec["name"] for codec in array.codecs]
-    if zarr_format == 3 and sum(name in ("bytes", "sharding_indexed") for name in names) != 1:
-        rule = "exactly one codec makes bytes of pixels: bytes, or sharding_indexed"
+    makers = [name for name in names if name in _TO_BYTES]
+    if zarr_format == 3 and (len(makers) != 1 or set(names[: names.index(makers[0])]) & set(_OF_BYTES)):
+        rule = "exactly one codec makes bytes of pixels, bytes or sharding_indexed, and what compresses bytes comes after it"
         yield Finding("spec", array.path, f"the codecs are {names}", rule, "correct zarr.json")
     for codec in array.inner_codecs:
+        endian = codec["configuration"].get("endian")
+        wide = array.dtype in VIEWABLE and np.dtype(array.dtype).itemsize > 1
+        if zarr_format == 3 and codec["name"] == "bytes" and wide and endian not in ("little", "big"):
+            yield Finding("spec", array.path, f"endian is {endian!r}", "the codec bytes says in which order those of a pixel are")
         typesize = codec["configuration"].get("typesize")
         if codec["name"] == "blosc" and array.dtype in VIEWABLE and typesize != np.dtype(array.dtype).itemsize:
             problem = f"blosc with typesize {typesize} for {array.dtype}"
             yield Finding("viewers", array.path, problem, "typesize is the bytes of a pixel")
+        if codec["name"] == "blosc" and (wrong := _wrong_of_blosc(codec["configuration"])):
+            yield Finding("spec", array.path, f"blosc with {wrong}", "the settings of blosc are known ones", "correct the array's metadata")
+
+
+def _wrong_of_blosc(settings: Json) -> str:
+    """The first setting of Blosc that is none."""
+    cname, clevel, shuffle, blocksize = (settings.get(key) for key in ("cname", "clevel", "shuffle", "blocksize"))
+    rules = {
+        f"cname {cname!r}": cname in _COMPRESSORS,
+        f"clevel {clevel!r}": clevel in range(10) and not isinstance(clevel, bool),
+        f"shuffle {shuffle!r}": shuffle in SHUFFLES,
+        f"blocksize {blocksize!r}": isinstance(blocksize, int) and blocksize >= 0,
+    }
+    return next((text for text, right in rules.items() if not right), "")
 
 
 def _tiles(array: Array, axes: Sequence[str]) -> Iterator[Finding]:

@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from omezarr_proc.check.arrays import VIEWABLE
-from omezarr_proc.check.decoding import chunk_decoder, region_reader
+from omezarr_proc.check.decoding import chunk_decoder
 from omezarr_proc.check.finding import Finding
+from omezarr_proc.check.levels import Level, Step
 from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
 from omezarr_proc.host.limits import read_limits
 from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.model.region import AXES, Index, Region
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.store.read import Array, Dataset, first_multiscale
 
@@ -79,46 +79,27 @@ def _chunks(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) -> Iter
 
 
 def _compared(dataset: Dataset, below: Array, array: Array, method: str) -> Iterator[Finding]:
-    """Hold sampled chunks of a level against what the level below makes of them."""
+    """Hold sampled tiles of a level against what the level below makes of them."""
     try:
-        source, stored = region_reader(dataset, below), region_reader(dataset, array)
-    except Exception as error:  # whatever zarr says to metadata that it does not take
-        yield Finding("data", array.path, _one_line(error), "zarr opens every level")
+        step = Step(Level(dataset, below), Level(dataset, array), method)
+    except Exception as error:  # sizes that do not fit, or whatever zarr says to metadata that it does not take
+        yield Finding("data", array.path, _one_line(error), f"zarr opens every level, and the {method} of the one before gives its size")
         return
-    z = len(dataset.axes) - 3 if dataset.axes[-3:-2] == ("z",) else None
-    deep = 1 if z is None or below.shape[z] == array.shape[z] else 2
-    ratio = [deep if axis == z else 1 for axis in range(len(array.shape) - 2)] + [2, 2]
-    grid = tuple(-(-size // tile) for size, tile in zip(array.shape, array.tiles, strict=True))
-    total = array.tile_count
-    count = min(total, SAMPLED_CHUNKS)
-    for number in sorted({(2 * n + 1) * total // (2 * count) for n in range(count)}):
-        index = tuple(int(i) for i in np.unravel_index(number, grid))
-        here = tuple(slice(i * size, min((i + 1) * size, end)) for i, size, end in zip(index, array.tiles, array.shape, strict=True))
-        there = tuple(slice(n * s.start, n * s.stop) for n, s in zip(ratio, here, strict=True))
-        found, expected = stored(here), halved(source(there), method, deep)
-        if found.shape == expected.shape and np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"):
-            continue
-        if found.shape != expected.shape:
-            problem = f"is of size {found.shape}, level {below.path} gives {expected.shape}"
-        else:
-            different = (found != expected) & ~((found != found) & (expected != expected))
-            where = tuple(int(i) for i in np.argwhere(different)[0])
-            at = ", ".join(f"{axis}={s.start + i}" for axis, s, i in zip(dataset.axes, here, where, strict=True))
-            problem = f"at {at} is {found[where]}, the {method} of level {below.path} is {expected[where]}"
-        rule = f"every level is the exact {'2x2x2' if deep > 1 else '2x2'} {method} of the one before"
-        chunk = tuple(i * tile // size for i, tile, size in zip(index, array.tiles, array.chunks, strict=True))
-        yield Finding("data", f"{array.path}/{array.chunk_name(chunk)}", problem, rule)
-        return
+    tiles = Region((0, 0, 0, 0, 0), step.above.shape).divided(step.above.tile)
+    count = min(tiles.size, SAMPLED_CHUNKS)
+    for number in sorted({(2 * n + 1) * tiles.size // (2 * count) for n in range(count)}):
+        place = tuple(int(i) for i in np.unravel_index(number, tiles.shape))
+        tile = Region(place, tuple(i + 1 for i in place)).scaled(step.above.tile).clipped(step.above.shape)  # type: ignore[arg-type]
+        if (found := step.difference(tile)) and not found.problem:  # what cannot be read is told of where chunks are decoded
+            at = ", ".join(f"{axis}={i}" for axis, i in zip(AXES, found.place, strict=True) if axis in dataset.axes)
+            problem = f"at {at} is {found.found}, the {method} of level {below.path} is {found.expected}"
+            rule = f"every level is the exact {'x'.join('2' for n in step.ratio if n == 2)} {method} of the one before"
+            yield Finding("data", f"{array.path}/{array.chunk_name(_chunk_at(array, dataset.axes, found.place))}", problem, rule)
+            return
 
 
-def halved(pixels: NDArray[Any], method: str, deep: int = 1) -> NDArray[Any]:
-    """`pixels[..., z, h, w]` by half in y and x, and `deep` times smaller in z, as `DOWNSAMPLE_METHOD` has it."""
-    *before, height, width = pixels.shape
-    depth = before.pop() if before else 1
-    volumes = np.ascontiguousarray(pixels.reshape(-1, depth, height, width))
-    out = np.empty((len(volumes), -(-depth // deep), -(-height // 2), -(-width // 2)), pixels.dtype)
-    REDUCTIONS[method].fold(volumes, deep, 2, out)
-    return out.reshape(*before, *([out.shape[1]] if pixels.ndim > 2 else []), *out.shape[2:])
+def _chunk_at(array: Array, axes: tuple[str, ...], place: Index) -> tuple[int, ...]:
+    return tuple(place[AXES.index(axis)] // size for axis, size in zip(axes, array.chunks, strict=True))
 
 
 def _one_line(error: Exception) -> str:

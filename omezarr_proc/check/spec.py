@@ -18,6 +18,7 @@ from omezarr_proc.store.read import Array, Dataset, Json, first_multiscale, is_i
 
 _TYPES = ("time", "channel", "space")
 _UNITS = {"time": TIMES, "space": LENGTHS}
+_KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _SUPERSEDED = ("0.1", "0.2", "0.3")
 
 
@@ -92,9 +93,14 @@ def _form(d: Dataset, ome: Json, prefix: str, version: str) -> Iterator[Finding]
     if found != version:
         place = "ome.version" if prefix else f"{where}.version"
         yield Finding("spec", place, f"{found!r}", f"the version here is {version!r}", "correct the version")
-    for key in ("name", "type", "metadata"):
-        if key not in multiscale:
-            yield Finding("viewers", f"{where}.{key}", "is missing", "name, type (the downsampling method) and metadata are there")
+    for key, kind in (("name", str), ("type", str), ("metadata", dict)):
+        if not isinstance(multiscale.get(key), kind):
+            problem = f"{multiscale[key]!r}" if key in multiscale else "is missing"
+            yield Finding("viewers", f"{where}.{key}", problem, "name, type (the downsampling method) and metadata (an object) are there")
+    if len(ome["multiscales"]) > 1:
+        yield Finding(
+            "viewers", f"{prefix}multiscales", "has several entries", "one image has one: viewers show the first", "remove the others"
+        )
     axes = multiscale.get("axes")
     yield from _axes(axes, f"{where}.axes")
     names = [axis.get("name") for axis in axes if isinstance(axis, dict)] if isinstance(axes, list) else []
@@ -115,6 +121,11 @@ def _axes(axes: Any, where: str) -> Iterator[Finding]:
     if order != sorted(order) or types.count("time") > 1 or sum(kind != "time" and kind != "space" for kind in types) > 1:
         yield Finding("spec", where, f"{types}", "at most one of type time comes first, then at most one of type channel, then space")
     for index, axis in enumerate(axes):
+        kind, wanted = axis.get("type"), _KINDS.get(axis["name"])
+        if not isinstance(kind, str | None):
+            yield Finding("spec", f"{where}[{index}].type", f"{kind!r}", "the type of an axis is a text")
+        elif wanted and kind != wanted:
+            yield Finding("viewers", f"{where}[{index}].type", f"{kind!r} of {axis['name']}", f"{axis['name']} is of type {wanted}")
         if "unit" in axis and not (isinstance(axis["unit"], str) and axis["unit"]):
             yield Finding("spec", f"{where}[{index}].unit", f"{axis['unit']!r}", "a unit is a name such as micrometer", "leave it out")
         elif (unit := axis.get("unit")) and unit not in _UNITS.get(str(axis.get("type")), ()):

@@ -9,6 +9,7 @@ from omezarr_proc.check.finding import Finding, is_number
 from omezarr_proc.store.read import Dataset, Json
 
 _COLOR = re.compile(r"[0-9A-Fa-f]{6}")
+_FAMILIES = ("linear", "polynomial", "exponential", "logarithmic")
 # As many times as wide as the pixels' range a window may be: at 8, 255 grey levels become 32. That of uint16 is 16 times that of 12 bits.
 _WIDEST = 8
 DARK = "what is shown, from start to end, is about as wide as the range of the pixels: else the picture is black or white"
@@ -51,6 +52,8 @@ def _channel(channel: Json, where: str) -> Iterator[Finding]:
     for key, kind in wanted.items():
         if not isinstance(channel.get(key), kind):  # type: ignore[arg-type]
             yield Finding("viewers", f"{where}.{key}", f"{channel.get(key)!r}", "each one missing breaks some viewer")
+    if isinstance(family := channel.get("family"), str) and family not in _FAMILIES:
+        yield Finding("viewers", f"{where}.family", f"{family!r}", f"families are {', '.join(_FAMILIES)}")
     window = channel.get("window")
     numbers = [window.get(key) if isinstance(window, dict) else None for key in ("min", "max", "start", "end")]
     if not all(is_number(number) for number in numbers):

@@ -207,6 +207,14 @@ class Settings:
             "thumbnail.png into OUTPUT_DIR, 256 x 256 pixels of the middle of the one dataset of the run",
         ),
     )
+    verify: bool = field(
+        default=False,
+        metadata=_row(
+            FLAG,
+            "1 = before a dataset is published, make it anew of the input and compare every pixel with what is stored; a difference is an "
+            "error, and nothing is published",
+        ),
+    )
     asset_properties: bool = field(
         default=False,
         metadata=_row(

@@ -142,6 +142,12 @@ class OutputError(ProcError):
     exit = Exit.CANNOT_WRITE
 
 
+class DifferentOutputError(OutputError):
+    """What was stored is not what the input gives (VERIFY=1): the memory, the storage or this program has made a mistake."""
+
+    code = "different-output"
+
+
 class NoSpaceError(OutputError):
     """The file system of the output is full, or the quota is used up."""
 

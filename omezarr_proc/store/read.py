@@ -23,7 +23,7 @@ from omezarr_proc.store.places import objects_at
 Json = dict[str, Any]
 
 _MOST_CHUNKS = 10**8  # of a level; no file system holds more, so the metadata must be wrong
-_V2_SHUFFLE = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}
+_V2_SHUFFLE = {-1: "shuffle", 0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}  # -1: as Blosc likes, which it says in each chunk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,8 +231,10 @@ def _array_v3(path: str, found: Json) -> Array:
         raise ValueError(f"chunk grid {grid['name']!r} is not known here")
     if encoding["name"] not in ("default", "v2"):
         raise ValueError(f"chunk key encoding {encoding['name']!r} is not known here")
-    if found.get("storage_transformers"):
-        raise ValueError("storage_transformers are not known here")
+    if found.get("storage_transformers", []) != []:
+        raise ValueError(f"storage_transformers {found['storage_transformers']!r} are not known here")
+    if not isinstance(found.get("attributes", {}), dict):
+        raise ValueError(f"attributes are {found['attributes']!r}")
     chunks = _integers(grid["configuration"]["chunk_shape"])
     prefixed = encoding["name"] == "default"
     codecs = inner_codecs = tuple(_codec(codec) for codec in found["codecs"])
@@ -277,7 +279,10 @@ def _array_v2(path: str, found: Json) -> Array:
     if compressor:
         settings = {key: value for key, value in compressor.items() if key != "id"}
         if compressor["id"] == "blosc":
-            settings |= {"typesize": dtype.itemsize, "shuffle": _V2_SHUFFLE.get(settings.get("shuffle", 1), settings.get("shuffle"))}
+            shuffle = settings.get("shuffle")
+            if isinstance(shuffle, int) and not isinstance(shuffle, bool):
+                shuffle = _V2_SHUFFLE.get(shuffle, shuffle)
+            settings |= {"typesize": dtype.itemsize, "shuffle": shuffle}
         codecs.append(_codec({"name": compressor["id"], "configuration": settings}))
     if found.get("order", "C") != "C":
         codecs.insert(0, {"name": "transpose", "configuration": {"order": found["order"]}})

@@ -6,9 +6,9 @@ Nothing here knows a process, a pool or who has sent the task.
 import os
 import traceback
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from omezarr_proc.work.load import Loader
 from omezarr_proc.work.tasks import (
     Check,
     Checked,
+    Compare,
     Count,
     Counted,
     Failed,
@@ -44,6 +45,9 @@ from omezarr_proc.work.tasks import (
     Write,
     Written,
 )
+
+if TYPE_CHECKING:
+    from omezarr_proc.work.compare import Comparer
 
 # The memory that slots lie in, at least so many bytes of it.
 Memory = Callable[[int], Any]
@@ -101,6 +105,8 @@ class Bench:
                 return Counted(self._count(task))
             case Check(units, read):
                 return Checked(tuple(self._changed(unit, read) for unit in units))
+            case Compare(pass_, bands):
+                return self._comparer.compare(pass_, bands)
 
     def failure(self, error: Exception) -> Failed:
         """What to answer where a task, or the writing of its files, raised `error`."""
@@ -130,6 +136,12 @@ class Bench:
 
     def _seal(self, task: Seal, ticket: Ticket) -> Sealed:
         return self._writer.seal(task, self._level(task.pass_, task.slot, task.step)[1], ticket)
+
+    @cached_property
+    def _comparer(self) -> "Comparer":
+        from omezarr_proc.work.compare import Comparer
+
+        return Comparer(self.job, self._loader)
 
     def _changed(self, unit: Unit, read: bool) -> int:
         store = self.job.store

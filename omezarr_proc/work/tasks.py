@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from omezarr_proc.check.levels import Difference
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.region import Region, Y
@@ -9,6 +10,7 @@ from omezarr_proc.pixels.histogram import Counts, Extremes, Place
 from omezarr_proc.plan.passes import Pass
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.read import Dataset
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Job:
     method   the reduction that makes levels (see `pixels.reduction`)
     access   for each layout of the image how its pixels are read: "rows", "segment", "stream" or "spool" (see `reader`)
     lenient  take damaged segments as their decoder makes them, and tell of each
+    against  the dataset that pixels are compared with, where they are not stored
     """
 
     image: Image
@@ -25,6 +28,7 @@ class Job:
     method: str
     access: tuple[str, ...]
     lenient: bool = False
+    against: Dataset | None = None
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,16 @@ class Check:
     read: bool = True
 
 
+@dataclass(frozen=True)
+class Compare:
+    """Make bands of a pass over the TIFF, and hold them against the base level of the dataset that the job names (`Job.against`)."""
+
+    pass_: Pass
+    bands: tuple[Region, ...]
+
+
 # What depends on no other task of its image, once the pass before is over.
-Loose = Spool | Count | Check
+Loose = Spool | Count | Check | Compare
 # What stores something: an answer to it is followed by `Stored`.
 Storing = Write | Seal | Make
 Task = Load | Storing | Loose
@@ -151,6 +163,8 @@ def doing(task: Task) -> str:
             return f"counting the pixels of level {level} for the display windows"
         case Check():
             return "checking what an earlier run has finished"
+        case Compare(pass_, bands):
+            return f"comparing {_rows(bands[0], bands[-1])} of level {pass_.first} with the TIFF"
 
 
 def _rows(first: Region, last: Region | None = None) -> str:
@@ -217,6 +231,14 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What of a `Compare` differs, None where nothing does, and the finite extremes of each of its channels in the source."""
+
+    difference: Difference | None
+    extremes: dict[int, Extremes | None]
+
+
+@dataclass(frozen=True)
 class Failed:
     """A task that could not be done, or one whose files could not be written.
 
@@ -235,4 +257,4 @@ class Noted:
     text: str
 
 
-Reply = Filled | Part | Made | Counted | Checked | Failed | Stored | Noted
+Reply = Filled | Part | Made | Counted | Checked | Compared | Failed | Stored | Noted

@@ -65,6 +65,7 @@ def test_defaults_are_those_of_the_specification():
         "sharding": "auto",
         "part": None,
         "preview": False,
+        "verify": False,
         "asset_properties": False,
         "max_pixels": 1 << 40,
         "max_chunks": 1 << 26,
@@ -312,6 +313,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "EXISTING": "force",
         "PART": "2/3",
         "PREVIEW": "1",
+        "VERIFY": "1",
         "ASSET_PROPERTIES": "1",
         "SEQUENCE": "a{z}.tif",  # is part of the fingerprint
         "COLOR": "srgb",  # is part of the key where there is a profile

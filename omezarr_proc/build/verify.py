@@ -1,0 +1,168 @@
+"""A finished dataset held against the TIFF that it was made of: every pixel of the base level, and all of the root metadata.
+
+The base level is made anew by the engine, band by band, as a conversion makes it, and compared where a conversion would encode it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from omezarr_proc.build.dataset import attributes, pyramid_of
+from omezarr_proc.build.recovered import as_stored
+from omezarr_proc.build.windows import display_windows
+from omezarr_proc.check.exact import check_steps
+from omezarr_proc.check.levels import Difference, merged
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.engine.base import Engine, WorkerLostError
+from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.errors import DifferentOutputError
+from omezarr_proc.model.image import Image
+from omezarr_proc.model.pyramid import Pyramid
+from omezarr_proc.model.region import AXES, X, Y, Z
+from omezarr_proc.pixels.histogram import Extremes, merge_extremes
+from omezarr_proc.pixels.reduction import REDUCTIONS
+from omezarr_proc.plan.memory import Plan, make_plan
+from omezarr_proc.plan.passes import Pass, bands
+from omezarr_proc.store.arrays import OME_XML, spool_file
+from omezarr_proc.store.chunks import ChunkStore
+from omezarr_proc.store.codec import codec_for
+from omezarr_proc.store.read import Dataset
+from omezarr_proc.work.tasks import Compare, Compared, Job, Loose, Reply, Spool
+
+_MOST_PLANS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sourced:
+    """What of a dataset is not what its source gives.
+
+    pixels      that were compared
+    difference  of the base level; `problem` instead where it cannot be compared
+    metadata    what is stated otherwise, a line each; of datasets by others nothing is told
+    """
+
+    pixels: int = 0
+    difference: Difference | None = None
+    problem: str = ""
+    metadata: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether nothing is."""
+        return not (self.difference or self.problem or self.metadata)
+
+
+def compare_with_source(dataset: Dataset, image: Image, settings: Settings, engine: Engine, limits: Limits) -> Sourced:
+    """Hold a dataset against an image; `settings`: those that it was made with (`recovered.settings_of`).
+
+    Raises ProcError: what reading the source raises, LimitError, WorkerLostError.
+    """
+    pyramid = pyramid_of(image, settings)
+    base, level = dataset.arrays[0], pyramid.levels[0]
+    of_source = dict(zip(AXES, level.shape, strict=True))
+    stored = dict(zip(dataset.axes, base.shape, strict=False))
+    if {name: size for name, size in of_source.items() if size > 1} != {name: size for name, size in stored.items() if size > 1}:
+        return Sourced(problem=f"is of {_sizes(stored)}, the source gives {_sizes(of_source)}")
+    if dataset.own is not None and base.dtype != pyramid.dtype:
+        return Sourced(problem=f"is {base.dtype}, the source gives {pyramid.dtype}")
+    if len(pyramid.levels) == len(dataset.arrays) and dataset.own is not None:
+        pyramid = as_stored(pyramid, dataset)
+    codec = codec_for(pyramid.dtype, settings.compression, settings.compression_level)
+    store = ChunkStore(dataset.objects, pyramid, codec, 2 if settings.zarr_format == "2" else 3)
+    smaller, keeps_pixels = 0, REDUCTIONS[settings.downsample_method].keeps_pixels
+    while True:
+        plan = make_plan(image, pyramid_of(image, replace(settings, max_levels=1)), limits, smaller, keeps_pixels=keeps_pixels)
+        spool = spool_file(Path(gettempdir(), "verify"), plan.spool_bytes) if plan.spool_bytes else None
+        engine.begin(Job(replace(image, ome_xml=None), store, settings.downsample_method, plan.access, True, dataset), plan, spool)
+        try:
+            difference, extremes = _compare(engine, pyramid, plan)
+            if difference or dataset.own is None:
+                return Sourced(pixels=level.region.size, difference=difference)
+            return Sourced(pixels=level.region.size, metadata=tuple(_metadata(dataset, image, settings, engine, store, extremes)))
+        except WorkerLostError:
+            smaller += 1
+            if smaller == _MOST_PLANS:
+                raise
+
+
+def refuse_different(dataset: Dataset, image: Image, settings: Settings, engine: Engine, limits: Limits) -> None:
+    """Raise DifferentOutputError where a dataset about to be published is not what its source gives."""
+    of_source = compare_with_source(dataset, image, settings, engine, limits)
+    found = [*of_source.metadata]
+    if of_source.difference or of_source.problem:
+        found.insert(0, f"level 0: {of_source.difference.text if of_source.difference else of_source.problem}")
+    for level in check_steps(dataset):
+        if not level.exact:
+            what = level.difference.text if level.difference else level.problem
+            found.append(f"level {level.path} is not the exact {level.method} of level {level.before}: {what}")
+    if found:
+        raise DifferentOutputError(
+            f"is not published, since what is stored is not what the input gives (VERIFY=1): {found[0]}",
+            source=image.source,
+            hint="run it again; if it comes again the same, it is a mistake of this program, else look at memory and storage",
+        )
+
+
+def _compare(engine: Engine, pyramid: Pyramid, plan: Plan) -> tuple[Difference | None, dict[int, Extremes | None]]:
+    found: list[Difference | None] = []
+    extremes: dict[int, Extremes | None] = {}
+
+    def note(task: Loose, reply: Reply) -> None:
+        if isinstance(reply, Compared):
+            found.append(reply.difference)
+            for channel, of_channel in reply.extremes.items():
+                extremes[channel] = merge_extremes(extremes.get(channel), of_channel)
+
+    for before, tasks in _tasks(pyramid, plan.passes[0], plan.access):
+        engine.work(before, note)
+        engine.work(tasks, note)
+    return merged(found), extremes
+
+
+def _tasks(pyramid: Pyramid, pass_: Pass, access: tuple[str, ...]) -> Iterator[tuple[Iterator[Spool], Iterator[Compare]]]:
+    """Tasks for all bands, each time after those that must be done before. Who streams a plane has all of its bands, one after another."""
+    height, width = pyramid.levels[0].shape[Y:]
+    if "spool" not in access and "stream" not in access:
+        yield iter(()), (Compare(pass_, (band,)) for band in bands(pass_, pyramid))
+        return
+    grounds = groupby(bands(pass_, pyramid), lambda band: band.along(Y, 0, height).along(X, 0, width))
+    if "spool" not in access:
+        yield iter(()), (Compare(pass_, tuple(on_it)) for _, on_it in grounds)
+        return
+    for ground, on_it in grounds:
+        t, c, *_ = ground.stop
+        parts = ground.cut((t, c, 1, height, width))
+        yield (Spool(part, part.start[Z] - ground.start[Z]) for part in parts), (Compare(pass_, (band,)) for band in on_it)
+
+
+def _metadata(
+    dataset: Dataset, image: Image, settings: Settings, engine: Engine, store: ChunkStore, extremes: Mapping[int, Extremes | None]
+) -> Iterator[str]:
+    """What a dataset of ours states that its source, or its own pixels, do not."""
+    found = display_windows(engine, image, store.pyramid, extremes)
+    own = dataset.own or {}
+    yield from unlike(dataset.attributes, attributes(image, settings, str(own.get("key")), store, found))
+    if dataset.objects.exists(OME_XML) and dataset.objects.get(OME_XML) != (image.ome_xml or "").encode():
+        yield f"{OME_XML} is not the OME-XML of the source"
+
+
+def unlike(stated: Any, expected: Any, where: str = "") -> Iterator[str]:
+    """Where two JSON values differ; which version of this program has made them does not count."""
+    if isinstance(stated, dict) and isinstance(expected, dict):
+        for key in dict.fromkeys((*expected, *stated)):
+            if key not in stated or key not in expected:
+                yield f"{where}{key} {'is missing' if key in expected else 'is not of the source'}"
+            elif key != "version" or not where.endswith(("metadata.", "omezarr_proc.")):
+                yield from unlike(stated[key], expected[key], f"{where}{key}.")
+    elif isinstance(stated, list) and isinstance(expected, list) and len(stated) == len(expected):
+        for index, pair in enumerate(zip(stated, expected, strict=True)):
+            yield from unlike(*pair, f"{where}{index}.")
+    elif stated != expected or isinstance(stated, bool) != isinstance(expected, bool):
+        yield f"{where[:-1]} is {stated!r}, the source gives {expected!r}"
+
+
+def _sizes(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {size}" for name, size in sizes.items() if size > 1) or "one pixel"
