@@ -13,9 +13,10 @@ from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Axis, Level, Pyramid
 from omezarr_proc.model.region import X, Y, Z, ceil_div
 
-# The largest side of a shard in chunks, and the bytes of all levels that a band makes, before compression: what a slot takes.
+# The largest side of a shard in chunks, and the bytes of all levels that a band makes, before compression: what the largest slot takes.
+# The same image has other bytes with another number.
 MOST_SIDE = 8
-BAND_BYTES = 16 << 20
+BAND_BYTES = 18 << 20
 
 _Sides = tuple[int, int]  # of a shard in y and x, in chunks
 

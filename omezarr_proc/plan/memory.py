@@ -18,6 +18,7 @@ from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image, Layout, Rect
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import X, Y, Z, ceil_div
+from omezarr_proc.model.shards import BAND_BYTES
 from omezarr_proc.plan.access import ACCESSES, choose
 from omezarr_proc.plan.kept import CACHED_PAGES, COLOUR_PIXELS, OPEN_FILES, QUEUE_BYTES
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count, first_passes, next_pass, planes_of, slot_levels
@@ -39,8 +40,9 @@ CLIENT_BYTES = 16 * MB
 STORE_BYTES = CLIENT_BYTES + QUEUE_BYTES
 
 # Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
-# decoding. The first takes two levels of a volume of uint16: 2 x 2 x 2 chunks of 16 x 256 x 256 and the one that they become.
-SLOT_TARGETS = (18 * MB, 16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
+# decoding. The first takes two levels of a volume of uint16: 2 x 2 x 2 chunks of 16 x 256 x 256 and the one that they become, with what
+# chunks of shards have beside them.
+SLOT_TARGETS = (BAND_BYTES + 4096, 16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
 # Where slots must be larger, since bands hold several planes that are decoded whole, the spool file is taken first.
 MOST_SLOT_BYTES = 16 * MB
 # A slot of a volume and what decodes into it take no more where the slot can be smaller: 200 MB in all for two workers.

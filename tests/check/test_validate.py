@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numcodecs
 import numpy as np
 import pytest
@@ -484,3 +485,37 @@ def test_a_method_that_is_no_text_is_a_finding(tmp_path: Path, method: object) -
     dataset = copied(tmp_path, "stack")
     flat(lambda a: a["multiscales"][0].update(type=method))(dataset)
     assert any("levels are not compared" in finding.text for finding in judge(dataset, deep=True).findings)
+
+
+def _index(shard: Path, edit: Callable[[np.ndarray], object]) -> None:
+    """Change the index of a shard of 3 x 3 chunks, and its checksum with it."""
+    data = shard.read_bytes()
+    index = np.frombuffer(data[-148:-4], "<u8").reshape(9, 2).copy()
+    edit(index)
+    changed = index.tobytes()
+    shard.write_bytes(data[:-148] + changed + google_crc32c.value(changed).to_bytes(4, "little"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda shard: shard.write_bytes(shard.read_bytes()[:-1]), "the index of the shard is damaged"),
+        (lambda shard: shard.write_bytes(shard.read_bytes()[:-9] + b"x" + shard.read_bytes()[-8:]), "the index of the shard is damaged"),
+        (lambda shard: _index(shard, lambda index: None), None),
+        (lambda shard: _index(shard, lambda index: index.__setitem__([0, 1], index[[1, 0]])), "do not follow each other in C order"),
+        (lambda shard: _index(shard, lambda index: index.__setitem__((8, 1), index[8, 1] + 1)), "beyond its end"),
+        (lambda shard: _index(shard, lambda index: index.__setitem__((1, 0), index[1, 0] - 1)), "overlap"),
+        (lambda shard: _index(shard, lambda index: index.__setitem__(4, 2**64 - 1)), "lacks 1 of 9 chunks"),
+        (lambda shard: shard.write_bytes(b"x" * 40 + shard.read_bytes()[40:]), "cannot be decoded"),
+    ],
+)
+def test_damage_in_a_shard_of_ours_is_told(tmp_path: Path, damage: Callable[[Path], object], told: str | None) -> None:
+    dataset = copied(tmp_path, "stack", 3, "--sharding", "on", "--initial-downsample", "1")
+    assert judge(dataset, deep=True).findings == judge(dataset).findings == ()
+    shard = dataset / "0/c/1/2/0/0"
+    damage(shard)
+    deep, quick = judge(dataset, deep=True).findings, judge(dataset).findings
+    assert bool(deep) == (told is not None)
+    if told:
+        assert [finding.where for finding in deep] == ["0/c/1/2/0/0"] and told in deep[0].text
+        assert [finding.where for finding in quick] == ([] if told == "cannot be decoded" else ["0/c/1/2/0/0"])

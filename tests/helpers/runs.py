@@ -189,6 +189,7 @@ class Reference:
     source: Path
     expected: dict[str, str]
     seconds: float
+    flags: tuple[str, ...] = FLAGS
 
     def check_nothing_published(self, out: Path) -> None:
         """Under the final name there is nothing, or all of it (the fault came too late)."""
@@ -203,24 +204,31 @@ class Reference:
 
     def complete(self, out: Path, *flags: str) -> str:
         """Run undisturbed and check; returns what was printed."""
-        status, text = run(self.source, "--output-dir", out, *FLAGS, *flags)
+        status, text = run(self.source, "--output-dir", out, *self.flags, *flags)
         assert status == 0, text
         self.check_done(out)
         return text
 
 
-def make_reference(source: Path, out: Path) -> Reference:
+def make_reference(source: Path, out: Path, *flags: str) -> Reference:
     """Convert without any disturbance."""
     begun = time.monotonic()
-    status, text = run(source, "--output-dir", out, *FLAGS)
+    status, text = run(source, "--output-dir", out, *FLAGS, *flags)
     assert status == 0, text
-    return Reference(source, digest(out / f"{source.name.partition('.')[0]}.ome.zarr"), time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    return Reference(source, digest(out / f"{source.name.partition('.')[0]}.ome.zarr"), seconds, (*FLAGS, *flags))
 
 
 @pytest.fixture(scope="session")
 def slide_run(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     folder = tmp_path_factory.mktemp("slide")
     return make_reference(slide(folder / "slide.ome.tif"), folder / "out")
+
+
+@pytest.fixture(scope="session")
+def shards_run(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    folder = tmp_path_factory.mktemp("shards")
+    return make_reference(slide(folder / "slide.ome.tif"), folder / "out", "--sharding", "on")
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ VOLUME = replace(in_tiles(stored_as(picture(1024, 1024, z=64), "uint16")), sizes
         (cut(in_strips(picture(8192, 8192)), d=2), [*WIDE, (1, 1)]),
         (cut(in_strips(stored_as(picture(16384, 16384), "uint16"))), [(2, 32), *WIDE, (2, 2), (1, 1)]),
         (cut(in_strips(stored_as(picture(8192, 8192), "uint16")), d=2), [(4, 16), (2, 8), (1, 4), (2, 2), (1, 1)]),
-        (cut(VOLUME, z_chunk=16, z_downsample="auto"), [(2, 2), (2, 2), (1, 1)]),  # chunks of 2 MB, z halves with y and x
+        (cut(VOLUME, z_chunk=16, z_downsample="auto"), [(2, 2), (1, 1), (1, 1)]),  # chunks of 2 MB, z halves with y and x
         (cut(VOLUME, z_chunk=1, z_downsample="auto"), [(4, 4), (2, 2), (1, 1)]),
         (cut(VOLUME, z_chunk=1, z_downsample="none"), [(4, 4), (2, 2), (1, 1)]),
     ],

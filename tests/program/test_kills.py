@@ -20,15 +20,17 @@ from runs import (
     run,
     sandbox,
     sandboxed,
+    shards_run,
     slide,
     slide_run,
     stack_run,
     volume_run,
 )
 
-__all__ = ["slide_run", "stack_run", "volume_run"]  # fixtures
+__all__ = ["shards_run", "slide_run", "stack_run", "volume_run"]  # fixtures
 
 MANY = [pytest.param(("slide", "stack")[seed % 2], seed, marks=[] if seed < 2 else [pytest.mark.slow]) for seed in range(50)]
+MANY += [pytest.param("shards", seed, marks=[] if seed == 0 else [pytest.mark.slow]) for seed in range(10)]
 MANY += [pytest.param("volume", seed, marks=[] if seed == 0 else [pytest.mark.slow]) for seed in range(10)]
 
 
@@ -40,7 +42,7 @@ def image(request: pytest.FixtureRequest) -> Reference:
 @pytest.mark.parametrize(("image", "seed"), MANY, indirect=["image"])
 def test_the_program_killed_at_a_random_moment(image: Reference, tmp_path: Path, seed: int) -> None:
     moment = random.Random(seed).uniform(0.05, 0.95) * image.seconds
-    with Program([image.source, "--output-dir", tmp_path, *FLAGS], EAGER_COMMAND) as program:
+    with Program([image.source, "--output-dir", tmp_path, *image.flags], EAGER_COMMAND) as program:
         program.wait_for(lambda: time.monotonic() - program.begun > moment)
         program.process.kill()
         program.finish()
@@ -52,8 +54,8 @@ def test_the_program_killed_at_a_random_moment(image: Reference, tmp_path: Path,
 @pytest.mark.parametrize(("image", "seed"), MANY, indirect=["image"])
 def test_a_worker_killed_at_a_random_moment(image: Reference, tmp_path: Path, seed: int) -> None:
     choice = random.Random(seed)
-    files = choice.randrange(len(image.expected) - 10)
-    with Program([image.source, "--output-dir", tmp_path, *FLAGS]) as program:
+    files = choice.randrange(max(1, len(image.expected) - 10))
+    with Program([image.source, "--output-dir", tmp_path, *image.flags]) as program:
         program.wait_for(lambda: files_in(tmp_path) > files and program.workers())
         if workers := program.workers():
             with contextlib.suppress(ProcessLookupError):

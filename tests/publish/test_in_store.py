@@ -107,6 +107,29 @@ def test_a_run_that_is_killed_at_a_request_is_gone_on_with(store, source, expect
     assert store.objects("out/a.ome.zarr/") == expected
 
 
+def test_shards_in_a_store_are_those_in_a_folder_also_of_a_run_that_was_killed(store, source, tmp_path):
+    shards = ("--sharding", "on", "--initial-downsample", "1")
+    assert main([str(source), "--output-dir", str(tmp_path / "local"), *FLAGS, *shards]) == 0
+    expected = digest(tmp_path / "local/a.ome.zarr")
+    program = Program(to(store, source, *shards), environ=store.environ)
+    puts = iter(range(2))
+
+    def kill(request):
+        if request.method == "PUT" and "/0/c/" in request.path and next(puts, None) is None:
+            os.kill(program.process.pid, signal.SIGKILL)
+            return "cut"
+        return None
+
+    with program:
+        store.proxy.fault = kill
+        program.finish()
+    store.proxy.fault = lambda request: None
+    assert "zarr.json" not in store.objects("out/a.ome.zarr/")
+    assert main(to(store, source, *shards)) == 0
+    assert store.objects("out/a.ome.zarr/") == expected
+    assert main(["validate", "--deep", f"{store.address}/out/a.ome.zarr"]) == 0
+
+
 @pytest.mark.parametrize("fault", ["half", *(pytest.param(fault, marks=pytest.mark.slow) for fault in (503, 500, "cut", "lost"))])
 def test_every_fifth_request_may_fail(store, source, expected, fault):
     store.proxy.fault = lambda request: fault if request.number % 5 == 2 else None
