@@ -119,6 +119,9 @@ def _verify(path: Place, source: Place | None, which: int | str | None, engine: 
     if not dataset.arrays or dataset.problems:
         problem = ": ".join(dataset.problems[0]) if dataset.problems else "has no level"
         raise InputError(problem, hint="`omezarr-proc validate` says more")
+    if "origin" in (dataset.own or {}):
+        hint = "convert it anew with VERIFY=1, which compares it before it is published"
+        raise InputError("is of a part of an image, and which part is not read back from a dataset yet", hint=hint)
     sourced = None
     if source is not None:
         image = _image(dataset, source, which, limits)

@@ -251,6 +251,13 @@ def test_what_is_not_what_the_input_gives_is_not_published(
     assert verify(tmp_path / "out" / ("" if layout == "root" else "a.ome.zarr"), "--source", sources) == 0
 
 
+def test_a_part_of_an_image_is_compared_before_it_is_published_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = made("stack").with_name("a.ome.tif")
+    assert cli.main([str(source), "--output-dir", str(tmp_path), "--z", "1-2", "--verify", "--quiet"]) == 0
+    assert verify(tmp_path / "a.ome.zarr", "--source", source) == 1
+    assert "is of a part of an image" in capsys.readouterr().out
+
+
 def test_usage() -> None:
     assert verify() == 2
     assert verify("--help") == 0
