@@ -13,7 +13,7 @@ from ome_zarr_models.v05.image import Image as ImageModel
 
 from omezarr_proc import cli
 from omezarr_proc.app import batch as process
-from omezarr_proc.build import image as conversion
+from omezarr_proc.build import attempts as conversion
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.image import Image
@@ -259,9 +259,9 @@ def test_given_up_only_after_the_smallest_plan_was_killed_twice(
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((3000, 3000, 3), "uint8"), photometric="rgb", tile=(512, 512))
     plans: list[Plan] = []
 
-    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0) -> Plan:
+    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0, *, keeps_pixels: bool = False) -> Plan:
         plans[:] = [make_plan(image, pyramid, limits, steps) for steps in range(40)]
-        return make_plan(image, pyramid, limits, smaller)
+        return make_plan(image, pyramid, limits, smaller, keeps_pixels=keeps_pixels)
 
     monkeypatch.setattr(conversion, "make_plan", planned)
     for kills in range(1, 40):
@@ -284,9 +284,9 @@ def test_a_nursery_that_shares_no_pages_leaves_less_to_the_plan(tmp_path: Path, 
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((300, 300), "uint8"))
     seen: list[int] = []
 
-    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0) -> Plan:
+    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0, *, keeps_pixels: bool = False) -> Plan:
         seen.append(limits.headroom_bytes)
-        return make_plan(image, pyramid, limits, smaller)
+        return make_plan(image, pyramid, limits, smaller, keeps_pixels=keeps_pixels)
 
     monkeypatch.setattr(conversion, "make_plan", planned)
     monkeypatch.setattr(nursery, "_single_threaded", lambda: False)

@@ -22,7 +22,7 @@ from runs import digest
 
 from omezarr_proc import cli
 from omezarr_proc.app import progress
-from omezarr_proc.build import image as convert
+from omezarr_proc.build import attempts as convert
 from omezarr_proc.build import passes as build
 from omezarr_proc.engine.local import engine
 from omezarr_proc.engine.local.pool import Pool, Worker
@@ -350,7 +350,7 @@ def test_every_chunk_has_its_checksum_in_the_record(tmp_path: Path, monkeypatch:
     if not whole:
         monkeypatch.setattr(engine, "_WRITE_BYTES", 1)
         plan = convert.make_plan
-        monkeypatch.setattr(convert, "make_plan", lambda *given: replace(plan(*given), undivided=False))
+        monkeypatch.setattr(convert, "make_plan", lambda *given, **more: replace(plan(*given, **more), undivided=False))
     _, state = stopped(tmp_path, "--channel-chunking", chunking)
     history = read(record(state).read_bytes(), json.loads(lines(state)[0][9:])[2])
     assert history is not None
