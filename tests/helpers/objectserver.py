@@ -2,14 +2,18 @@
 
 import contextlib
 import hashlib
+import http.server
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sysconfig
+import threading
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
@@ -140,6 +144,28 @@ def store(object_server, monkeypatch, request):
             object_server.environ(proxy.endpoint), object_server.store(), f"prefix-{zlib.crc32(request.node.name.encode())}", proxy
         )
         remote.client.cache_clear()
+
+
+@contextlib.contextmanager
+def container_credentials(token: str) -> Iterator[str]:
+    """An endpoint that gives the credentials to whom has the token, as those of ECS and EKS do; its address."""
+
+    class Role(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            keys = {"AccessKeyId": ACCESS, "SecretAccessKey": SECRET, "Token": "", "Expiration": "2099-01-01T00:00:00Z"}
+            body = json.dumps(keys).encode()
+            self.send_response(200 if self.headers["Authorization"] == token else 403)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *message: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Role) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v2/credentials"
+        server.shutdown()
 
 
 class Prefix:

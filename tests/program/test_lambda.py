@@ -1,3 +1,4 @@
+# fixtures by their names
 """AWS Lambda: deadlines and the invocation after, batches, memory sizes, an OOM in between, and nothing left for the next event."""
 
 import importlib.util
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from objectserver import object_server, store
 from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, slide, slide_run, stack, volume
 
 from omezarr_proc.app import batch as process
@@ -20,7 +22,7 @@ from omezarr_proc.handler import handler
 from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.events import Summary
 
-__all__ = ["slide_run"]  # fixtures
+__all__ = ["object_server", "slide_run", "store"]  # fixtures
 
 LAMBDA = TOOLS / "lambda_sandbox.py"
 needs_runtime = pytest.mark.skipif(importlib.util.find_spec("awslambdaric") is None, reason="needs awslambdaric")
@@ -127,6 +129,20 @@ def long(kind: str, folder: Path) -> tuple[Path, dict[str, object]]:
 
 def flags(settings: dict[str, object]) -> list[str]:
     return [word for name, value in settings.items() for word in (f"--{name.lower().replace('_', '-')}", str(value))]
+
+
+@sandboxed_lambda
+def test_from_bucket_to_bucket(slide_run: Reference, store, tmp_path: Path) -> None:
+    """No folder but /tmp can be written to."""
+    (tmp_path / "in").mkdir()
+    store(slide_run.source, "in/slide.ome.tif")
+    event = event_for(tmp_path, inputDir=f"{store.address}/in", outputDir=f"{store.address}/out", TILE_SIZE=128)
+    code = f"import os, sys; os.environ |= {store.environ}; del os.environ['AWS_SESSION_TOKEN']; sys.argv = ['x', sys.argv[1]]"
+    code += "; from awslambdaric.__main__ import main; main(sys.argv)"
+    first, again = invoke_with(tmp_path, code, "--memory", "512", events=[event] * 2)
+    assert (first["status"], again["status"], first["oom_kill"]) == ("ok", "ok", 0), first.get("error")
+    found = store.objects("out/slide.ome.zarr/")
+    assert {key for key in found | slide_run.expected if found.get(key) != slide_run.expected.get(key)} == {"zarr.json"}  # its key
 
 
 @sandboxed_lambda
