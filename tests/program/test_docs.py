@@ -3,13 +3,18 @@
 import importlib
 import pkgutil
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pyramids import picture
 from runs import ROOT
 
 import omezarr_proc
+from omezarr_proc.build.dataset import object_count, pyramid_of
+from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import Exit, ProcError
+from omezarr_proc.model.image import AxisSize
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("data/*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = sorted(set(ROOT.glob("docs/decisions/*.md")) - {ROOT / "docs/decisions/README.md"})
@@ -34,6 +39,25 @@ def test_the_changelog_has_this_version_and_what_comes() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert "## [Unreleased]" in text
     assert re.search(rf"^## \[{re.escape(omezarr_proc.__version__)}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE)
+
+
+def test_the_table_of_costs_has_the_objects_that_datasets_have() -> None:
+    rows = re.findall(r"(\d+) objects \| \$([\d.]+) \| (\d+) objects \| \$([\d.]+)", (ROOT / "docs/object-stores.md").read_text())
+    sizes = {axis: AxisSize(0.5, "micrometer") for axis in "xyz"}
+    d = picture(39936, 60416, c=3, samples=3)
+    images = (
+        (picture(16384, 16384, c=3, samples=3), 2),
+        (d, 2),
+        (replace(picture(2048, 2048, z=500), dtype="uint16", sizes=sizes), 2),
+        (d, 1),
+    )
+    for (image, downsample), row in zip(images, rows, strict=True):
+        expected = []
+        for sharding in ("off", "on"):
+            settings = Settings(sharding=sharding, initial_downsample=downsample)
+            objects = object_count(image, pyramid_of(image, settings), settings)
+            expected += [str(objects), f"{objects * 0.005 / 1000:.4f}"]
+        assert row == tuple(expected)
 
 
 def every_error() -> set[type[ProcError]]:
