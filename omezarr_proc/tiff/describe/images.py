@@ -99,7 +99,8 @@ def _files(budget: Budget, opener: Opener) -> Files:
             return opener(path)
         except OSError as error:
             refuse_silence(error)
-            raise UnreadableInputError(f"{path}: cannot be opened ({error.strerror}); check that it is there and readable") from error
+            hint = "check that it is there and readable"
+            raise UnreadableInputError(f"cannot be opened ({error.strerror})", source=path, hint=hint) from error
 
     return Files(OPEN_FILES, budget, opened)
 
