@@ -29,9 +29,9 @@ def put(store, dataset: Path) -> str:
     return f"{store.address}/{dataset.name}"
 
 
-@pytest.mark.parametrize(("name", "zarr_format"), [("rgb", 3), ("stack", 2)])
-def test_a_dataset_is_told_and_judged_as_in_a_folder(store, capsys, name, zarr_format):
-    local = made(name, zarr_format)
+@pytest.mark.parametrize(("name", "zarr_format", "flags"), [("rgb", 3, ()), ("stack", 2, ()), ("rgb", 3, ("--sharding", "on"))])
+def test_a_dataset_is_told_and_judged_as_in_a_folder(store, capsys, name, zarr_format, flags):
+    local = made(name, zarr_format, *flags)
     address = put(store, local)
     for words in (["info"], ["validate"], ["validate", "--deep"]):
         assert main([*words, str(local)]) == main([*words, address]) == 0
