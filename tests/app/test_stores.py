@@ -103,6 +103,9 @@ def test_the_picture_is_that_of_a_folder_and_kept_in_step(store, tmp_path, layou
 
     assert main([*to, "--preview"]) == 0
     assert picture() == expected
+    dataset = f"{store.address}/out" + ("/a.ome.zarr" if layout == "folders" else "")
+    assert main(["preview", dataset, str(tmp_path / "x.png")]) == 0
+    assert (tmp_path / "x.png").read_bytes() == expected
     obstore.put(store.client, f"{store.prefix}/out/{name}", b"of an older one")
     assert main(to) == 0  # is there already, and not older
     assert picture() == b"of an older one"
