@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import ome_zarr_models.v04
 import ome_zarr_models.v05
@@ -20,6 +21,7 @@ from plates import field_pixels, plate_xml, write_plate, write_set
 from omezarr_proc import cli
 from omezarr_proc.app.progress import Report
 from omezarr_proc.build.plate import PlateConversion
+from omezarr_proc.build.sheet import GAP
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine, OnEncoded, OnStored
 from omezarr_proc.engine.serial import Serial
@@ -193,3 +195,16 @@ def test_info_tells_of_the_plate_and_its_first_field(tmp_path: Path, capsys: pyt
     assert told["name"] == "Field 3" and len(told["levels"]) == 1
     assert cli.main(["info", str(tmp_path / "out/screen.ome.zarr")]) == 0
     assert "plate 'Screen 7' of 8 x 12, 3 wells, 5 images, the first of which is" in capsys.readouterr().out
+
+
+def test_the_preview_of_a_plate_is_a_contact_sheet(tmp_path: Path) -> None:
+    write_plate(tmp_path / "screen.ome.tif", WELLS, attributes='Rows="8" Columns="12"')
+    assert convert(tmp_path / "screen.ome.tif", tmp_path / "out", "--preview", "1", "--initial-downsample", "1") == 0
+    sheet = imagecodecs.png_decode((tmp_path / "out/screen.ome.zarr.png").read_bytes())
+    side = 1024 // 12 - GAP
+    assert sheet.shape == (8 * (side + GAP) + GAP, 12 * (side + GAP) + GAP, 3)
+    spread = {}
+    for row, column in np.ndindex(8, 12):
+        top, left = (GAP + index * (side + GAP) for index in (row, column))
+        spread[row, column] = np.ptp(sheet[top : top + side, left : left + side])
+    assert {place for place, values in spread.items() if values > 0} == {(0, 0), (0, 1), (2, 11)}

@@ -12,7 +12,8 @@ import zarr
 from datasets import change, copied, pixels
 
 from omezarr_proc import cli
-from omezarr_proc.build.preview import compose, preview_path, write_preview
+from omezarr_proc.build.picture import compose
+from omezarr_proc.build.preview import preview_path, write_preview
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.pixels.resample import resampled
 from omezarr_proc.store.read import open_dataset

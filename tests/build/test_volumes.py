@@ -16,7 +16,7 @@ from ome_zarr_models.v05.image import Image as ImageModel
 from volumes import reduced, write_volume
 
 from omezarr_proc import cli
-from omezarr_proc.build.preview import compose
+from omezarr_proc.build.picture import compose
 from omezarr_proc.check.verdict import judge
 from omezarr_proc.model.pyramid import make_pyramid
 from omezarr_proc.model.region import Z
