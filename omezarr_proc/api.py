@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     color: Literal["keep", "srgb"]
     images: Literal["auto", "all"] | Sequence[int]
     sequence: str
+    plates: Literal["auto", "off"]
     crop_region: tuple[int, int, int, int]
     crop_channels: str | int | Sequence[int]
     crop_z: str | int | Sequence[int]
