@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from omezarr_proc.app.batch import open_inputs
 from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
 from omezarr_proc.app.inputs import Input, proposed
+from omezarr_proc.app.opening import open_inputs
 from omezarr_proc.build.advice import advice
 from omezarr_proc.build.dataset import object_count, pyramid_of
 from omezarr_proc.build.fields import plate_notes, plate_objects
