@@ -9,6 +9,7 @@ from tests.golden.inputs import Input
 
 SAMPLES = Path(__file__).parents[2] / "data" / "input"
 SMALL = ("--initial-downsample", "1", "--tile-size", "64", "--min-dimension", "32")
+SHARDS = ("--sharding", "on")
 LITTLE = ("--memory-limit-mb", "128", "--max-workers", "1")
 MORE = ("--memory-limit-mb", "512", "--max-workers", "2")
 
@@ -57,6 +58,8 @@ GROUPS = (
     Group("isotropic", _named("ome-z", "ome-5d"), (*SMALL, "--z-downsample", "isotropic", "--z-chunk", "3"), (MORE,), (LITTLE,)),
     Group("flat-volumes", _named("volume"), (*SMALL, "--z-downsample", "none", "--z-chunk", "1")),
     Group("resumed", _named("ome-z", "ome-5d"), SMALL, (LITTLE,), (MORE,), dies=True),
+    Group("shards", _named("rgb-tiles", "tiles-240", "strips-of-7", "ome-5d", "volume"), (*SMALL, *SHARDS), (MORE,), (LITTLE,)),
+    Group("shards-per-channel", _named("rgb-tiles", "volume"), (*SMALL, *SHARDS, "--channel-chunking", "per-channel", "--z-chunk", "1")),
     Group("defaults", (*FEW, _sample("brightfield.ome.tiff"), _sample("fluorescence.ome.tiff"))),
     Group(
         "downsample-2", _named("rgb-tiles", "nan-inf", "size-1x1", "tiles-16x48", "ome-z"), ("--tile-size", "64", "--min-dimension", "16")
