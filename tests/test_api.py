@@ -86,7 +86,7 @@ def test_a_file_that_does_not_fit_is_another_error(scans: Path, tmp_path: Path):
     [
         ({"tile_size": 500}, "tile_size=500 must be a power of two"),
         ({"initial_downsample": True}, "initial_downsample=True must be"),
-        ({"preview": 2}, "preview=2 must be 1 or 0"),
+        ({"preview": 2}, "preview=2 must be one of 0, 1, thumbnail"),
         ({"preview": "yes"}, "preview='yes' must be"),
         ({"images": (0, -1)}, r"images=\(0, -1\) must be"),
         ({"compression": "snappy"}, "compression='snappy' must be .*snappy is in no Blosc"),

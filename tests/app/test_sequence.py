@@ -168,6 +168,6 @@ def test_auto_only_proposes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_nothing_of_that_name_and_no_template_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40), "uint8"))
     assert convert(tmp_path / "a.tif", tmp_path, "--sequence", "b_z{z}.tif") == 2
-    assert "no input is named like SEQUENCE=b_z{z}.tif" in capsys.readouterr().err
+    assert "no input is named like --sequence=b_z{z}.tif" in capsys.readouterr().err
     assert convert(tmp_path / "a.tif", tmp_path, "--sequence", "b_z*.tif") == 2
     assert "must be auto, or the name of a file with {t}, {c} or {z} in it, each once" in capsys.readouterr().err

@@ -17,10 +17,12 @@ from objectserver import object_server, store
 from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, slide, slide_run, stack, volume
 
 from omezarr_proc.app import batch as process
+from omezarr_proc.app import opening
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.handler import handler
 from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.events import Summary
+from omezarr_proc.publish.lock import Lock
 
 __all__ = ["object_server", "slide_run", "store"]  # fixtures
 
@@ -42,14 +44,15 @@ def test_ten_images_are_done_after_four_calls_that_have_time_for_three_each(tmp_
     converted: list[Path] = []
     convert_one = Conversion.run
 
-    def run_and_wait(conversion: Conversion) -> Summary:
-        summary = convert_one(conversion)
-        converted.append(conversion.target)
+    def run_and_wait(conversion: Conversion, target: Path, lock: Lock) -> Summary:
+        summary = convert_one(conversion, target, lock)
+        converted.append(target)
         late[0] += 300  # each takes five of the fifteen minutes
         return summary
 
     monkeypatch.setattr(Conversion, "run", run_and_wait)
-    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late[0]))
+    for module in (process, opening):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late[0]))
     for done in (3, 6, 9):
         late[0] = 0
         with pytest.raises(OutOfTimeError, match="not begun, since time is up; run it again to go on"):
