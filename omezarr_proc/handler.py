@@ -17,6 +17,7 @@ import omezarr_proc.app.log
 import omezarr_proc.app.metrics
 import omezarr_proc.build.advice
 import omezarr_proc.build.image
+import omezarr_proc.build.plate
 import omezarr_proc.build.preview
 import omezarr_proc.engine.local.engine
 import omezarr_proc.engine.local.worker

@@ -145,12 +145,15 @@ class _Images:
             write_preview(picture, target)
 
     def _conversion(self, planned: Planned) -> "Conversion | PlateConversion":
-        from omezarr_proc.build.image import Conversion
-        from omezarr_proc.build.plate import PlateConversion
-
         common: dict[str, Any] = {"settings": self.settings, "limits": self.limits, "engine": self.engine, "report": self.report}
         common["deadline"] = self.deadline
-        return PlateConversion(images=planned.images, **common) if planned.plate else Conversion(image=planned.images[0], **common)
+        if planned.plate:
+            from omezarr_proc.build.plate import PlateConversion
+
+            return PlateConversion(images=planned.images, **common)
+        from omezarr_proc.build.image import Conversion
+
+        return Conversion(image=planned.images[0], **common)
 
     def _make(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> Outcome:
         key, tree = conversion.key, self._tree

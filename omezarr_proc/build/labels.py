@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Image, Layout, Plane, Rect
 from omezarr_proc.model.region import ceil_div
 from omezarr_proc.pixels.flatness import are_flat, is_rough
-from omezarr_proc.tiff.read.reader import Reader
+
+if TYPE_CHECKING:
+    from omezarr_proc.tiff.read.reader import Reader
 
 # Whole words of a name, whatever stands for spaces in it: "cells_masks.tif", "nuclei-seg", "Label image".
 _NAMES = re.compile(r"(?<![a-z])(masks?|labels?|labelled|labeled|seg|segm|segmentation|segmented|annotations?|instances?)(?![a-z])", re.I)
@@ -42,6 +44,8 @@ def label_hint(image: Image) -> str:
 
 def _looks_so(image: Image) -> bool:
     """Whether windows of it are flat; no more are read once one is rough."""
+    from omezarr_proc.tiff.read.reader import Reader  # of most images the workers alone need it
+
     seen: list[NDArray[Any]] = []
     with contextlib.suppress(ProcError, OSError), contextlib.closing(Reader(image)) as reader:  # who converts it says what is wrong
         for window in _windows(image, reader):
@@ -52,7 +56,7 @@ def _looks_so(image: Image) -> bool:
     return False
 
 
-def _windows(image: Image, reader: Reader) -> Iterator[NDArray[Any]]:
+def _windows(image: Image, reader: "Reader") -> Iterator[NDArray[Any]]:
     """Windows [h, w] of the first plane and the middle one, from its middle outwards: a function of the image alone."""
     chosen = dict.fromkeys((image.planes[0], image.planes[len(image.planes) // 2]))
     for plane in (plane for plane in chosen if plane is not None):
@@ -79,7 +83,7 @@ def _segments(layout: Layout, rect: Rect) -> int:
     return (ceil_div(rect.y1, high) - rect.y0 // high) * (ceil_div(rect.x1, wide) - rect.x0 // wide)
 
 
-def _read(reader: Reader, plane: Plane, layout: Layout, rect: Rect) -> NDArray[Any]:
+def _read(reader: "Reader", plane: Plane, layout: Layout, rect: Rect) -> NDArray[Any]:
     """The window's samples [samples, h, w]."""
     pixels = np.empty((rect.height, rect.width, layout.samples), layout.dtype)
     for y, x, block in reader.read(plane, rect, "rows" if layout.raw else "segment"):
