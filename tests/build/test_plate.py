@@ -2,9 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 import tifffile
 import zarr
 from conversion import convert, digest
+from engines import Few
 from plates import field_pixels, plate_xml, write_plate, write_set
 
 from omezarr_proc import cli
@@ -23,12 +22,10 @@ from omezarr_proc.app.progress import Report
 from omezarr_proc.build.plate import PlateConversion
 from omezarr_proc.build.sheet import GAP
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.engine.base import Engine, OnEncoded, OnStored
+from omezarr_proc.engine.base import Engine
 from omezarr_proc.engine.serial import Serial
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import OutOfTimeError
-from omezarr_proc.model.region import Region
-from omezarr_proc.plan.passes import Pass
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.tiff.describe.images import open_images
 
@@ -86,22 +83,6 @@ def test_a_set_of_files_is_one_plate(tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "all/field-0.ome.zarr", mode="r")
     for path, number in FIELDS.items():
         assert np.array_equal(group[f"{path}/0"][:], field_pixels(number))
-
-
-class Few:
-    """An engine that makes so many bands, and is out of time then."""
-
-    def __init__(self, engine: Engine, bands: int) -> None:
-        self._engine, self._left = engine, bands
-        self.workers, self.begin, self.work, self.rest = engine.workers, engine.begin, engine.work, engine.rest
-        self.processes, self.close = engine.processes, engine.close
-
-    def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
-        some = list(islice(bands, self._left))
-        self._left -= len(some)
-        self._engine.make(pass_, iter(some), on_encoded, on_stored)
-        if not self._left:
-            raise OutOfTimeError("out of time")
 
 
 def test_a_run_that_was_stopped_goes_on_with_the_next_field(tmp_path: Path) -> None:

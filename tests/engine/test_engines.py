@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from engines import Few
 from runs import digest
 
 from omezarr_proc.app.progress import Report
@@ -109,22 +110,6 @@ def convert(source: Path, out: Path, engine: Engine, **settings: Any) -> Summary
     with Lock(out / "a.ome.zarr") as lock:
         conversion = Conversion(image=image, settings=chosen, limits=LIMITS, engine=engine, report=Report())
         return conversion.run(out / "a.ome.zarr", lock)
-
-
-class Few:
-    """An engine that makes some bands, each stored, and is out of time then."""
-
-    def __init__(self, engine: Engine, bands: int) -> None:
-        self._engine, self._left = engine, bands
-        self.workers, self.begin, self.work = engine.workers, engine.begin, engine.work
-        self.processes, self.close = engine.processes, engine.close
-
-    def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
-        some = list(islice(bands, self._left))
-        self._left -= len(some)
-        self._engine.make(pass_, iter(some), on_encoded, on_stored)
-        if not self._left:
-            raise OutOfTimeError("out of time")
 
 
 @pytest.mark.parametrize("name", IMAGES)
