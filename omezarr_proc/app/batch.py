@@ -27,6 +27,7 @@ from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
     from omezarr_proc.build.image import Conversion
+    from omezarr_proc.build.means import Means
     from omezarr_proc.build.plate import PlateConversion
     from omezarr_proc.engine.base import Engine
     from omezarr_proc.model.events import Summary
@@ -145,15 +146,19 @@ class _Images:
             write_preview(picture, target)
 
     def _conversion(self, planned: Planned) -> "Conversion | PlateConversion":
-        common: dict[str, Any] = {"settings": self.settings, "limits": self.limits, "engine": self.engine, "report": self.report}
-        common["deadline"] = self.deadline
         if planned.plate:
             from omezarr_proc.build.plate import PlateConversion
 
-            return PlateConversion(images=planned.images, **common)
+            return PlateConversion(images=planned.images, means=self._means)
         from omezarr_proc.build.image import Conversion
 
-        return Conversion(image=planned.images[0], **common)
+        return Conversion(image=planned.images[0], means=self._means)
+
+    @property
+    def _means(self) -> "Means":
+        from omezarr_proc.build.means import Means
+
+        return Means(settings=self.settings, limits=self.limits, engine=self.engine, report=self.report, deadline=self.deadline)
 
     def _make(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> Outcome:
         key, tree = conversion.key, self._tree

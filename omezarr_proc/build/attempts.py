@@ -7,12 +7,10 @@ from typing import TypeVar
 
 from loguru import logger
 
+from omezarr_proc.build.means import Means
 from omezarr_proc.build.passes import Build
-from omezarr_proc.config.settings import Settings
-from omezarr_proc.engine.base import Engine, WorkerLostError
-from omezarr_proc.host.limits import Limits
+from omezarr_proc.engine.base import WorkerLostError
 from omezarr_proc.model.errors import LimitError, OutOfTimeError
-from omezarr_proc.model.events import Progress
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.pixels.reduction import REDUCTIONS
@@ -30,14 +28,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Attempts:
-    """What has the levels of one image made. `deadline`: when to stop in good order, as time.monotonic() counts."""
+    """What has the levels of one image made."""
 
     image: Image
-    settings: Settings
-    limits: Limits
-    engine: Engine
-    report: Progress
-    deadline: float | None = None
+    means: Means
 
     def run(self, build: Build, then: Callable[[], T]) -> T:
         """Make all levels of `build`, then do what `then` does with the same plan. Raises ProcError."""
@@ -48,18 +42,19 @@ class Attempts:
             if tree.stalled >= _MOST_STALLED and plan == self.plan(build.pyramid, smaller - 2):
                 raise LimitError(
                     f"was killed {tree.stalled} times before it got anywhere, the last times with the smallest plan"
-                    f" ({plan.projected_bytes >> 20} MB): if memory ran out, give it more than the {self.limits.memory_bytes >> 20} MB that"
-                    " there are; if somebody else killed it (a time limit, a stop), see to that and run it again",
+                    f" ({plan.projected_bytes >> 20} MB): if memory ran out, give it more than the"
+                    f" {self.means.limits.memory_bytes >> 20} MB that there are;"
+                    " if somebody else killed it (a time limit, a stop), see to that and run it again",
                     source=self.image.source,
                 )
             logger.bind(phase="plan", projected_bytes=plan.projected_bytes).debug(f"{self.image.source}: {plan}")
             tree.begin({"workers": plan.workers, "slots": plan.slots, "slot_bytes": plan.slot_bytes, "chunks": build.chunks})
             self._begin(build, plan)
             try:
-                self.report.phase("resume")
-                build.take_over(None if self.deadline is None else (time.monotonic() + self.deadline) / 2)
-                self.report.start(self.image.source, build.pixels, done=build.pixels * build.percent // 100)
-                self.report.phase("levels")
+                self.means.report.phase("resume")
+                build.take_over(None if self.means.deadline is None else (time.monotonic() + self.means.deadline) / 2)
+                self.means.report.start(self.image.source, build.pixels, done=build.pixels * build.percent // 100)
+                self.means.report.phase("levels")
                 build.run(plan)
                 return then()
             except WorkerLostError as lost:
@@ -68,18 +63,20 @@ class Attempts:
                 if deaths > _MOST_DEATHS:
                     raise
                 smaller += 1
-                self.report.retry(f"{self.image.source}: {lost}; going on with a smaller plan")
+                self.means.report.retry(f"{self.image.source}: {lost}; going on with a smaller plan")
             except OutOfTimeError:
                 hint = "run it again to go on from there"
                 raise OutOfTimeError(f"out of time at {build.percent} %", source=self.image.source, hint=hint) from None
 
     def plan(self, pyramid: Pyramid, smaller: int = 0) -> Plan:
         """See `make_plan`."""
-        keeps_pixels = REDUCTIONS[self.settings.downsample_method].keeps_pixels
-        return make_plan(self.image, pyramid, self.limits, smaller, keeps_pixels=keeps_pixels)
+        keeps_pixels = REDUCTIONS[self.means.settings.downsample_method].keeps_pixels
+        return make_plan(self.image, pyramid, self.means.limits, smaller, keeps_pixels=keeps_pixels)
 
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None
         text = self.image.ome_xml and ""  # workers only ask whether there is one
-        method, lenient = self.settings.downsample_method, self.settings.on_corrupt == "warn"
-        self.engine.begin(Job(replace(self.image, ome_xml=text, profile=None), build.store, method, plan.access, lenient), plan, spool)
+        method, lenient = self.means.settings.downsample_method, self.means.settings.on_corrupt == "warn"
+        self.means.engine.begin(
+            Job(replace(self.image, ome_xml=text, profile=None), build.store, method, plan.access, lenient), plan, spool
+        )

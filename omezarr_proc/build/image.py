@@ -14,17 +14,15 @@ from loguru import logger
 from omezarr_proc.build.advice import advice
 from omezarr_proc.build.attempts import Attempts
 from omezarr_proc.build.dataset import attributes, dataset_key, object_count, pyramid_of
+from omezarr_proc.build.means import Means
 from omezarr_proc.build.passes import Build
 from omezarr_proc.build.verify import refuse_different
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.verdict import refuse_wrong
-from omezarr_proc.config.settings import Settings
-from omezarr_proc.engine.base import Engine
-from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
-from omezarr_proc.model.events import Advice, Begun, Progress, Summary
+from omezarr_proc.model.events import Advice, Begun, Summary
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
@@ -43,17 +41,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Conversion:
-    """One image on its way into a dataset.
-
-    deadline  when to stop in good order, as time.monotonic() counts
-    """
+    """One image on its way into a dataset."""
 
     image: Image
-    settings: Settings
-    limits: Limits
-    engine: Engine
-    report: Progress
-    deadline: float | None = None
+    means: Means
 
     @property
     def source(self) -> str:
@@ -63,12 +54,12 @@ class Conversion:
     @cached_property
     def key(self) -> str:
         """What the dataset will be a function of (see `dataset_key`)."""
-        return dataset_key(self.image, self.settings)
+        return dataset_key(self.image, self.means.settings)
 
     @cached_property
     def pyramid(self) -> Pyramid:
         """Of the dataset. Raises CeilingError (see `pyramid_of`)."""
-        return pyramid_of(self.image, self.settings)
+        return pyramid_of(self.image, self.means.settings)
 
     def begun(self, target: Place) -> Begun:
         """What is going to be made."""
@@ -78,7 +69,7 @@ class Conversion:
             target=str(target),
             shape=self.pyramid.stored(self.pyramid.levels[0].shape),
             levels=len(self.pyramid.levels),
-            objects=object_count(self.image, self.pyramid, self.settings),
+            objects=object_count(self.image, self.pyramid, self.means.settings),
         )
 
     @property
@@ -88,19 +79,17 @@ class Conversion:
 
     def advice(self) -> Iterator[Advice]:
         """What a person should know before it is converted."""
-        return advice(self.image, self.pyramid, self.settings)
+        return advice(self.image, self.pyramid, self.means.settings)
 
     @cached_property
     def attempts(self) -> Attempts:
         """What has its levels made."""
-        return Attempts(
-            image=self.image, settings=self.settings, limits=self.limits, engine=self.engine, report=self.report, deadline=self.deadline
-        )
+        return Attempts(image=self.image, means=self.means)
 
     def store(self, objects: Objects, pyramid: Pyramid) -> ChunkStore:
         """The chunks of the dataset, or of some of its levels, among `objects`."""
-        codec = codec_for(pyramid.dtype, self.settings.compression, self.settings.compression_level)
-        return ChunkStore(objects, pyramid, codec, 2 if self.settings.zarr_format == "2" else 3)
+        codec = codec_for(pyramid.dtype, self.means.settings.compression, self.means.settings.compression_level)
+        return ChunkStore(objects, pyramid, codec, 2 if self.means.settings.zarr_format == "2" else 3)
 
     def refuse_changed(self) -> None:
         """Raise InputError where an input is not any more what was opened."""
@@ -114,23 +103,25 @@ class Conversion:
         InputError nothing is left of it.
         """
         self.attempts.plan(self.pyramid)  # refuses what cannot be done before anything is written
-        force = self.settings.existing == "force"
-        layout = tree_for(self.settings.output_dir, self.settings.output_layout)
-        tree: Tree = layout(target, self.key, lock, force=force, deadline=self.deadline)
+        force = self.means.settings.existing == "force"
+        layout = tree_for(self.means.settings.output_dir, self.means.settings.output_layout)
+        tree: Tree = layout(target, self.key, lock, force=force, deadline=self.means.deadline)
         store = self.store(tree.objects, self.pyramid)
         began = time.monotonic()
-        with PeakMemory(self.engine.processes) as memory:
+        with PeakMemory(self.means.engine.processes) as memory:
             try:
                 with noted(tree):
-                    build = Build(image=self.image, store=store, engine=self.engine, tree=tree, progress=self.report, trusted=trusted)
+                    build = Build(
+                        image=self.image, store=store, engine=self.means.engine, tree=tree, progress=self.means.report, trusted=trusted
+                    )
                     with _Background(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                         found = self.attempts.run(build, lambda: self._windows(build))
-                    self.report.phase("publish")
+                    self.means.report.phase("publish")
                     tree.flush()
-                    write_root(store.objects, attributes(self.image, self.settings, self.key, store, found), store.zarr_format)
+                    write_root(store.objects, attributes(self.image, self.means.settings, self.key, store, found), store.zarr_format)
                     refuse_wrong(tree.place)
-                    if self.settings.verify:
-                        refuse_different(open_dataset(tree.place), self.image, self.settings, self.engine, self.limits)
+                    if self.means.settings.verify:
+                        refuse_different(open_dataset(tree.place), self.image, self.means.settings, self.means.engine, self.means.limits)
                 seconds = time.monotonic() - began
                 self.refuse_changed()
                 tree.publish()
@@ -140,17 +131,17 @@ class Conversion:
                 self.refuse_changed()
                 raise
             finally:
-                self.report.peak(memory.peak or None)
+                self.means.report.peak(memory.peak or None)
         return self._summary(target, build, seconds, memory.peak or None)
 
     def _windows(self, build: Build) -> tuple[Window, ...]:
         logger.bind(phase="windows").debug(f"{self.image.source}: display windows")
-        self.report.phase("windows")
-        return display_windows(self.engine, self.image, build.pyramid, build.tally.extremes)
+        self.means.report.phase("windows")
+        return display_windows(self.means.engine, self.image, build.pyramid, build.tally.extremes)
 
     def _write_metadata(self, store: ChunkStore) -> None:
         write_arrays(store)
-        if self.image.ome_xml and self.settings.ome_xml == "keep":
+        if self.image.ome_xml and self.means.settings.ome_xml == "keep":
             write_ome_xml(store.objects, self.image.ome_xml)
         if self.image.profile:
             write_profile(store.objects, self.image.profile)

@@ -12,15 +12,12 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Literal
 
-from omezarr_proc.build.advice import advice
 from omezarr_proc.build.dataset import own_attributes, plate_key
 from omezarr_proc.build.fields import by_path, field_of, plate_notes, plate_objects
 from omezarr_proc.build.image import Conversion, noted
+from omezarr_proc.build.means import Means
 from omezarr_proc.check.verdict import refuse_wrong
-from omezarr_proc.config.settings import Settings
-from omezarr_proc.engine.base import Engine
 from omezarr_proc.host.faults import output_error
-from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import (
     ChangedInputError,
@@ -54,11 +51,7 @@ class PlateConversion:
     """
 
     images: tuple[Image, ...]
-    settings: Settings
-    limits: Limits
-    engine: Engine
-    report: Progress
-    deadline: float | None = None
+    means: Means
 
     @property
     def source(self) -> str:
@@ -66,19 +59,23 @@ class PlateConversion:
         return self.images[0].source
 
     @cached_property
-    def places(self) -> dict[str, Image]:
-        """Each field by its path in the plate (see `by_path`)."""
-        return by_path(self.images)
+    def fields(self) -> dict[str, Conversion]:
+        """The conversion of each field, by its path in the plate (see `by_path`)."""
+        settings = replace(self.means.settings, existing="replace")
+        return {
+            path: Conversion(image=image.alone(), means=replace(self.means, settings=settings, report=_Within(self.means.report)))
+            for path, image in by_path(self.images).items()
+        }
 
     @cached_property
     def key(self) -> str:
         """What the dataset will be a function of (see `plate_key`)."""
-        return plate_key({path: self._conversion(image).key for path, image in self.places.items()}, field_of(self.images[0]).plate)
+        return plate_key({path: field.key for path, field in self.fields.items()}, field_of(self.images[0]).plate)
 
     def begun(self, target: Place) -> Begun:
         """What is going to be made; the shape is that of the first field."""
-        first = self._conversion(next(iter(self.places.values())))
-        return replace(first.begun(target), series=self.images[0].series, objects=plate_objects(self.images, self.settings))
+        first = next(iter(self.fields.values()))
+        return replace(first.begun(target), series=self.images[0].series, objects=plate_objects(self.images, self.means.settings))
 
     @property
     def notes(self) -> Sequence[str]:
@@ -87,8 +84,7 @@ class PlateConversion:
 
     def advice(self) -> Iterator[Advice]:
         """What a person should know before it is converted."""
-        first = next(iter(self.places.values()))
-        yield from advice(first, self._conversion(first).pyramid, self.settings)
+        yield from next(iter(self.fields.values())).advice()
 
     def run(self, target: Place, lock: "Lock") -> Summary:
         """Convert into `target`, which `lock` holds, and publish.
@@ -96,13 +92,13 @@ class PlateConversion:
         Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run.
         """
         assert isinstance(target, Path)
-        tree = ByRename(target, self.key, lock, force=self.settings.existing == "force", deadline=self.deadline)
+        tree = ByRename(target, self.key, lock, force=self.means.settings.existing == "force", deadline=self.means.deadline)
         began = time.monotonic()
         with noted(tree):
-            tree.begin({"fields": len(self.places)})
-            self.report.start(self.source, sum(self._conversion(image).pyramid.pixels for image in self.images))
-            done = self._fields(tree.place)
-            self.report.phase("publish")
+            tree.begin({"fields": len(self.fields)})
+            self.means.report.start(self.source, sum(field.pyramid.pixels for field in self.fields.values()))
+            done = self._make(tree.place)
+            self.means.report.phase("publish")
             tree.flush()
             self._write_metadata(tree)
             refuse_wrong(tree.place)
@@ -121,29 +117,18 @@ class PlateConversion:
             peak_bytes=max((field.peak_bytes or 0 for field in done), default=0) or None,
         )
 
-    def _conversion(self, image: Image) -> Conversion:
-        settings = replace(self.settings, existing="replace")
-        return Conversion(
-            image=image.alone(),
-            settings=settings,
-            limits=self.limits,
-            engine=self.engine,
-            report=_Within(self.report),
-            deadline=self.deadline,
-        )
-
-    def _fields(self, staging: Path) -> list[Summary]:
+    def _make(self, staging: Path) -> list[Summary]:
         """Make the fields that are not there yet; those that fail do not stop the others."""
         done: list[Summary] = []
         failed: list[ProcError] = []
-        for path, image in self.places.items():
+        for path, field in self.fields.items():
             try:
-                done.append(self._one(staging / path, self._conversion(image)))
+                done.append(self._one(staging / path, field))
             except InputError as error:
                 failed.append(without_frames(error))
             except OutOfTimeError:
                 hint = "run it again to go on from there"
-                raise OutOfTimeError(f"out of time after {len(done)} of {len(self.places)} fields", source=self.source, hint=hint) from None
+                raise OutOfTimeError(f"out of time after {len(done)} of {len(self.fields)} fields", source=self.source, hint=hint) from None
         if failed:
             raise self._failure(failed)
         return done
@@ -152,9 +137,9 @@ class PlateConversion:
         with ByRename.locked(target) as lock:
             if existing_key(target) != conversion.key:
                 return conversion.run(target, lock)
-            ByRename.discard(target, self.deadline)  # it was published just before a kill
+            ByRename.discard(target, self.means.deadline)  # it was published just before a kill
         pyramid = conversion.pyramid
-        conversion.report.advance(pyramid.pixels)
+        conversion.means.report.advance(pyramid.pixels)
         return Summary(
             name=str(target),
             shape=pyramid.stored(pyramid.levels[0].shape),
@@ -170,16 +155,16 @@ class PlateConversion:
         more = f"; and {len(failed) - NAMED_FIELDS} more" if len(failed) > NAMED_FIELDS else ""
         kind = leading(failed).kind
         return kind(
-            f"{len(failed)} of {len(self.places)} fields failed, so the plate is not published: {named}{more}",
+            f"{len(failed)} of {len(self.fields)} fields failed, so the plate is not published: {named}{more}",
             source=self.source,
-            hint="the others are kept: repair the file and run it again, or set PLATES=off, which makes a dataset of each field",
+            hint="repair the file and run it again, or set PLATES=off, which makes a dataset of each field",
         )
 
     def _write_metadata(self, tree: Tree) -> None:
         """The groups of rows, wells and plate, the plate's last; the OME-XML is kept once, at the top."""
-        zarr_format: Literal[2, 3] = 2 if self.settings.zarr_format == "2" else 3
+        zarr_format: Literal[2, 3] = 2 if self.means.settings.zarr_format == "2" else 3
         fields: dict[str, list[Field]] = {}
-        for image in self.places.values():
+        for image in by_path(self.images).values():
             fields.setdefault(field_of(image).well, []).append(field_of(image))
         every = [field for of_well in fields.values() for field in of_well]
         groups: dict[str, Mapping[str, object]] = {row: {} for row in dict.fromkeys(well.split("/")[0] for well in fields)}
@@ -187,7 +172,7 @@ class PlateConversion:
         for path, attributes in groups.items():
             for name, document in group_documents(dict(attributes), zarr_format).items():
                 tree.objects.put(f"{path}/{name}", document, atomic=True)
-        if (text := self.images[0].ome_xml) and self.settings.ome_xml == "keep":
+        if (text := self.images[0].ome_xml) and self.means.settings.ome_xml == "keep":
             write_ome_xml(tree.objects, text)
         own = own_attributes(self.key, self.notes[1:])
         write_root(tree.objects, plate_attributes(shown(PurePath(self.source).name), every, own, zarr_format), zarr_format)

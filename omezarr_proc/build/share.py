@@ -17,7 +17,7 @@ def make_share(conversion: Conversion, share: Share, last: int, regions: Iterabl
     """
     levels = replace(conversion.pyramid, levels=conversion.pyramid.levels[: last + 1])
     store = conversion.store(share.objects, levels)
-    engine, report = conversion.engine, conversion.report
+    engine, report = conversion.means.engine, conversion.means.report
     build = Build(image=conversion.image, store=store, engine=engine, tree=share, progress=report, within=tuple(regions))
     try:
         with noted(share):

@@ -14,6 +14,7 @@ from conversion import levels, random_pixels
 from omezarr_proc import cli
 from omezarr_proc.app.progress import Report
 from omezarr_proc.build.image import Conversion
+from omezarr_proc.build.means import Means
 from omezarr_proc.check.verdict import judge
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine
@@ -67,7 +68,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 def convert(image: Image, out: Path, engine: Engine, settings: dict[str, Any]) -> Path:
     chosen = Settings(**{"output_dir": out, "tile_size": 64, "min_dimension": 32} | settings)
     with Lock(out / "a.ome.zarr") as lock:
-        Conversion(image=image, settings=chosen, limits=LIMITS, engine=engine, report=Report()).run(out / "a.ome.zarr", lock)
+        Conversion(image=image, means=Means(settings=chosen, limits=LIMITS, engine=engine, report=Report())).run(out / "a.ome.zarr", lock)
     return out / "a.ome.zarr"
 
 

@@ -19,6 +19,7 @@ from plates import field_pixels, plate_xml, write_plate, write_set
 
 from omezarr_proc import cli
 from omezarr_proc.app.progress import Report
+from omezarr_proc.build.means import Means
 from omezarr_proc.build.plate import PlateConversion
 from omezarr_proc.build.sheet import GAP
 from omezarr_proc.config.settings import Settings
@@ -92,7 +93,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_next_field(tmp_path: Path) -> N
 
     def conversion(engine: Engine, folder: Path) -> PlateConversion:
         settings = Settings(output_dir=folder)
-        return PlateConversion(images=fields, settings=settings, limits=LIMITS, engine=engine, report=Report())
+        return PlateConversion(images=fields, means=Means(settings=settings, limits=LIMITS, engine=engine, report=Report()))
 
     with closing(Serial()) as serial:
         with Lock(whole) as lock:

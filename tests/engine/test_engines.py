@@ -18,6 +18,7 @@ from runs import digest
 
 from omezarr_proc.app.progress import Report
 from omezarr_proc.build.image import Conversion
+from omezarr_proc.build.means import Means
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine import serial
 from omezarr_proc.engine.base import Engine, OnEncoded, OnStored
@@ -108,7 +109,7 @@ def convert(source: Path, out: Path, engine: Engine, **settings: Any) -> Summary
     (image,) = open_images(str(source))
     chosen = Settings(**{"output_dir": out, "tile_size": 64, "min_dimension": 32} | settings)
     with Lock(out / "a.ome.zarr") as lock:
-        conversion = Conversion(image=image, settings=chosen, limits=LIMITS, engine=engine, report=Report())
+        conversion = Conversion(image=image, means=Means(settings=chosen, limits=LIMITS, engine=engine, report=Report()))
         return conversion.run(out / "a.ome.zarr", lock)
 
 

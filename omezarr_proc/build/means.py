@@ -1,0 +1,22 @@
+"""What a run converts all its images with."""
+
+from dataclasses import dataclass
+
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.engine.base import Engine
+from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.events import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """Settings and limits, who makes bands, and who is told.
+
+    deadline  when to stop in good order, as time.monotonic() counts
+    """
+
+    settings: Settings
+    limits: Limits
+    engine: Engine
+    report: Progress
+    deadline: float | None = None
