@@ -3,9 +3,10 @@
 `--json` prints `{"files": [...]}`, an object for each name, whose keys stay as they are; new ones may come:
 
     path, kind ("tiff" or "dataset"), error (text or null)
-    tiff     images: index, name, converted (by IMAGES=auto), sizes (t, c, z, y, x), dtype, stored_dtype, rgb, pixel_size (axis: value,
-             unit), magnification (or null), channels (name, color, emission_nm), layout (tiled, segment, compression), levels (y, x of
-             each), files, notes; refused (why, for each image that is not supported beside others)
+    tiff     images: index, name, well (its path on a plate, or null), converted (by IMAGES=auto), sizes (t, c, z, y, x), dtype,
+             stored_dtype, rgb, pixel_size (axis: value, unit), magnification (or null), channels (name, color, emission_nm), layout
+             (tiled, segment, compression), levels (y, x of each), files, notes; refused (why, for each image that is not supported
+             beside others)
     dataset  name, zarr_format, ngff, axes (name, type, unit), levels (path, shape, chunks, shards (or null), dtype, compression, scale,
              factor, bytes), chunks, chunk_objects (the files that hold them), stored_bytes (null where counting would take long), channels
              (label, color, active, window), notes, and how it was made: method, made_by, description; collection (of a plate, or what
@@ -155,6 +156,7 @@ def _image(image: "Image", converted: bool) -> Json:
     return {
         "index": image.series,
         "name": image.name,
+        "well": image.field.well if image.field else None,
         "converted": converted,
         "sizes": {"t": image.size_t, "c": image.size_c, "z": image.size_z, "y": image.height, "x": image.width},
         "dtype": image.dtype,
@@ -201,7 +203,8 @@ def _image_lines(name: str, image: Json) -> Iterator[str]:
     stored = f" (stored as {image['stored_dtype']})" if image["stored_dtype"] != image["dtype"] else ""
     kind = " RGB" if image["rgb"] else ""
     left = "" if image["converted"] else "; left out unless IMAGES asks for it"
-    yield f"{name}: image {image['index']} {image['name']!r}: {sizes}, {image['dtype']}{stored}{kind}{left}"
+    well = f" of well {image['well']}" if image["well"] else ""
+    yield f"{name}: image {image['index']} {image['name']!r}{well}: {sizes}, {image['dtype']}{stored}{kind}{left}"
     pixel = ", ".join(f"{axis} {size['value']:g} {size['unit']}" for axis, size in image["pixel_size"].items())
     objective = f"; objective {image['magnification']:g}x" if image["magnification"] else ""
     yield f"  pixel size: {pixel or 'not stated'}{objective}"

@@ -17,7 +17,7 @@ from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.part import Part
 from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.publish.existing import dataset_at
-from omezarr_proc.publish.hidden import dataset_of, hidden_files, part_files, part_target, record_path
+from omezarr_proc.publish.hidden import dataset_of, hidden_files, part_files, part_target, record_path, staging_path
 from omezarr_proc.publish.history import History, read, recorded_key
 from omezarr_proc.publish.lock import is_held
 from omezarr_proc.store.opening import read_file
@@ -38,6 +38,7 @@ class Unfinished:
 
     run    what a run without parts, or the part that publishes, has noted of it
     of     how many parts share the batch; the lists hold the numbers of those that have a share of this dataset
+    fields of a plate how many are made, and how many it has
     """
 
     dataset: str
@@ -48,6 +49,7 @@ class Unfinished:
     stopped: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
     bytes: int = 0
+    fields: tuple[int, int] | None = None
 
     @property
     def again(self) -> list[str]:
@@ -111,7 +113,14 @@ def _unfinished(target: Path) -> Unfinished:
     by_state = {state: sorted(n for n, work in states.items() if work.state == state) for state in ("done", "working", "stopped")}
     stored = sum(unit.bytes for history in [main_history, *histories.values()] if history for unit in history.units)
     missing = sorted(number for number in shares - states.keys() if isinstance(number, int) and number <= latest)
-    return Unfinished(str(dataset_of(target)), run, latest, **by_state, missing=missing, bytes=stored)
+    fields = _fields(target, main_history) if main_history else None
+    return Unfinished(str(dataset_of(target)), run, latest, **by_state, missing=missing, bytes=stored, fields=fields)
+
+
+def _fields(target: Path, history: History) -> tuple[int, int] | None:
+    """Of a plate how many fields are made, and how many it has; None of an image."""
+    count = next((attempt.plan["fields"] for attempt in history.attempts if isinstance(attempt.plan.get("fields"), int)), None)
+    return None if count is None else (sum(1 for field in staging_path(target).glob("*/*/[0-9]*") if dataset_at(field)), count)
 
 
 def _work(target: Path, history: History) -> Work:
@@ -152,8 +161,8 @@ def _lines(done: list[str], unfinished: list[Unfinished], missing: list[str]) ->
         yield f"{shown(one.dataset)}: {'; '.join(_facts(one))}"
     for path in missing:
         yield f"{shown(path)}: nothing of it is there"
-    more = f", {len(missing)} inputs without anything" if missing else ""
-    yield f"{len(done)} datasets are done, {len(unfinished)} are not{more}"
+    more = f", nothing of: {len(missing)}" if missing else ""
+    yield f"done: {len(done)}, not done: {len(unfinished)}{more}"
 
 
 def _facts(one: Unfinished) -> Iterator[str]:
@@ -167,7 +176,7 @@ def _facts(one: Unfinished) -> Iterator[str]:
         if again := one.again:
             numbers = [int(part.partition("/")[0]) for part in again]
             yield f"start {f'PART={again[0]}' if len(again) == 1 else f'parts {_numbers(numbers)}'} again"
-    yield f"{byte_size(one.bytes)} are stored"
+    yield f"{byte_size(one.bytes)} are stored" if one.fields is None else f"{one.fields[0]} of {one.fields[1]} fields are made"
 
 
 def _numbers(numbers: list[int]) -> str:

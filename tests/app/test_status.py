@@ -38,7 +38,7 @@ def status(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int,
 
 
 def test_a_folder_where_all_is_done(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert status(capsys, out) == (0, "1 datasets are done, 0 are not\n")
+    assert status(capsys, out) == (0, "done: 1, not done: 0\n")
     code, text = status(capsys, out, "--json")
     assert (code, json.loads(text)) == (0, {"done": [str(out / "in.ome.zarr")], "unfinished": []})
 
@@ -83,7 +83,7 @@ def test_a_run_without_parts_and_inputs_without_anything(out: Path, capsys: pyte
     assert code == 1
     assert "b.ome.zarr: a run has stopped, 25 %; 500 B are stored" in text
     assert f"{tmp_path}/tiffs/c.tif: nothing of it is there" in text
-    assert text.endswith("1 datasets are done, 1 are not, 1 inputs without anything\n")
+    assert text.endswith("done: 1, not done: 1, nothing of: 1\n")
 
 
 def test_what_is_no_folder_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from plates import field_pixels, plate_xml, write_plate, write_set
 
 from omezarr_proc import cli
 from omezarr_proc.app.progress import Report
+from omezarr_proc.app.status import look
 from omezarr_proc.build.means import Means
 from omezarr_proc.build.plate import PlateConversion
 from omezarr_proc.build.sheet import GAP
@@ -101,9 +102,11 @@ def test_a_run_that_was_stopped_goes_on_with_the_next_field(tmp_path: Path) -> N
         stopped = conversion(Few(serial, 5), out.parent)  # two channels a field: within the third one
         with Lock(out) as lock, pytest.raises(OutOfTimeError, match="after 2 of 5 fields"):
             stopped.run(out, lock)
-        assert os.listdir(out.parent) == [".screen.ome.zarr.record", ".screen.ome.zarr.partial"] or not out.exists()
+        assert sorted(os.listdir(out.parent)) == [".screen.ome.zarr.partial", ".screen.ome.zarr.record"]
         staged = out.parent / ".screen.ome.zarr.partial"
         made = {path: (staged / path / "zarr.json").stat().st_ino for path in ("A/1/0", "A/1/1")}
+        _, (unfinished,) = look(out.parent)
+        assert unfinished.fields == (2, 5)
         with Lock(out) as lock:
             summary = conversion(serial, out.parent).run(out, lock)
     assert digest(out) == digest(whole)
@@ -177,6 +180,8 @@ def test_info_tells_of_the_plate_and_its_first_field(tmp_path: Path, capsys: pyt
     assert told["name"] == "Field 3" and len(told["levels"]) == 1
     assert cli.main(["info", str(tmp_path / "out/screen.ome.zarr")]) == 0
     assert "plate 'Screen 7' of 8 x 12, 3 wells, 5 images, the first of which is" in capsys.readouterr().out
+    assert cli.main(["info", str(tmp_path / "screen.ome.tif")]) == 0
+    assert "image 3 'Field 3' of well A/1: " in capsys.readouterr().out
 
 
 def test_the_preview_of_a_plate_is_a_contact_sheet(tmp_path: Path) -> None:
