@@ -17,7 +17,7 @@ from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.budget import PLANE_BYTES, SEGMENT_BYTES, Budget
 from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Ifd, Ifds
-from omezarr_proc.tiff.read import decode
+from omezarr_proc.tiff.read import decode, photometric
 from omezarr_proc.tiff.read.colours import ICC_PROFILE, is_profile
 
 # What decoding a page depends on: two pages that are equal in these can be decoded alike.
@@ -53,8 +53,8 @@ class Pages:
         self.layouts: list[Layout] = []
         self._layout_numbers: dict[Layout, int] = {}
         self._numbers: dict[str, int] = {}
-        self._kinds: dict[bytes, tuple[int, decode.Pixels]] = {}
-        self._kind_of: dict[tuple[int, int], tuple[int, decode.Pixels]] = {}
+        self._kinds: dict[bytes, tuple[int, photometric.Pixels]] = {}
+        self._kind_of: dict[tuple[int, int], tuple[int, photometric.Pixels]] = {}
         self._checked: set[tuple[int, int]] = set()
         self._encoded: dict[int, int] = {}
         self._tags: dict[int, int] = {}
@@ -86,7 +86,7 @@ class Pages:
         """An open file by its number."""
         return self.files.ifds(self.paths[number])
 
-    def kind(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
+    def kind(self, number: int, ifd: Ifd) -> tuple[int, photometric.Pixels]:
         """The layout's number and the pixels of a page. Raises InputError for a page that cannot be decoded faithfully."""
         place = number, ifd.offset
         if place in self._kind_of:
@@ -127,7 +127,7 @@ class Pages:
         """A layout, with the largest encoded segment and the largest tags that were seen of it."""
         return replace(self.layouts[number], encoded_bytes=self._encoded.get(number, 0), tags_bytes=self._tags.get(number, 0))
 
-    def _interpret(self, number: int, ifd: Ifd) -> tuple[int, decode.Pixels]:
+    def _interpret(self, number: int, ifd: Ifd) -> tuple[int, photometric.Pixels]:
         path = self.paths[number]
         ifds, first = self.ifds(number), self.chains[number][0]
         taken = sum(decode.tags_bytes(one.tags, ifds.size) for one in {first.offset: first, ifd.offset: ifd}.values())
@@ -135,9 +135,9 @@ class Pages:
         try:
             with decode.open_file(ifds) as file:
                 page = decode.page_at(file, ifd.offset, ifd.offset == file.pages.first.offset)
-                shown = decode.pixels(page, not self.lookup_tables and not decode.is_lookup_table(page), self.to_srgb)
+                shown = photometric.pixels(page, not self.lookup_tables and not photometric.is_lookup_table(page), self.to_srgb)
                 layout = decode.layout(page, shown)
-        except decode.UnsupportedError as error:
+        except photometric.UnsupportedError as error:
             raise UnsupportedInputError(f"page {self._page(number, ifd)} cannot be read: {error}", source=path) from error
         except MemoryError:
             raise
@@ -153,7 +153,7 @@ class Pages:
         self._tags[number_of] = max(self._tags.get(number_of, 0), taken)
         return number_of, shown
 
-    def _check(self, number: int, ifd: Ifd, kind: int, shown: decode.Pixels) -> None:
+    def _check(self, number: int, ifd: Ifd, kind: int, shown: photometric.Pixels) -> None:
         ifds, layout = self.ifds(number), self.layouts[kind]
         tiled = tags.TILE_OFFSETS in ifd.tags
         places = tags.TILES if tiled else tags.STRIPS

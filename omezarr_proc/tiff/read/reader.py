@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Image, Plane, Rect
 from omezarr_proc.tiff.file.bytes import Opener
-from omezarr_proc.tiff.read import decode
+from omezarr_proc.tiff.read import photometric
 from omezarr_proc.tiff.read.segments import Segments
 from omezarr_proc.tiff.read.spool import read_spooled, spool
 from omezarr_proc.tiff.read.stream import Streams
@@ -166,6 +166,6 @@ class Reader:
         self._source.read_into(plane, [(at + i * wide * pixel, line.data.cast("B")) for i, line in enumerate(lines)])
 
 
-def _native(values: NDArray[Any], shown: decode.Pixels) -> NDArray[Any]:
+def _native(values: NDArray[Any], shown: photometric.Pixels) -> NDArray[Any]:
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     return values if shown.convert is None and shown.colours is None else shown.finished(values[0])[np.newaxis]

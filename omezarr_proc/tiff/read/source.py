@@ -24,7 +24,7 @@ from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.bytes import Opener, ended, open_bytes
 from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Ifds
-from omezarr_proc.tiff.read import decode
+from omezarr_proc.tiff.read import decode, photometric
 
 _KEPT_SEGMENTS = 1 << 15
 _FORESEEN = 32  # planes whose directories are asked for together
@@ -41,7 +41,7 @@ class Page:
 
     tiff: tifffile.TiffPage
     decompressed: tifffile.TiffPage | None
-    shown: decode.Pixels
+    shown: photometric.Pixels
     offsets: Sequence[int] | NDArray[np.int64]
     counts: Sequence[int] | NDArray[np.int64]
     jpegtables: bytes | None
@@ -106,7 +106,7 @@ class Source:
         layout = self.image.layouts[plane.layout]
         try:
             tiff = decode.page_at(file.tiff, plane.ifd, plane.ifd == file.tiff.pages.first.offset)
-            shown = decode.pixels(tiff, layout.samples == 3, bool(layout.profile))
+            shown = photometric.pixels(tiff, layout.samples == 3, bool(layout.profile))
         except OSError:
             raise
         except Exception as error:
