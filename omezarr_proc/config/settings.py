@@ -4,11 +4,12 @@ A field holds the default, the rule a value must obey and the help text. Its nam
 variable, with dashes the command-line flag. `Settings.load`, the flags, `--help` and the README's table all come from here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from omezarr_proc.config.entry import Entry, complaint, is_value, row, shortened, text_of
 from omezarr_proc.config.part import PART, AutoPart, numbered
 from omezarr_proc.config.rules import (
     FILE,
@@ -22,7 +23,6 @@ from omezarr_proc.config.rules import (
     SPAN,
     TEXT,
     TOKEN,
-    Rule,
     auto_or,
     choice,
     integer,
@@ -35,31 +35,26 @@ from omezarr_proc.model.indices import Indices
 from omezarr_proc.model.part import Part
 
 _UNSET = {"INPUT_DIR": "name files, or the folder that they are in", "OUTPUT_DIR": "name the folder that datasets go into"}
-SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
 
 # Blosc has had an optional snappy, but no build that can be installed contains it; a test asks numcodecs' own list.
 COMPRESSORS = ("zstd", "lz4", "lz4hc", "zlib")
 NO_SNAPPY = f"snappy is in no Blosc build that can be installed; there are {', '.join(COMPRESSORS)}"
 
 
-def _row(rule: Rule, help: str, shapes_output: bool = False) -> dict[str, Any]:
-    return {"rule": rule, "help": help, "shapes_output": shapes_output}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every setting, checked. Paths are as given; `input_dir` is None when files are named instead."""
 
-    input_dir: Place | None = field(default=None, metadata=_row(PLACE, "where TIFFs are read (not needed when files are named)"))
-    output_dir: Place = field(default=Path(), metadata=_row(PLACE, "where datasets are written"))
+    input_dir: Place | None = field(default=None, metadata=row(PLACE, "where TIFFs are read (not needed when files are named)"))
+    output_dir: Place = field(default=Path(), metadata=row(PLACE, "where datasets are written"))
     initial_downsample: int = field(
         default=2,
-        metadata=_row(power_of_two(1, 4096), "1 = full resolution included, 2 = start from 2x downsampled, 4, ...", shapes_output=True),
+        metadata=row(power_of_two(1, 4096), "1 = full resolution included, 2 = start from 2x downsampled, 4, ...", shapes_output=True),
     )
-    tile_size: int = field(default=256, metadata=_row(power_of_two(64, 4096), "chunk size in y and x, in pixels", shapes_output=True))
+    tile_size: int = field(default=256, metadata=row(power_of_two(64, 4096), "chunk size in y and x, in pixels", shapes_output=True))
     z_downsample: Literal["auto", "isotropic", "none"] = field(
         default="auto",
-        metadata=_row(
+        metadata=row(
             choice("auto", "isotropic", "none"),
             "whether a level halves z with y and x: auto = where that keeps voxels nearest to cubes, by the file's own sizes; isotropic = "
             "always; none = never",
@@ -68,21 +63,21 @@ class Settings:
     )
     z_chunk: Literal["auto"] | int = field(
         default="auto",
-        metadata=_row(
+        metadata=row(
             auto_or(integer(1, 1024)),
             "planes of a chunk; auto = 16 for volumes of 64 planes or more whose z spacing is at most twice that in the plane, else 1",
             shapes_output=True,
         ),
     )
     compression: Literal["zstd", "lz4", "lz4hc", "zlib"] = field(
-        default="zstd", metadata=_row(choice(*COMPRESSORS, refused={"snappy": NO_SNAPPY}), "Blosc compressor", shapes_output=True)
+        default="zstd", metadata=row(choice(*COMPRESSORS, refused={"snappy": NO_SNAPPY}), "Blosc compressor", shapes_output=True)
     )
-    compression_level: int = field(default=5, metadata=_row(integer(1, 9), "1 is fast, 9 is small", shapes_output=True))
-    max_levels: int = field(default=0, metadata=_row(integer(0), "most levels; 0 = until MIN_DIMENSION", shapes_output=True))
-    min_dimension: int = field(default=256, metadata=_row(integer(1), "stop when both y and x are at or below this", shapes_output=True))
+    compression_level: int = field(default=5, metadata=row(integer(1, 9), "1 is fast, 9 is small", shapes_output=True))
+    max_levels: int = field(default=0, metadata=row(integer(0), "most levels; 0 = until MIN_DIMENSION", shapes_output=True))
+    min_dimension: int = field(default=256, metadata=row(integer(1), "stop when both y and x are at or below this", shapes_output=True))
     channel_chunking: Literal["auto", "per-channel", "bundled"] = field(
         default="auto",
-        metadata=_row(
+        metadata=row(
             choice("auto", "per-channel", "bundled"),
             "auto = bundled for RGB (by the TIFF photometric tag), per-channel otherwise",
             shapes_output=True,
@@ -90,7 +85,7 @@ class Settings:
     )
     downsample_method: Literal["mean", "nearest", "mode", "max", "min"] = field(
         default="mean",
-        metadata=_row(
+        metadata=row(
             choice("mean", "nearest", "mode", "max", "min"),
             "what of a box of pixels becomes one: its mean; its first pixel or its most frequent value (mode), both for label images; its "
             "largest or smallest value",
@@ -99,7 +94,7 @@ class Settings:
     )
     ome_xml: Literal["keep", "drop"] = field(
         default="keep",
-        metadata=_row(
+        metadata=row(
             choice("keep", "drop"),
             "keep the input's OME-XML as OME/METADATA.ome.xml, or drop it (it can hold personal data)",
             shapes_output=True,
@@ -107,25 +102,25 @@ class Settings:
     )
     color: Literal["keep", "srgb"] = field(
         default="keep",
-        metadata=_row(
+        metadata=row(
             choice("keep", "srgb"),
             "colours with an ICC profile: keep them as they are, with the profile as OME/profile.icc, or convert them to sRGB (CMYK too)",
         ),
     )
     images: Literal["auto", "all"] | tuple[int, ...] = field(
         default="auto",
-        metadata=_row(IMAGES, "which images of a file: auto = all but label, macro, thumbnail and overview"),
+        metadata=row(IMAGES, "which images of a file: auto = all but label, macro, thumbnail and overview"),
     )
     plates: Literal["auto", "off"] = field(
         default="auto",
-        metadata=_row(
+        metadata=row(
             choice("auto", "off"),
             "auto = images that the OME-XML places on a well plate become one dataset, the plate; off = a dataset each",
         ),
     )
     sequence: str = field(
         default="",
-        metadata=_row(
+        metadata=row(
             SEQUENCE,
             "files that are one image: img_z{z}_c{c}.tif joins those of such names by their time points, channels and slices; auto = "
             "--dry-run says what could be joined",
@@ -133,18 +128,18 @@ class Settings:
     )
     # What a crop takes is part of what identifies the image, not of what shapes the dataset: the whole has the key that it had.
     crop_region: tuple[int, int, int, int] | None = field(
-        default=None, metadata=_row(REGION, "convert only this part of each plane, in full-resolution pixels from the top left")
+        default=None, metadata=row(REGION, "convert only this part of each plane, in full-resolution pixels from the top left")
     )
-    crop_channels: Indices | None = field(default=None, metadata=_row(INDICES, "convert only these channels, counted from 0"))
-    crop_z: Indices | None = field(default=None, metadata=_row(SPAN, "convert only these planes along z, counted from 0"))
-    crop_t: Indices | None = field(default=None, metadata=_row(SPAN, "convert only these time points, counted from 0"))
+    crop_channels: Indices | None = field(default=None, metadata=row(INDICES, "convert only these channels, counted from 0"))
+    crop_z: Indices | None = field(default=None, metadata=row(SPAN, "convert only these planes along z, counted from 0"))
+    crop_t: Indices | None = field(default=None, metadata=row(SPAN, "convert only these time points, counted from 0"))
     axes: Literal["auto", "czyx"] = field(
         default="auto",
-        metadata=_row(choice("auto", "czyx"), "auto = only axes that are there; czyx = z also for flat images", shapes_output=True),
+        metadata=row(choice("auto", "czyx"), "auto = only axes that are there; czyx = z also for flat images", shapes_output=True),
     )
     zarr_format: Literal["3", "2"] = field(
         default="3",
-        metadata=_row(
+        metadata=row(
             choice("3", "2"),
             "3 = Zarr v3 with NGFF 0.5 and 0.4 metadata; 2 = Zarr v2 with NGFF 0.4, for readers that know nothing else (Viv 0.18)",
             shapes_output=True,
@@ -152,7 +147,7 @@ class Settings:
     )
     sharding: Literal["auto", "on", "off"] = field(
         default="auto",
-        metadata=_row(
+        metadata=row(
             choice("auto", "on", "off"),
             "whether up to 8 x 8 chunks are stored together as one object (shards, Zarr v3 only): auto = in object stores, of datasets "
             "with more than 1,000 chunks; not in folders",
@@ -160,15 +155,15 @@ class Settings:
     )
     use_existing_resolutions: bool = field(
         default=False,
-        metadata=_row(FLAG, "1 = take a stored level as base level where one is exactly INITIAL_DOWNSAMPLE smaller", shapes_output=True),
+        metadata=row(FLAG, "1 = take a stored level as base level where one is exactly INITIAL_DOWNSAMPLE smaller", shapes_output=True),
     )
     on_missing: Literal["error", "fill"] = field(
         default="error",
-        metadata=_row(choice("error", "fill"), "planes or segments that the file lacks: an error, or fill values", shapes_output=True),
+        metadata=row(choice("error", "fill"), "planes or segments that the file lacks: an error, or fill values", shapes_output=True),
     )
     on_corrupt: Literal["error", "warn"] = field(
         default="error",
-        metadata=_row(
+        metadata=row(
             choice("error", "warn"),
             "a damaged segment of which its decoder still makes pixels: an error, or these pixels and a line in the log",
             shapes_output=True,
@@ -176,7 +171,7 @@ class Settings:
     )
     output_layout: Literal["folders", "root"] = field(
         default="folders",
-        metadata=_row(
+        metadata=row(
             choice("folders", "root"),
             "folders = each image becomes a dataset in OUTPUT_DIR, by the name of its file; root = the one image that there is becomes "
             "OUTPUT_DIR itself",
@@ -184,7 +179,7 @@ class Settings:
     )
     existing: Literal["replace", "skip", "fail", "force"] = field(
         default="replace",
-        metadata=_row(
+        metadata=row(
             choice("replace", "skip", "fail", "force"),
             "a dataset of that name that is there already: one with the same source, settings and versions is left alone by replace and "
             "skip; another one is replaced, skipped, or an error (fail); force rebuilds always, and alone replaces what is no OME-Zarr "
@@ -193,7 +188,7 @@ class Settings:
     )
     part: Part | None = field(
         default=None,
-        metadata=_row(
+        metadata=row(
             PART,
             "this run makes its share of everything in INPUT_DIR, one of so many; auto = by the index of the array job (AWS Batch, SLURM, "
             "Kubernetes) that it is a task of; whoever finishes an image last publishes it",
@@ -201,7 +196,7 @@ class Settings:
     )
     preview: bool | Literal["thumbnail"] = field(
         default=False,
-        metadata=_row(
+        metadata=row(
             PREVIEW,
             "1 = also write a.ome.zarr.png beside a.ome.zarr: the whole image as viewers show it first; thumbnail = write "
             "thumbnail.png into OUTPUT_DIR, 256 x 256 pixels of the middle of the one dataset of the run",
@@ -209,7 +204,7 @@ class Settings:
     )
     verify: bool = field(
         default=False,
-        metadata=_row(
+        metadata=row(
             FLAG,
             "1 = before a dataset is published, make it anew of the input and compare every pixel with what is stored; a difference is an "
             "error, and nothing is published",
@@ -217,43 +212,43 @@ class Settings:
     )
     asset_properties: bool = field(
         default=False,
-        metadata=_row(
+        metadata=row(
             FLAG, "1 = also write asset-properties.json into OUTPUT_DIR, which names the one dataset of the run to Pennsieve's data target"
         ),
     )
-    max_workers: int = field(default=0, metadata=_row(integer(0), "most worker processes; 0 = find out"))
-    memory_limit_mb: int = field(default=0, metadata=_row(integer(0), "most memory, in MB; 0 = find out"))
+    max_workers: int = field(default=0, metadata=row(integer(0), "most worker processes; 0 = find out"))
+    memory_limit_mb: int = field(default=0, metadata=row(integer(0), "most memory, in MB; 0 = find out"))
     max_pixels: int = field(
         default=1 << 40,
-        metadata=_row(integer(1), "most pixels of an image, in all its planes; one that states more is refused before any work"),
+        metadata=row(integer(1), "most pixels of an image, in all its planes; one that states more is refused before any work"),
     )
-    max_chunks: int = field(default=1 << 26, metadata=_row(integer(1), "most chunks of a dataset; one that would have more is refused"))
-    max_segments: int = field(default=1 << 24, metadata=_row(integer(1), "most tiles or strips of a TIFF page; one with more is refused"))
+    max_chunks: int = field(default=1 << 26, metadata=row(integer(1), "most chunks of a dataset; one that would have more is refused"))
+    max_segments: int = field(default=1 << 24, metadata=row(integer(1), "most tiles or strips of a TIFF page; one with more is refused"))
     stall_seconds: int = field(
         default=600,
-        metadata=_row(integer(0), "a worker process that is stopped or stuck in storage for so long is replaced; 0 = never"),
+        metadata=row(integer(0), "a worker process that is stopped or stuck in storage for so long is replaced; 0 = never"),
     )
     log_level: str = field(
-        default="INFO", metadata=_row(choice("DEBUG", "INFO", "WARNING", "ERROR"), "the least severe messages that are shown")
+        default="INFO", metadata=row(choice("DEBUG", "INFO", "WARNING", "ERROR"), "the least severe messages that are shown")
     )
-    log_format: Literal["text", "json"] = field(default="text", metadata=_row(choice("text", "json"), "json for log collectors"))
+    log_format: Literal["text", "json"] = field(default="text", metadata=row(choice("text", "json"), "json for log collectors"))
     report: Path | None = field(
-        default=None, metadata=_row(FILE, "a JSON file that says what became of each image; written however the run ends")
+        default=None, metadata=row(FILE, "a JSON file that says what became of each image; written however the run ends")
     )
     metrics: Literal["none", "emf"] = field(
-        default="none", metadata=_row(choice("none", "emf"), "emf = lines of CloudWatch's embedded metric format in the log")
+        default="none", metadata=row(choice("none", "emf"), "emf = lines of CloudWatch's embedded metric format in the log")
     )
-    workflow_instance_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
-    execution_run_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
-    compute_node_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
-    integration_id: str = field(default="", metadata=_row(TEXT, "given by the platform"))
-    session_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used"))
-    refresh_token: Secret = field(default=Secret(), metadata=_row(TOKEN, "given by the platform; masked everywhere, never used"))
-    pennsieve_api_host: str = field(default="", metadata=_row(TEXT, "given by the platform; never called"))
-    pennsieve_api_host2: str = field(default="", metadata=_row(TEXT, "given by the platform; never called"))
-    environment: str = field(default="", metadata=_row(TEXT, "given by the platform"))
-    region: str = field(default="", metadata=_row(TEXT, "given by the platform"))
-    deployment_mode: str = field(default="", metadata=_row(TEXT, "given by the platform: basic, secure or compliant"))
+    workflow_instance_id: str = field(default="", metadata=row(TEXT, "given by the platform"))
+    execution_run_id: str = field(default="", metadata=row(TEXT, "given by the platform"))
+    compute_node_id: str = field(default="", metadata=row(TEXT, "given by the platform"))
+    integration_id: str = field(default="", metadata=row(TEXT, "given by the platform"))
+    session_token: Secret = field(default=Secret(), metadata=row(TOKEN, "given by the platform; masked everywhere, never used"))
+    refresh_token: Secret = field(default=Secret(), metadata=row(TOKEN, "given by the platform; masked everywhere, never used"))
+    pennsieve_api_host: str = field(default="", metadata=row(TEXT, "given by the platform; never called"))
+    pennsieve_api_host2: str = field(default="", metadata=row(TEXT, "given by the platform; never called"))
+    environment: str = field(default="", metadata=row(TEXT, "given by the platform"))
+    region: str = field(default="", metadata=row(TEXT, "given by the platform"))
+    deployment_mode: str = field(default="", metadata=row(TEXT, "given by the platform: basic, secure or compliant"))
 
     def __post_init__(self) -> None:
         """Raise SettingsError, with every wrong value, for what no text of the environment gives."""
@@ -261,8 +256,8 @@ class Settings:
         for entry in table():
             value, rule = getattr(self, entry.name), entry.rule
             unset = value is None is entry.default
-            if rule not in (FILE, PLACE, TEXT, TOKEN) and not unset and not _is_value(value, rule):
-                wrong.append(f"{entry.name}={_shown(repr(value), str)} must be {rule.text}{_because(rule.hint(str(value)))}")
+            if rule not in (FILE, PLACE, TEXT, TOKEN) and not unset and not is_value(value, rule):
+                wrong.append(complaint(entry.name, shortened(repr(value), str), rule, str(value)))
         if wrong:
             raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
 
@@ -294,7 +289,7 @@ class Settings:
             try:
                 values[entry.name] = entry.rule.parse(text)
             except ValueError:
-                wrong.append(f"{entry.variable}={_shown(mask(text))} must be {entry.rule.text}{_because(entry.rule.hint(text))}")
+                wrong.append(complaint(entry.variable, shortened(mask(text)), entry.rule, text))
         if isinstance(part := values.get("part"), AutoPart):
             try:
                 values["part"] = numbered(part, environ)
@@ -318,9 +313,9 @@ class Settings:
                 continue
             value = values[entry.name]
             try:
-                parsed[entry.name] = entry.rule.parse(_text(value, entry.rule))
+                parsed[entry.name] = entry.rule.parse(text_of(value, entry.rule))
             except ValueError:
-                wrong.append(f"{entry.name}={_shown(repr(value), str)} must be {entry.rule.text}{_because(entry.rule.hint(str(value)))}")
+                wrong.append(complaint(entry.name, shortened(repr(value), str), entry.rule, str(value)))
         if isinstance(part := parsed.get("part"), AutoPart):  # of the environment, which is not read here
             del parsed["part"]
             wrong.append(f"part='{part}' must name its number: 1/{part.of} to {part.of}/{part.of}")
@@ -352,7 +347,7 @@ class Settings:
         known, mode = ("basic", "secure", "compliant"), self.deployment_mode
         if not mode or mode.casefold() in known:
             return []
-        return [f"DEPLOYMENT_MODE={_shown(mode)} is none of {', '.join(known)}: nothing depends on it"]
+        return [f"DEPLOYMENT_MODE={shortened(mode)} is none of {', '.join(known)}: nothing depends on it"]
 
     def ids(self) -> dict[str, str]:
         """What the platform calls this run, by the platform's names: those that are there."""
@@ -362,7 +357,7 @@ class Settings:
 
     def public(self) -> dict[str, str]:
         """All settings that are no token, as one would write them into the environment."""
-        return {entry.variable: _text(getattr(self, entry.name), entry.rule) for entry in table() if not entry.secret}
+        return {entry.variable: text_of(getattr(self, entry.name), entry.rule) for entry in table() if not entry.secret}
 
     def secrets(self) -> tuple[str, ...]:
         """Return the plain token values, for masking them in what is written."""
@@ -370,82 +365,7 @@ class Settings:
         return tuple(value.reveal() for value in values if value)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One row of the table."""
-
-    name: str
-    default: Any
-    rule: Rule
-    help: str
-    shapes_output: bool
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return self.name.upper()
-
-    @property
-    def flag(self) -> str:
-        """The command-line flag."""
-        return f"--{self.name.removeprefix('crop_').replace('_', '-')}"
-
-    @property
-    def environment_only(self) -> bool:
-        """Whether it has no flag, since the platform gives it."""
-        return self.help.startswith("given by the platform")
-
-    @property
-    def secret(self) -> bool:
-        """Whether the value is a token."""
-        return self.rule is TOKEN
-
-    @property
-    def default_text(self) -> str:
-        """The default as one would write it; empty where there is none."""
-        if self.rule in (FILE, PART, PLACE, TOKEN):
-            return ""
-        return _text(self.default, self.rule)
-
-
 def table() -> Iterator[Entry]:
     """Yield the rows in the order of the fields."""
     for column in fields(Settings):
         yield Entry(column.name, column.default, **column.metadata)
-
-
-def readme_table() -> str:
-    """Write the table as Markdown; a test holds the README against it."""
-    rows = ["| variable | default | values | meaning |", "|---|---|---|---|"]
-    for entry in table():
-        default = f"`{entry.default_text}`" if entry.default_text else ""
-        rows.append(f"| `{entry.variable}` | {default} | {entry.rule.text} | {entry.help} |")
-    return "\n".join(rows) + "\n"
-
-
-def _text(value: Any, rule: Rule) -> str:
-    """A value of Python as the environment would have it. A truth value is one only where a flag is asked for."""
-    if value is None:
-        return ""
-    if isinstance(value, Indices):
-        return str(value)
-    if isinstance(value, bool):
-        return str(int(value)) if rule.switch else str(value)
-    return ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)
-
-
-def _is_value(value: Any, rule: Rule) -> bool:
-    """Whether `rule` makes this value of some text."""
-    try:
-        parsed = rule.parse(_text(value, rule))
-    except ValueError:
-        return False
-    return type(parsed) is type(value) and parsed == value
-
-
-def _shown(text: str, form: Callable[[str], str] = repr) -> str:
-    return form(text if len(text) <= SHOWN_LENGTH else text[:SHOWN_LENGTH] + "...")
-
-
-def _because(hint: str) -> str:
-    return f" ({hint})" if hint else ""

@@ -10,9 +10,10 @@ import hypothesis
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from readme import readme_table
 
 from omezarr_proc.config.secret import Secret
-from omezarr_proc.config.settings import COMPRESSORS, Settings, readme_table, table
+from omezarr_proc.config.settings import COMPRESSORS, Settings, table
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import SettingsError
 

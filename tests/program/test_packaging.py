@@ -14,11 +14,13 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from readme import readme_table
 from tifffile import TiffFile
 
 import omezarr_proc
 from omezarr_proc import __version__
-from omezarr_proc.config.settings import Entry, Settings, readme_table, table
+from omezarr_proc.config.entry import Entry
+from omezarr_proc.config.settings import Settings, table
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
