@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import tensorstore as ts
+from gathering import Level
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,24 +190,6 @@ def test_a_stated_byte_order_that_is_the_native_one_takes_the_kernels(dtype: str
     np.testing.assert_array_equal(out[0], ts.downsample(ts.array(block.view(dtype)), [2, 2, 1], "mean").read().result()[..., 0])
 
 
-class Whole:
-    """A level as the target of what is gathered, in pieces of 16 x 16 pixels."""
-
-    def __init__(self, shape: tuple[int, int, int], dtype: str) -> None:
-        self.pixels = np.zeros(shape, dtype)
-
-    def view(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
-        whole = y % 16 + height <= 16 and x % 16 + width <= 16
-        return self.pixels[:, y : y + height, x : x + width] if whole else None
-
-    def views(self, y: int, x: int, height: int, width: int) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        for top in range(y - y % 16, y + height, 16):
-            for left in range(x - x % 16, x + width, 16):
-                rows, columns = slice(max(top, y), min(top + 16, y + height)), slice(max(left, x), min(left + 16, x + width))
-                here = slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
-                yield *here, self.pixels[:, rows, columns]
-
-
 def cut(plane: np.ndarray, d: int, rng: np.random.Generator) -> Iterator[tuple[int, int, np.ndarray]]:
     """`plane[h, w, samples]` in rows of blocks of random heights, cut at a random column: some on boxes, some not."""
     y, (height, width, _) = 0, plane.shape
@@ -219,7 +202,7 @@ def cut(plane: np.ndarray, d: int, rng: np.random.Generator) -> Iterator[tuple[i
 
 def gathered(block: np.ndarray, d: int, seed: int) -> np.ndarray:
     _, height, width, samples = block.shape
-    target, rng = Whole((samples, -(-height // d), -(-width // d)), block.dtype.str), np.random.default_rng(seed)
+    target, rng = Level((samples, -(-height // d), -(-width // d)), block.dtype.str), np.random.default_rng(seed)
     gather_means([cut(plane, d, rng) for plane in block], d, Rect(0, height, 0, width), target)
     return target.pixels
 
@@ -309,7 +292,7 @@ def test_planes_of_any_strides_and_byte_order_are_averaged() -> None:
 @pytest.mark.parametrize("width", [200, 850])
 def test_a_last_block_of_whole_boxes_beside_blocks_that_straddle_them_keeps_its_pixels(width: int) -> None:
     plane = pixels("uint16", 130, width, 1, 4)
-    target = Whole((1, -(-130 // 32), -(-width // 32)), "uint16")
+    target = Level((1, -(-130 // 32), -(-width // 32)), "uint16")
     tiles = [(y, x, plane[y : y + 80, x : x + 80]) for y in range(0, 130, 80) for x in range(0, width, 80)]
     gather_means([tiles], 32, Rect(0, 130, 0, width), target)
     np.testing.assert_array_equal(target.pixels[0], ts.downsample(ts.array(plane[..., 0]), [32, 32], "mean").read().result())

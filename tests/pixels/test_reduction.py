@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
+from gathering import Level
 from hypothesis import given
 from hypothesis import strategies as st
 from methods import ORACLES, reduced
@@ -116,24 +117,6 @@ def test_float64_becomes_float32_at_the_end(method: str, specials: bool) -> None
     wanted = oracle(block, 4, method).astype("float32")
     same(made(REDUCTIONS[method], block, 4, "float32"), wanted, method)
     assert made(NUMPY[method], block, 4, "float32").tobytes() == made(REDUCTIONS[method], block, 4, "float32").tobytes()
-
-
-class Level:
-    """A level as the target of what is gathered, in tiles of 16 x 16 pixels."""
-
-    def __init__(self, shape: tuple[int, int, int], dtype: str) -> None:
-        self.pixels = np.zeros(shape, dtype)
-
-    def view(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
-        whole = y % 16 + height <= 16 and x % 16 + width <= 16
-        return self.pixels[:, y : y + height, x : x + width] if whole else None
-
-    def views(self, y: int, x: int, height: int, width: int) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        for top in range(y - y % 16, y + height, 16):
-            for left in range(x - x % 16, x + width, 16):
-                rows, columns = slice(max(top, y), min(top + 16, y + height)), slice(max(left, x), min(left + 16, x + width))
-                here = slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
-                yield *here, self.pixels[:, rows, columns]
 
 
 def segments(plane: np.ndarray, high: int, wide: int) -> Iterator[tuple[int, int, np.ndarray]]:
