@@ -640,59 +640,75 @@ static int first_wrong(const uint8_t *data, uint64_t size, int32_t *wrong, uint6
 /* Decode an LZW stream into out, at most `room` bytes; the bytes made. Codes are held against the table as `first_wrong` does it.
 
    What a code stands for is the string before it and one byte more, and these lie behind each other in the output: so the table has places
-   in the output instead of strings. */
+   in the output instead of strings. Codes of one width have a loop of their own, and a single byte is a string as any other: nothing in
+   the loop hangs on what the pixels are but the length of what is copied, which a processor can guess. */
 static Py_ssize_t decode_lzw(const uint8_t *data, uint64_t size, uint8_t *out, Py_ssize_t room, int32_t *wrong, uint64_t *at) {
-    struct { uint32_t from, length; } table[4096];
+    static const int32_t last[] = {254, 766, 1790, 3840, 2 * 3840}; /* codes since the table was cleared, at which the next loop begins */
+    const uint8_t *from[4096];
+    uint16_t lengths[4096];
     uint8_t alone[256 + 8]; /* the strings of one byte */
     for (int i = 0; i < 256 + 8; i++) alone[i] = (uint8_t)i;
-    const uint64_t bits = 8 * size;
-    uint64_t bit = 0;
-    Py_ssize_t made = 0;
-    uint32_t from = 0, length = 0; /* of the string before */
-    for (int32_t n = 0;; n++) {
-        const int width = n < 254 ? 9 : n < 766 ? 10 : n < 1790 ? 11 : 12;
-        if (bit + width > bits || made == room) return made;
-        *at = bit;
-        if (n == 2 * 3840) {
-            *wrong = -1;
-            return made;
-        }
-        const uint64_t octet = bit >> 3;
-        uint32_t window = 0; /* the 4 bytes from the code's first bit on, as far as there are any */
-        if (octet + 4 <= size) {
-            window = (uint32_t)data[octet] << 24 | (uint32_t)data[octet + 1] << 16 | (uint32_t)data[octet + 2] << 8 | data[octet + 3];
-        } else {
-            for (uint64_t i = octet; i < size; i++) window |= (uint32_t)data[i] << (24 - 8 * (i - octet));
-        }
-        const int32_t code = (int32_t)(window << (bit & 7) >> (32 - width));
-        bit += width;
-        if (code == 257) return made;
-        if (code == 256) {
-            n = -1;
-            continue;
-        }
-        if (code > (n == 0 ? 255 : n < 3840 ? 257 + n : 4095)) {
-            *wrong = code;
-            return made;
-        }
-        if (n > 0 && 257 + n < 4096) {
-            table[257 + n].from = from;
-            table[257 + n].length = length + 1;
-        }
-        from = (uint32_t)made;
-        length = code < 256 ? 1 : table[code].length;
-        const uint8_t *string = code < 256 ? alone + code : out + table[code].from;
-        uint8_t *to = out + made;
-        if ((uintptr_t)to - (uintptr_t)string >= 8 && room - made >= (Py_ssize_t)length + 8) { /* nothing that is made here is read here */
-            memcpy(to, string, 8);
-            for (uint32_t i = 8; i < length; i += 8) memcpy(to + i, string + i, 8);
-            made += length;
-            continue;
-        }
-        const Py_ssize_t count = length < room - made ? (Py_ssize_t)length : room - made;
-        for (Py_ssize_t i = 0; i < count; i++) to[i] = string[i];
-        made += count;
+    for (int i = 0; i < 256; i++) {
+        from[i] = alone + i;
+        lengths[i] = 1;
     }
+    const uint64_t bits = 8 * size;
+    uint8_t *to = out, *const end = out + room;
+    const uint8_t *before = out; /* the string before, whose last byte is not known yet when it gets a code */
+    uint32_t length = 0;
+    uint64_t bit = 0;
+    int32_t n = 0;
+    for (int loop = 0; loop < 5; loop = n ? loop + 1 : 0) {
+        const int width = loop < 3 ? 9 + loop : 12;
+        for (; n < last[loop]; n++) {
+            if (bit + width > bits || to == end) return to - out;
+            const uint64_t octet = bit >> 3;
+            uint32_t window = 0; /* the 4 bytes from the code's first bit on, as far as there are any */
+            if (octet + 4 <= size) {
+                window = (uint32_t)data[octet] << 24 | (uint32_t)data[octet + 1] << 16 | (uint32_t)data[octet + 2] << 8 | data[octet + 3];
+            } else {
+                for (uint64_t i = octet; i < size; i++) window |= (uint32_t)data[i] << (24 - 8 * (i - octet));
+            }
+            const int32_t code = (int32_t)(window << (bit & 7) >> (32 - width));
+            if (code >> 1 == 256 >> 1) {
+                if (code == 257) return to - out;
+                bit += width;
+                n = 0;
+                break;
+            }
+            if (code > (n == 0 ? 255 : n < 3840 ? 257 + n : 4095)) {
+                *wrong = code;
+                *at = bit;
+                return to - out;
+            }
+            bit += width;
+            if (n < 3839) { /* the first one goes to 257, which no string has */
+                from[257 + n] = before;
+                lengths[257 + n] = (uint16_t)(length + 1);
+            }
+            before = to;
+            length = lengths[code];
+            const uint8_t *string = from[code];
+            if (end - to >= (Py_ssize_t)length + 8) {
+                uint64_t eight; /* read before it is written: where they overlap, only what is not of the string is lost */
+                memcpy(&eight, string, 8);
+                memcpy(to, &eight, 8);
+                for (uint32_t i = 8; i < length; i += 8) {
+                    memcpy(&eight, string + i, 8);
+                    memcpy(to + i, &eight, 8);
+                }
+                if (code == 257 + n) to[length - 1] = to[0];
+                to += length;
+            } else {
+                const Py_ssize_t count = length < end - to ? (Py_ssize_t)length : end - to;
+                for (Py_ssize_t i = 0; i < count; i++) to[i] = string[i];
+                to += count;
+            }
+        }
+    }
+    *wrong = -1;
+    *at = bit;
+    return to - out;
 }
 
 static PyObject *lzw_decode(PyObject *module, PyObject *args) {
@@ -701,12 +717,6 @@ static PyObject *lzw_decode(PyObject *module, PyObject *args) {
     int32_t code = 0;
     uint64_t bit = 0;
     Py_ssize_t made;
-    if (out.len > UINT32_MAX) {
-        PyBuffer_Release(&data);
-        PyBuffer_Release(&out);
-        PyErr_SetString(PyExc_ValueError, "more than 4 GB to decode");
-        return NULL;
-    }
     Py_BEGIN_ALLOW_THREADS
     made = decode_lzw(data.buf, (uint64_t)data.len, out.buf, out.len, &code, &bit);
     Py_END_ALLOW_THREADS
