@@ -4,7 +4,8 @@
     segment  each whole segment that the rectangle touches is decoded, and its part inside is yielded
     stream   a huge Deflate segment, decompressed from its begin in pieces; goes on where the last call ended
 
-Blocks are (y, x, pixels[h, w, samples]) in native byte order, disjoint, and cover the rectangle exactly, row by row of segments. Their
+Blocks are (y, x, pixels[h, w, samples]) in native byte order, disjoint, and cover the rectangle exactly, row by row of segments;
+thin strips are joined. Their
 memory may be used again for the next block.
 """
 
@@ -118,17 +119,25 @@ class Reader:
         layout, samples = self.image.layouts[plane.layout], self._source.page(plane).shown.samples_before
         high, wide = layout.segment_height, layout.segment_width
         across = -(-layout.width // wide)
-        for row in range(rect.y0 // high, -(-rect.y1 // high)):
-            y0, y1 = max(rect.y0, row * high), min(rect.y1, row * high + high)
-            columns = range(rect.x0 // wide, -(-rect.x1 // wide))
-            pixels = self._source.segments(plane, (row * across + column for column in columns))
+        columns = range(rect.x0 // wide, -(-rect.x1 // wide))
+        line = min(wide, layout.width) * samples * np.dtype(layout.dtype).itemsize
+        # A block of a few rows costs what comes after as much as one of many, and boxes that straddle blocks cost more.
+        joined = max(1, PIECE // (high * line)) if across == 1 else 1
+        end = -(-rect.y1 // high)
+        for top in range(rect.y0 // high, end, joined):
+            rows = range(top, min(top + joined, end))
+            pixels = self._source.segments(plane, (row * across + column for row in rows for column in columns))
             for column in columns:
                 x0, x1 = max(rect.x0, column * wide), min(rect.x1, column * wide + wide)
-                index = row * across + column
-                part = next(pixels)[y0 - row * high : y1 - row * high, x0 - column * wide : x1 - column * wide]
-                if part.shape != (y1 - y0, x1 - x0, samples) or part.dtype != layout.dtype:
-                    raise self._source.error(plane, f"segment {index} decodes to {part.shape} {part.dtype}; the file is corrupt")
-                yield y0, x0, part
+                parts = []
+                for row in rows:
+                    y0, y1 = max(rect.y0, row * high), min(rect.y1, row * high + high)
+                    part = next(pixels)[y0 - row * high : y1 - row * high, x0 - column * wide : x1 - column * wide]
+                    if part.shape != (y1 - y0, x1 - x0, samples) or part.dtype != layout.dtype:
+                        index = row * across + column
+                        raise self._source.error(plane, f"segment {index} decodes to {part.shape} {part.dtype}; the file is corrupt")
+                    parts.append(part)
+                yield max(rect.y0, top * high), x0, np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def _rows(self, planes: Sequence[Plane], rect: Rect, d: int) -> Iterator[Block]:
         """Blocks (y, x, pixels[planes, h, w, samples]) that end on every `d`-th row, or with a segment."""
