@@ -5,8 +5,7 @@
     stream   a huge Deflate segment, decompressed from its begin in pieces; goes on where the last call ended
 
 Blocks are (y, x, pixels[h, w, samples]) in native byte order, disjoint, and cover the rectangle exactly, row by row of segments;
-thin strips are joined. Their
-memory may be used again for the next block.
+thin strips are joined. Their memory may be used again for the next block.
 """
 
 import contextlib
