@@ -54,6 +54,7 @@ class Options(TypedDict, total=False):
     crop_t: str | int | Sequence[int]
     axes: Literal["auto", "czyx"]
     zarr_format: Literal["3", "2", 3, 2]
+    ngff_version: Literal["0.5", "0.6"]
     sharding: Literal["auto", "on", "off"]
     use_existing_resolutions: bool
     on_missing: Literal["error", "fill"]

@@ -16,7 +16,7 @@ from omezarr_proc.app.standard import Heard
 from omezarr_proc.check.verdict import Verdict, judge_all
 from omezarr_proc.model.text import counted, one_line, shown
 
-NOT_JUDGED = "NGFF before 0.4 and after 0.5, and other transformations than scale and translation"
+NOT_JUDGED = "NGFF before 0.4 and after 0.6, and other transformations than scale and translation"
 
 
 def main(argv: list[str]) -> int:

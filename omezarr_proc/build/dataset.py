@@ -18,6 +18,7 @@ from omezarr_proc.model.region import Z
 from omezarr_proc.model.shards import sharded
 from omezarr_proc.model.text import byte_size
 from omezarr_proc.ngff import attributes as ngff
+from omezarr_proc.ngff.versions import versioned_key
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.store.arrays import ICC_PROFILE
 from omezarr_proc.store.chunks import ChunkStore
@@ -104,12 +105,13 @@ def dataset_key(image: Image, settings: Settings) -> str:
     parts = [image.fingerprint, image.series, shaping, OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
     if image.profile or image.in_srgb:  # nothing else hangs on it
         parts.append(f"color={settings.color}")
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return versioned_key(hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(), settings.ngff_version)
 
 
-def plate_key(fields: Mapping[str, str], plate: Plate) -> str:
+def plate_key(fields: Mapping[str, str], plate: Plate, version: str) -> str:
     """What the dataset of a plate is a function of: the key of each field, by its path, and how the plate is described."""
-    return hashlib.sha256(json.dumps([sorted(fields.items()), asdict(plate)], sort_keys=True).encode()).hexdigest()
+    keys = sorted((path, versioned_key(key, "0.5")) for path, key in fields.items())
+    return versioned_key(hashlib.sha256(json.dumps([keys, asdict(plate)], sort_keys=True).encode()).hexdigest(), version)
 
 
 def own_attributes(key: str, notes: Sequence[str]) -> dict[str, Any]:
@@ -130,4 +132,4 @@ def attributes(image: Image, settings: Settings, key: str, store: ChunkStore, fo
         own["color"] = {"space": "sRGB"}
     multiscale = ngff.multiscales(image, store.pyramid, settings.downsample_method)
     rendering = ngff.omero(image, found, store.pyramid.bundled, store.pyramid.levels[0].shape[Z])
-    return ngff.root_attributes(multiscale, rendering, own, store.zarr_format)
+    return ngff.root_attributes(multiscale, rendering, own, store.zarr_format, settings.ngff_version)

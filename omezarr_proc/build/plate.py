@@ -70,7 +70,9 @@ class PlateConversion:
     @cached_property
     def key(self) -> str:
         """What the dataset will be a function of (see `plate_key`)."""
-        return plate_key({path: field.key for path, field in self.fields.items()}, field_of(self.images[0]).plate)
+        return plate_key(
+            {path: field.key for path, field in self.fields.items()}, field_of(self.images[0]).plate, self.means.settings.ngff_version
+        )
 
     def begun(self, target: Place) -> Begun:
         """What is going to be made; the shape is that of the first field."""
@@ -163,19 +165,20 @@ class PlateConversion:
     def _write_metadata(self, tree: Tree) -> None:
         """The groups of rows, wells and plate, the plate's last; the OME-XML is kept once, at the top."""
         zarr_format: Literal[2, 3] = 2 if self.means.settings.zarr_format == "2" else 3
+        version = self.means.settings.ngff_version
         fields: dict[str, list[Field]] = {}
         for image in by_path(self.images).values():
             fields.setdefault(field_of(image).well, []).append(field_of(image))
         every = [field for of_well in fields.values() for field in of_well]
         groups: dict[str, Mapping[str, object]] = {row: {} for row in dict.fromkeys(well.split("/")[0] for well in fields)}
-        groups |= {well: well_attributes(of_well, acquired(every), zarr_format) for well, of_well in fields.items()}
+        groups |= {well: well_attributes(of_well, acquired(every), zarr_format, version) for well, of_well in fields.items()}
         for path, attributes in groups.items():
             for name, document in group_documents(dict(attributes), zarr_format).items():
                 tree.objects.put(f"{path}/{name}", document, atomic=True)
         if (text := self.images[0].ome_xml) and self.means.settings.ome_xml == "keep":
             write_ome_xml(tree.objects, text)
         own = own_attributes(self.key, self.notes[1:])
-        write_root(tree.objects, plate_attributes(shown(PurePath(self.source).name), every, own, zarr_format), zarr_format)
+        write_root(tree.objects, plate_attributes(shown(PurePath(self.source).name), every, own, zarr_format, version), zarr_format)
 
 
 class _Within:

@@ -61,6 +61,7 @@ def settings_of(dataset: Dataset, image: Image) -> Settings:
         ome_xml="keep" if dataset.objects.exists(OME_XML) else "drop",
         axes="czyx" if "z" in names else "auto",
         zarr_format="3" if dataset.zarr_format == 3 else "2",
+        ngff_version="0.6" if dataset.ome.get("version") == "0.6" else "0.5",
         use_existing_resolutions=stored_level_taken(dataset),
         on_missing="fill",
         on_corrupt="warn",

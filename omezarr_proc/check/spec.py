@@ -1,8 +1,8 @@
 """Whether the metadata of an OME-Zarr image is right: pure checks of values, no pixels, no files.
 
-Rules: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/, and what web viewers need beyond them.
+Rules: https://ngff.openmicroscopy.org/0.4/, https://ngff.openmicroscopy.org/0.5/ and 0.6, and what web viewers need beyond them.
 
-Not judged: further entries of `multiscales`, transformations other than scale and translation.
+Not judged: further entries of `multiscales`, further coordinate systems, transformations other than scale and translation.
 """
 
 import math
@@ -12,6 +12,7 @@ from typing import Any
 
 from omezarr_proc.check.arrays import check_arrays
 from omezarr_proc.check.finding import Finding, is_number
+from omezarr_proc.check.systems import check_systems
 from omezarr_proc.check.viewers import check_omero
 from omezarr_proc.ngff.units import LENGTHS, TIMES
 from omezarr_proc.store.read import Array, Dataset, Json, first_multiscale, is_inside, level_paths
@@ -29,12 +30,12 @@ def check(dataset: Dataset) -> list[Finding]:
 
 
 def other_version(d: Dataset) -> str | None:
-    """The version of NGFF where its rules are not known here; None for 0.4 and 0.5, and for what is nothing at all."""
+    """The version of NGFF where its rules are not known here; None for 0.4, 0.5 and 0.6, and for what is nothing at all."""
     multiscale = first_multiscale(d.ome)
     axes, datasets = multiscale.get("axes"), multiscale.get("datasets")
     if d.ome is not d.attributes:
         newer = str(d.ome.get("version"))
-        return newer if newer.startswith("0.6") or "coordinateSystems" in multiscale else None
+        return newer if newer.startswith("0.6") and newer != "0.6" else None  # a draft
     if not multiscale or (isinstance(axes, list) and any(isinstance(axis, dict) for axis in axes)):
         return None
     transformed = isinstance(datasets, list) and any("coordinateTransformations" in e for e in datasets if isinstance(e, dict))
@@ -53,7 +54,7 @@ def _check(d: Dataset) -> Iterator[Finding]:
     for where, problem in d.problems:
         yield Finding("spec", where, problem, "every path of multiscales is an array of the same Zarr version")
     if nested:
-        yield from _form(d, attributes["ome"], "ome.", "0.5")
+        yield from _form(d, attributes["ome"], "ome.", "0.6" if attributes["ome"].get("version") == "0.6" else "0.5")
     if "multiscales" in attributes:
         yield from _form(d, attributes, "", "0.4")
     yield from _both_forms(d, nested)
@@ -74,13 +75,12 @@ def _both_forms(d: Dataset, nested: bool) -> Iterator[Finding]:
         return
     assert isinstance(ome, dict)  # what nested means
     for key in ("multiscales", "omero"):
-        if _without_version(flat.get(key)) != _without_version(ome.get(key)):
+        one, other = ((first_multiscale(form) if key == "multiscales" else form.get(key)) for form in (flat, ome))
+        if _without_version(one) != _without_version(other):
             yield Finding("viewers", key, f"differs from ome.{key}", "both forms of the metadata say the same", "copy one to the other")
 
 
 def _without_version(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_version(entry) for entry in value]
     return {key: entry for key, entry in value.items() if key != "version"} if isinstance(value, dict) else value
 
 
@@ -89,6 +89,7 @@ def _form(d: Dataset, ome: Json, prefix: str, version: str) -> Iterator[Finding]
     if not multiscale:
         yield Finding("spec", where, "is missing", "multiscales is a list of objects, at least one")
         return
+    yield from check_systems(ome["multiscales"][0], version, where)
     found = ome.get("version") if prefix else multiscale.get("version")
     if found != version:
         place = "ome.version" if prefix else f"{where}.version"

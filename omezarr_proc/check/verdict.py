@@ -66,7 +66,7 @@ def _guarded(path: Place, check_metadata: Callable[[Dataset], list[Finding]], de
             dataset = open_dataset(path)
             if version := other_version(dataset):
                 hint = "convert its metadata, which most readers want too"
-                raise InputError(f"is of NGFF {version}, and 0.4 and 0.5 are judged", hint=hint)
+                raise InputError(f"is of NGFF {version}, and 0.4, 0.5 and 0.6 are judged", hint=hint)
             return _judged(dataset, check_metadata(dataset), deep)
     except StoreUnavailableError:
         raise

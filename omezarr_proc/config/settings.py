@@ -141,8 +141,16 @@ class Settings:
         default="3",
         metadata=row(
             choice("3", "2"),
-            "3 = Zarr v3 with NGFF 0.5 and 0.4 metadata; 2 = Zarr v2 with NGFF 0.4, for readers that know nothing else (Viv 0.18)",
+            "3 = Zarr v3 with NGFF 0.5 (or 0.6) and 0.4 metadata; 2 = Zarr v2 with NGFF 0.4, for readers that know nothing else (Viv 0.18)",
             shapes_output=True,
+        ),
+    )
+    # Part of the key by itself: see `ngff/versions.py`.
+    ngff_version: Literal["0.5", "0.6"] = field(
+        default="0.5",
+        metadata=row(
+            choice("0.5", "0.6"),
+            "version of the metadata of Zarr v3: 0.5 is what viewers read; 0.6 names coordinate systems, which few read yet",
         ),
     )
     sharding: Literal["auto", "on", "off"] = field(
@@ -330,6 +338,8 @@ class Settings:
         wrong = []
         if self.sharding == "on" and self.zarr_format == "2":
             wrong.append("Zarr v2 has no shards: SHARDING=on needs ZARR_FORMAT=3")
+        if self.ngff_version == "0.6" and self.zarr_format == "2":
+            wrong.append("NGFF 0.6 is defined for Zarr v3 only: NGFF_VERSION=0.6 needs ZARR_FORMAT=3")
         if self.part and self.existing == "force":
             wrong.append(
                 "EXISTING=force is not possible with PART, since each part would begin anew: remove the datasets, or choose replace"

@@ -1,7 +1,7 @@
 """The metadata of a dataset as plain data: NGFF `multiscales` and `omero`, and the root attributes that hold both of their forms.
 
-Rules: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/. Newer readers look for version 0.5 inside the
-attribute `ome`, Neuroglancer and the Pennsieve viewers for version 0.4 beside it; the two here are identical but for the version.
+Rules: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/. Newer readers look for version 0.5 (or 0.6, see
+`versions`) inside the attribute `ome`, Neuroglancer and the Pennsieve viewers for version 0.4 beside it; the two say the same.
 Everything is a function of the image, the settings and the finished pixels.
 """
 
@@ -18,6 +18,7 @@ from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Z
 from omezarr_proc.model.text import shown
 from omezarr_proc.ngff.colors import RGB, channel_colors, is_rgb_picture
+from omezarr_proc.ngff.versions import in_version
 from omezarr_proc.ngff.windows import Window
 
 Json = dict[str, Any]
@@ -75,18 +76,22 @@ def omero(image: Image, windows: Sequence[Window], bundled: bool, planes: int | 
     return {"id": 1, "name": image_name(image), "channels": channels, "rdefs": rdefs}
 
 
-def root_attributes(multiscale: Json, rendering: Json, own: Mapping[str, Any], zarr_format: Literal[2, 3] = 3) -> Json:
+def root_attributes(
+    multiscale: Json, rendering: Json, own: Mapping[str, Any], zarr_format: Literal[2, 3] = 3, version: str = "0.5"
+) -> Json:
     """The root group's attributes: the metadata, and our own block `own` (the dataset's key) under `omezarr_proc`.
 
-    Zarr v3 has both forms of the metadata; NGFF 0.5 is not defined for Zarr v2, so that has the form of 0.4 alone.
+    Zarr v3 has both forms of the metadata, the newer one in `version` (0.5 or 0.6); for Zarr v2 these are not defined, so that has the form
+    of 0.4 alone.
     """
     both: Json = {"ome": {"version": "0.5", "multiscales": [multiscale], "omero": rendering}} if zarr_format == 3 else {}
-    return {
+    made = {
         "multiscales": [{"version": "0.4", **multiscale}],
         "omero": {"version": "0.4", **rendering},
         **both,
         "omezarr_proc": dict(own),
     }
+    return made if version == "0.5" else in_version(made, version)
 
 
 def image_name(image: Image) -> str:

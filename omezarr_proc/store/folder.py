@@ -21,11 +21,13 @@ _MOST_PIECES = 1024  # IOV_MAX, of Linux and of macOS
 class Folder:
     """The objects below `root`; keys are the paths from there.
 
-    links  whether an object may be a link to its file, as in a dataset that a person names; where this program writes, none is followed
+    links    whether an object may be a link to its file, as in a dataset that a person names; where this program writes, none is followed
+    durable  whether what is put atomically is on disk before it has its name; while a tree is staged, one flush of all does for that
     """
 
     root: str
     links: bool = False
+    durable: bool = False
     apart: ClassVar[bool] = False
 
     def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
@@ -140,6 +142,9 @@ class Folder:
         _refuse_no_folder(folder)
         with open(open_file(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
             file.write(joined(data))
+            if self.durable:
+                file.flush()
+                os.fsync(file.fileno())
         partial.rename(Path(path))
 
     def _make(self, folder: str) -> None:

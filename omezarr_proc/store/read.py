@@ -7,6 +7,7 @@ what is needed to find chunks and to judge the metadata is read; nothing is take
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError
+from omezarr_proc.ngff.versions import UnsaidError, as_05
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.places import objects_at
 
@@ -105,7 +107,7 @@ class Dataset:
 
     @property
     def ome(self) -> Json:
-        """The metadata that a reader would take: NGFF 0.5 where it is there, else 0.4."""
+        """The metadata that a reader would take: NGFF 0.5 or 0.6 where it is there, else 0.4."""
         return metadata_of(self.attributes)
 
     @property
@@ -128,15 +130,17 @@ class Dataset:
 
 
 def metadata_of(attributes: Json, kind: str = "multiscales") -> Json:
-    """The NGFF metadata of a `kind` in a group's attributes: those of 0.5 where they are there, else of 0.4."""
+    """The NGFF metadata of a `kind` in a group's attributes: those of 0.5 or 0.6 where they are there, else of 0.4."""
     ome = attributes.get("ome")
     return ome if isinstance(ome, dict) and kind in ome else attributes
 
 
 def first_multiscale(ome: Json) -> Json:
-    """The one image of `multiscales`; empty where there is none."""
+    """The one image of `multiscales`, in the words of 0.5 where that of 0.6 can be said in them; empty where there is none."""
     match ome.get("multiscales"):
         case [dict(found), *_]:
+            with suppress(UnsaidError):
+                return as_05(found) if "coordinateSystems" in found else found
             return found
     return {}
 

@@ -181,7 +181,7 @@ def test_shards_need_not_be_square(tmp_path: Path) -> None:
         ("0.1", {"multiscales": [{"datasets": [{"path": "0"}]}]}),
         ("0.2", {"multiscales": [{"version": "0.2", "datasets": [{"path": "0"}]}]}),
         ("0.3", {"multiscales": [{"version": "0.3", "axes": ["y", "x"], "datasets": [{"path": "0"}]}]}),
-        ("0.6", {"ome": {"version": "0.6", "multiscales": [{"coordinateSystems": [], "datasets": [{"path": "0"}]}]}}),
+        ("0.6.dev4", {"ome": {"version": "0.6.dev4", "multiscales": [{"coordinateSystems": [], "datasets": [{"path": "0"}]}]}}),
     ],
 )
 def test_other_versions_are_one_line(tmp_path: Path, version: str, attributes: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +192,7 @@ def test_other_versions_are_one_line(tmp_path: Path, version: str, attributes: A
         (tmp_path / ".zattrs").write_text(json.dumps(attributes))
     assert cli.main(["validate", str(tmp_path)]) == 1
     (line,) = capsys.readouterr().out.splitlines()
-    assert f"is of NGFF {version}, and 0.4 and 0.5 are judged" in line
+    assert f"is of NGFF {version}, and 0.4, 0.5 and 0.6 are judged" in line
 
 
 def test_a_reader_that_goes_does_not_make_a_dataset_right(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_defaults_are_those_of_the_specification():
         "on_corrupt": "error",
         "use_existing_resolutions": False,
         "zarr_format": "3",
+        "ngff_version": "0.5",
         "sharding": "auto",
         "part": None,
         "preview": False,
@@ -317,6 +318,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "VERIFY": "1",
         "ASSET_PROPERTIES": "1",
         "SEQUENCE": "a{z}.tif",  # is part of the fingerprint
+        "NGFF_VERSION": "0.6",  # is part of the key by itself
         "COLOR": "srgb",  # is part of the key where there is a profile
         "MAX_WORKERS": "3",
         "MEMORY_LIMIT_MB": "99",
