@@ -64,6 +64,7 @@ class Options(TypedDict, total=False):
     part: str
     preview: bool | Literal["thumbnail"]
     verify: bool
+    certificate: bool
     asset_properties: bool
     max_workers: int
     memory_limit_mb: int

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from omezarr_proc.app.asset import write_beside
+from omezarr_proc.app.beside import keep_in_step
 from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
 from omezarr_proc.app.inputs import Input, dataset_path
 from omezarr_proc.app.opening import check_time, open_inputs, typed
@@ -136,14 +137,8 @@ class _Images:
         self.report.fail(str(entry.path), error, None if target is None else str(target))
         return Outcome(source=str(entry.path), status="failed", target=target, error=error)
 
-    def _picture(self, target: Place, *, is_new: bool) -> None:
-        """A picture that is there already is kept in step with its dataset, asked for or not."""
-        from omezarr_proc.build.preview import is_current, is_there, preview_path, write_preview
-
-        picture = preview_path(self._tree.target_of(target))
-        if (self.settings.preview is True or is_there(picture)) and (is_new or not is_current(picture, target)):
-            self.engine.rest()  # the picture may take what they had
-            write_preview(picture, target)
+    def _beside(self, conversion: "Conversion | PlateConversion", target: Place, *, is_new: bool) -> None:
+        keep_in_step(conversion, target, self._tree.target_of(target), is_new=is_new)
 
     def _conversion(self, planned: Planned) -> "Conversion | PlateConversion":
         if planned.plate:
@@ -177,7 +172,7 @@ class _Images:
             tree.refuse_parts(target)
             self._begin(conversion, target)
             summary = conversion.run(target, lock)
-        return self._converted(entry, target, summary)
+        return self._converted(entry, conversion, target, summary)
 
     def _make_share(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, shared: "Shared", cut: "Cut") -> Outcome:
         """Make the share of an image that is this part's; if those of all others are done by then, all that is left, and publish."""
@@ -208,14 +203,14 @@ class _Images:
                 summary = conversion.run(target, lock, trusted=True)
         except LockedError:
             return self._in_part(entry, target, f"part {part} is done, and another part makes what is left")
-        return self._converted(entry, target, summary)
+        return self._converted(entry, conversion, target, summary)
 
     def _in_part(self, entry: Input, target: Place, done: str) -> Outcome:
         self.report.share(str(entry.path), done, str(target))
         return Outcome(source=str(entry.path), status="part", target=target, reason=done)
 
-    def _converted(self, entry: Input, target: Place, summary: "Summary") -> Outcome:
-        self._picture(target, is_new=True)
+    def _converted(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, summary: "Summary") -> Outcome:
+        self._beside(conversion, target, is_new=True)
         self.report.finish(summary)
         return Outcome(
             source=str(entry.path),
@@ -236,7 +231,7 @@ class _Images:
             self.report.advise(conversion.source, line)
 
     def _skipped(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, reason: str) -> Outcome:
-        self._picture(target, is_new=False)
+        self._beside(conversion, target, is_new=False)
         self.report.skip(conversion.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)
 

@@ -23,7 +23,7 @@ from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
 from omezarr_proc.model.events import Advice, Begun, Summary
-from omezarr_proc.model.image import Image
+from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.publish.lock import Lock
@@ -55,6 +55,16 @@ class Conversion:
     def key(self) -> str:
         """What the dataset will be a function of (see `dataset_key`)."""
         return dataset_key(self.image, self.means.settings)
+
+    @property
+    def states(self) -> tuple[FileState, ...]:
+        """Of all files that it is made of."""
+        return self.image.states
+
+    @property
+    def made_of(self) -> dict[str, Image]:
+        """The images that it is made of, by their paths in the dataset."""
+        return {"": self.image}
 
     @cached_property
     def pyramid(self) -> Pyramid:

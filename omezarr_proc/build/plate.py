@@ -28,7 +28,7 @@ from omezarr_proc.model.errors import (
     without_frames,
 )
 from omezarr_proc.model.events import Advice, Begun, Phase, Progress, Summary
-from omezarr_proc.model.image import Image
+from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.model.plate import Field
 from omezarr_proc.model.text import shown
 from omezarr_proc.ngff.plates import acquired, plate_attributes, well_attributes
@@ -57,6 +57,16 @@ class PlateConversion:
     def source(self) -> str:
         """The input."""
         return self.images[0].source
+
+    @property
+    def states(self) -> tuple[FileState, ...]:
+        """Of all files that it is made of."""
+        return self.images[0].states
+
+    @property
+    def made_of(self) -> dict[str, Image]:
+        """The images that it is made of, by their paths in the dataset."""
+        return {path: field.image for path, field in self.fields.items()}
 
     @cached_property
     def fields(self) -> dict[str, Conversion]:

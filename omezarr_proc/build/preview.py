@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from omezarr_proc.build.picture import LONGER_SIDE, aspect, compose, fitted
 from omezarr_proc.build.sheet import SHEET_SIDE, compose_sheet
 from omezarr_proc.check.collection import open_collection
-from omezarr_proc.host.faults import output_error
-from omezarr_proc.host.files import write_whole
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.pixels.resample import resampled
-from omezarr_proc.store.places import objects_at
+from omezarr_proc.store.places import objects_at, put_at
 from omezarr_proc.store.read import open_dataset
 from omezarr_proc.store.remote import Bucket
 
@@ -89,10 +87,4 @@ def _write(target: Place, picture: NDArray[np.uint8]) -> None:
     from imagecodecs import jpeg8_encode, png_encode
 
     encoded = bytes(jpeg8_encode(picture, level=_JPEG_LEVEL) if target.name.lower().endswith(JPEG) else png_encode(picture))
-    if isinstance(target, Address):
-        objects_at(target.parent).put(target.name, encoded)
-        return
-    try:
-        write_whole(target, encoded)
-    except OSError as error:
-        raise output_error("cannot write the preview", error, target) from error
+    put_at(target, encoded, "preview")

@@ -5,34 +5,29 @@ The base level is made anew by the engine, band by band, as a conversion makes i
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 from omezarr_proc.build.dataset import attributes, pyramid_of
 from omezarr_proc.build.recovered import as_stored
+from omezarr_proc.build.through import read_through, with_plans
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.exact import check_steps
 from omezarr_proc.check.levels import Difference, merged
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.engine.base import Engine, WorkerLostError
+from omezarr_proc.engine.base import Engine
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import DifferentOutputError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.model.region import AXES, X, Y, Z
+from omezarr_proc.model.region import AXES
 from omezarr_proc.pixels.histogram import Extremes, merge_extremes
 from omezarr_proc.pixels.reduction import REDUCTIONS
-from omezarr_proc.plan.memory import Plan, make_plan
-from omezarr_proc.plan.passes import Pass, bands
-from omezarr_proc.store.arrays import OME_XML, spool_file
+from omezarr_proc.plan.memory import Plan
+from omezarr_proc.store.arrays import OME_XML
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.read import Dataset
-from omezarr_proc.work.tasks import Compare, Compared, Job, Loose, Reply, Spool
-
-_MOST_PLANS = 3
+from omezarr_proc.work.tasks import Compare, Compared, Job, Loose, Reply
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,20 +67,16 @@ def compare_with_source(dataset: Dataset, image: Image, settings: Settings, engi
         pyramid = as_stored(pyramid, dataset)
     codec = codec_for(pyramid.dtype, settings.compression, settings.compression_level)
     store = ChunkStore(dataset.objects, pyramid, codec, 2 if settings.zarr_format == "2" else 3)
-    smaller, keeps_pixels = 0, REDUCTIONS[settings.downsample_method].keeps_pixels
-    while True:
-        plan = make_plan(image, pyramid_of(image, replace(settings, max_levels=1)), limits, smaller, keeps_pixels=keeps_pixels)
-        spool = spool_file(Path(gettempdir(), "verify"), plan.spool_bytes) if plan.spool_bytes else None
+
+    def compare(plan: Plan, spool: int | None) -> Sourced:
         engine.begin(Job(replace(image, ome_xml=None), store, settings.downsample_method, plan.access, True, dataset), plan, spool)
-        try:
-            difference, extremes = _compare(engine, pyramid, plan)
-            if difference or dataset.own is None:
-                return Sourced(pixels=level.region.size, difference=difference)
-            return Sourced(pixels=level.region.size, metadata=tuple(_metadata(dataset, image, settings, engine, store, extremes)))
-        except WorkerLostError:
-            smaller += 1
-            if smaller == _MOST_PLANS:
-                raise
+        difference, extremes = _compare(engine, pyramid, plan)
+        if difference or dataset.own is None:
+            return Sourced(pixels=level.region.size, difference=difference)
+        return Sourced(pixels=level.region.size, metadata=tuple(_metadata(dataset, image, settings, engine, store, extremes)))
+
+    keeps_pixels = REDUCTIONS[settings.downsample_method].keeps_pixels
+    return with_plans(image, pyramid_of(image, replace(settings, max_levels=1)), limits, compare, keeps_pixels=keeps_pixels)
 
 
 def refuse_different(dataset: Dataset, image: Image, settings: Settings, engine: Engine, limits: Limits) -> None:
@@ -116,26 +107,8 @@ def _compare(engine: Engine, pyramid: Pyramid, plan: Plan) -> tuple[Difference |
             for channel, of_channel in reply.extremes.items():
                 extremes[channel] = merge_extremes(extremes.get(channel), of_channel)
 
-    for before, tasks in _tasks(pyramid, plan.passes[0], plan.access):
-        engine.work(before, note)
-        engine.work(tasks, note)
+    read_through(engine, pyramid, plan, Compare, note)
     return merged(found), extremes
-
-
-def _tasks(pyramid: Pyramid, pass_: Pass, access: tuple[str, ...]) -> Iterator[tuple[Iterator[Spool], Iterator[Compare]]]:
-    """Tasks for all bands, each time after those that must be done before. Who streams a plane has all of its bands, one after another."""
-    height, width = pyramid.levels[0].shape[Y:]
-    if "spool" not in access and "stream" not in access:
-        yield iter(()), (Compare(pass_, (band,)) for band in bands(pass_, pyramid))
-        return
-    grounds = groupby(bands(pass_, pyramid), lambda band: band.along(Y, 0, height).along(X, 0, width))
-    if "spool" not in access:
-        yield iter(()), (Compare(pass_, tuple(on_it)) for _, on_it in grounds)
-        return
-    for ground, on_it in grounds:
-        t, c, *_ = ground.stop
-        parts = ground.cut((t, c, 1, height, width))
-        yield (Spool(part, part.start[Z] - ground.start[Z]) for part in parts), (Compare(pass_, (band,)) for band in on_it)
 
 
 def _metadata(

@@ -218,6 +218,14 @@ class Settings:
             "error, and nothing is published",
         ),
     )
+    certificate: bool = field(
+        default=False,
+        metadata=row(
+            FLAG,
+            "1 = also write a.ome.zarr.certificate.json and a.ome.zarr.sha256 beside a.ome.zarr: SHA-256 of the input's files and "
+            "pixels, of each level's pixels and of each object",
+        ),
+    )
     asset_properties: bool = field(
         default=False,
         metadata=row(

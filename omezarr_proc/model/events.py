@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 # open: metadata are read, the lock is waited for; resume: what an earlier run has finished is read back; levels: pixels become chunks;
-# windows: display ranges; publish: all is flushed, checked and given its name.
-Phase = Literal["open", "resume", "levels", "windows", "publish"]
+# windows: display ranges; publish: all is flushed, checked and given its name;
+# certificate: digests are taken of what was read and of what is there.
+Phase = Literal["open", "resume", "levels", "windows", "publish", "certificate"]
 
 
 class Progress(Protocol):

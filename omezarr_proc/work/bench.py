@@ -32,6 +32,7 @@ from omezarr_proc.work.tasks import (
     Counted,
     Failed,
     Filled,
+    Hash,
     Job,
     Load,
     Made,
@@ -48,6 +49,7 @@ from omezarr_proc.work.tasks import (
 
 if TYPE_CHECKING:
     from omezarr_proc.work.compare import Comparer
+    from omezarr_proc.work.hashing import Hasher
 
 # The memory that slots lie in, at least so many bytes of it.
 Memory = Callable[[int], Any]
@@ -107,6 +109,8 @@ class Bench:
                 return Checked(tuple(self._changed(unit, read) for unit in units))
             case Compare(pass_, bands):
                 return self._comparer.compare(pass_, bands)
+            case Hash(pass_, bands):
+                return self._hasher.hashed(pass_, bands)
 
     def failure(self, error: Exception) -> Failed:
         """What to answer where a task, or the writing of its files, raised `error`."""
@@ -142,6 +146,12 @@ class Bench:
         from omezarr_proc.work.compare import Comparer
 
         return Comparer(self.job, self._loader)
+
+    @cached_property
+    def _hasher(self) -> "Hasher":
+        from omezarr_proc.work.hashing import Hasher
+
+        return Hasher(self.job, self._loader)
 
     def _changed(self, unit: Unit, read: bool) -> int:
         store = self.job.store

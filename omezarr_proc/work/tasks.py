@@ -6,6 +6,7 @@ from omezarr_proc.check.levels import Difference
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.region import Region, Y
+from omezarr_proc.pixels.digests import Digest
 from omezarr_proc.pixels.histogram import Counts, Extremes, Place
 from omezarr_proc.plan.passes import Pass
 from omezarr_proc.publish.history import Unit
@@ -133,8 +134,16 @@ class Compare:
     bands: tuple[Region, ...]
 
 
+@dataclass(frozen=True)
+class Hash:
+    """Make bands of a pass over the TIFF at full resolution, and take the digests of their blocks (see `pixels.digests`)."""
+
+    pass_: Pass
+    bands: tuple[Region, ...]
+
+
 # What depends on no other task of its image, once the pass before is over.
-Loose = Spool | Count | Check | Compare
+Loose = Spool | Count | Check | Compare | Hash
 # What stores something: an answer to it is followed by `Stored`.
 Storing = Write | Seal | Make
 Task = Load | Storing | Loose
@@ -165,6 +174,8 @@ def doing(task: Task) -> str:
             return "checking what an earlier run has finished"
         case Compare(pass_, bands):
             return f"comparing {_rows(bands[0], bands[-1])} of level {pass_.first} with the TIFF"
+        case Hash(_, bands):
+            return f"hashing {_rows(bands[0], bands[-1])} of the TIFF"
 
 
 def _rows(first: Region, last: Region | None = None) -> str:
@@ -239,6 +250,13 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Hashed:
+    """The digests that a `Hash` asked for."""
+
+    digests: tuple[Digest, ...]
+
+
+@dataclass(frozen=True)
 class Failed:
     """A task that could not be done, or one whose files could not be written.
 
@@ -257,4 +275,4 @@ class Noted:
     text: str
 
 
-Reply = Filled | Part | Made | Counted | Checked | Compared | Failed | Stored | Noted
+Reply = Filled | Part | Made | Counted | Checked | Compared | Hashed | Failed | Stored | Noted

@@ -68,6 +68,7 @@ def test_defaults_are_those_of_the_specification():
         "part": None,
         "preview": False,
         "verify": False,
+        "certificate": False,
         "asset_properties": False,
         "max_pixels": 1 << 40,
         "max_chunks": 1 << 26,
@@ -316,6 +317,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "PART": "2/3",
         "PREVIEW": "1",
         "VERIFY": "1",
+        "CERTIFICATE": "1",
         "ASSET_PROPERTIES": "1",
         "SEQUENCE": "a{z}.tif",  # is part of the fingerprint
         "NGFF_VERSION": "0.6",  # is part of the key by itself

@@ -1,0 +1,50 @@
+"""What lies beside a dataset and is kept in step with it: its picture and its certificate. What is there already is, asked for or not."""
+
+from typing import TYPE_CHECKING
+
+from omezarr_proc.model.address import Place
+
+if TYPE_CHECKING:
+    from omezarr_proc.build.image import Conversion
+    from omezarr_proc.build.plate import PlateConversion
+
+
+def keep_in_step(conversion: "Conversion | PlateConversion", dataset: Place, target: Place, *, is_new: bool) -> None:
+    """Make what is wanted beside a finished dataset, or out of date; `is_new`: the dataset was published just now.
+
+    target  what files beside it are named after (see `hidden.inside`)
+
+    Raises ProcError; the dataset stays.
+    """
+    _picture(conversion, dataset, target, is_new=is_new)
+    _certificate(conversion, dataset, target, is_new=is_new)
+
+
+def _picture(conversion: "Conversion | PlateConversion", dataset: Place, target: Place, *, is_new: bool) -> None:
+    from omezarr_proc.build.preview import is_current, is_there, preview_path, write_preview
+
+    picture = preview_path(target)
+    wanted = conversion.means.settings.preview is True or is_there(picture)
+    if wanted and (is_new or not is_current(picture, dataset)):
+        conversion.means.engine.rest()  # the picture may take what they had
+        write_preview(picture, dataset)
+
+
+def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, target: Place, *, is_new: bool) -> None:
+    from omezarr_proc.build.certified import certified_key
+
+    means, key = conversion.means, conversion.key
+    certified = certified_key(target)
+    if (means.settings.certificate or certified is not None) and (is_new or certified != key):
+        from omezarr_proc.build.certificate import Certifier
+
+        means.report.phase("certificate")
+        Certifier(
+            target=target,
+            dataset=dataset,
+            key=key,
+            states=conversion.states,
+            images=conversion.made_of,
+            means=means,
+            verified=is_new and means.settings.verify,
+        ).write()
