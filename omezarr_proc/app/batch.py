@@ -18,7 +18,8 @@ from omezarr_proc.app.opening import check_time, open_inputs, typed
 from omezarr_proc.app.progress import Report
 from omezarr_proc.app.shares import Owned, chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.host.limits import Limits, read_limits
+from omezarr_proc.host.limits import read_limits
+from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import InTheWayError, ProcError, without_frames
 from omezarr_proc.model.outcome import Outcome
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from omezarr_proc.build.image import Conversion
     from omezarr_proc.build.means import Means
     from omezarr_proc.build.plate import PlateConversion
-    from omezarr_proc.engine.base import Engine
     from omezarr_proc.model.events import Summary
     from omezarr_proc.model.image import Image
     from omezarr_proc.plan.shares import Cut, Shared
@@ -56,6 +56,7 @@ def run(
     nursery = Nursery(may_fork=may_fork)  # before any thread of ours is there; one that is started by exec imports while we do
     if not nursery.forked:
         limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - EXECUTED_BYTES))
+    from omezarr_proc.build.means import Means
     from omezarr_proc.engine.local.engine import Local
 
     if isinstance(settings.output_dir, Address):
@@ -72,13 +73,15 @@ def run(
             inputs = [entry for entry in inputs if entry in mine]
             opened = chosen(open_inputs(settings, inputs, limits, deadline), mine)
         left = _recover(settings, inputs)
-        images = _Images(settings=settings, limits=limits, report=report, engine=engine, left=left, deadline=deadline, mine=mine)
         outcomes: list[Outcome] = []
         numbers = {entry: number for number, entry in enumerate(inputs, 1)}
-        for entry, of_entry in opened:
-            report.at(numbers[entry], len(inputs))
-            outcomes += images.convert(entry, of_entry)
-            del of_entry  # its metadata are gone before the next one's are read
+        with PeakMemory(engine.processes) as memory:
+            means = Means(settings=settings, limits=limits, engine=engine, report=report, deadline=deadline, memory=memory)
+            images = _Images(settings=settings, means=means, report=report, left=left, mine=mine)
+            for entry, of_entry in opened:
+                report.at(numbers[entry], len(inputs))
+                outcomes += images.convert(entry, of_entry)
+                del of_entry  # its metadata are gone before the next one's are read
         if settings.preview == "thumbnail":
             engine.rest()
         write_beside(settings, outcomes)
@@ -102,17 +105,16 @@ def _recover(settings: Settings, inputs: Iterable[Input]) -> set[Path]:
 class _Images:
     """Converts images one after another.
 
-    left  datasets with hidden files of an earlier run beside them
-    mine  what of each input is this run's, where it is one of several parts
+    means  what they are made with
+    left   datasets with hidden files of an earlier run beside them
+    mine   what of each input is this run's, where it is one of several parts
     """
 
     settings: Settings
-    limits: Limits
+    means: "Means"
     report: Report
-    engine: "Engine"
     left: set[Path]
     mine: dict[Input, Owned]
-    deadline: float | None
 
     @property
     def _tree(self) -> Any:
@@ -144,16 +146,10 @@ class _Images:
         if planned.plate:
             from omezarr_proc.build.plate import PlateConversion
 
-            return PlateConversion(images=planned.images, means=self._means)
+            return PlateConversion(images=planned.images, means=self.means)
         from omezarr_proc.build.image import Conversion
 
-        return Conversion(image=planned.images[0], means=self._means)
-
-    @property
-    def _means(self) -> "Means":
-        from omezarr_proc.build.means import Means
-
-        return Means(settings=self.settings, limits=self.limits, engine=self.engine, report=self.report, deadline=self.deadline)
+        return Conversion(image=planned.images[0], means=self.means)
 
     def _make(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> Outcome:
         key, tree = conversion.key, self._tree
@@ -161,13 +157,13 @@ class _Images:
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
         if target not in self.left and (reason := self._left_alone(target, key, locked=False)):
             return self._skipped(entry, conversion, target, reason)
-        check_time(self.deadline)
+        check_time(self.means.deadline)
         shared = self.mine[entry].datasets[target] if self.mine else None
         if shared and shared.cut:
             return self._make_share(entry, conversion, target, shared, shared.cut)
         with tree.locked(target) as lock:
             if reason := self._left_alone(target, key, locked=True):
-                tree.discard(target, self.deadline)
+                tree.discard(target, self.means.deadline)
                 return self._skipped(entry, conversion, target, reason)
             tree.refuse_parts(target)
             self._begin(conversion, target)
@@ -185,7 +181,7 @@ class _Images:
         with tree.locked_share(target, part):
             if reason := self._left_alone(target, key, locked=True):
                 with suppress(LockedError), tree.locked(target):  # who has it removes what is hidden
-                    tree.discard(target, self.deadline)
+                    tree.discard(target, self.means.deadline)
                 return self._skipped(entry, conversion, target, reason)
             self._begin(conversion, target)
             if not tree.is_done(target, key, part.of, [part.number]):
@@ -198,7 +194,7 @@ class _Images:
         try:
             with tree.locked(target) as lock:
                 if self._left_alone(target, key, locked=True):
-                    tree.discard(target, self.deadline)
+                    tree.discard(target, self.means.deadline)
                     return self._in_part(entry, target, f"part {part} is done, and another part has published it")
                 summary = conversion.run(target, lock, trusted=True)
         except LockedError:

@@ -19,7 +19,6 @@ from omezarr_proc.build.passes import Build
 from omezarr_proc.build.verify import refuse_different
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.verdict import refuse_wrong
-from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
 from omezarr_proc.model.events import Advice, Begun, Summary
@@ -117,31 +116,31 @@ class Conversion:
         layout = tree_for(self.means.settings.output_dir, self.means.settings.output_layout)
         tree: Tree = layout(target, self.key, lock, force=force, deadline=self.means.deadline)
         store = self.store(tree.objects, self.pyramid)
-        began = time.monotonic()
-        with PeakMemory(self.means.engine.processes) as memory:
-            try:
-                with noted(tree):
-                    build = Build(
-                        image=self.image, store=store, engine=self.means.engine, tree=tree, progress=self.means.report, trusted=trusted
-                    )
-                    with _Background(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
-                        found = self.attempts.run(build, lambda: self._windows(build))
-                    self.means.report.phase("publish")
-                    tree.flush()
-                    write_root(store.objects, attributes(self.image, self.means.settings, self.key, store, found), store.zarr_format)
-                    refuse_wrong(tree.place)
-                    if self.means.settings.verify:
-                        refuse_different(open_dataset(tree.place), self.image, self.means.settings, self.means.engine, self.means.limits)
-                seconds = time.monotonic() - began
-                self.refuse_changed()
-                tree.publish()
-            except (InputError, DifferentOutputError):
-                # what looks corrupt can be a file that is being written; else another run would find the same, or go on with what is wrong
-                tree.give_up()
-                self.refuse_changed()
-                raise
-            finally:
-                self.means.report.peak(memory.peak or None)
+        began, memory = time.monotonic(), self.means.memory
+        memory.begin()
+        try:
+            with noted(tree):
+                build = Build(
+                    image=self.image, store=store, engine=self.means.engine, tree=tree, progress=self.means.report, trusted=trusted
+                )
+                with _Background(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
+                    found = self.attempts.run(build, lambda: self._windows(build))
+                self.means.report.phase("publish")
+                tree.flush()
+                write_root(store.objects, attributes(self.image, self.means.settings, self.key, store, found), store.zarr_format)
+                refuse_wrong(tree.place)
+                if self.means.settings.verify:
+                    refuse_different(open_dataset(tree.place), self.image, self.means.settings, self.means.engine, self.means.limits)
+            seconds = time.monotonic() - began
+            self.refuse_changed()
+            tree.publish()
+        except (InputError, DifferentOutputError):
+            # what looks corrupt can be a file that is being written; else another run would find the same, or go on with what is wrong
+            tree.give_up()
+            self.refuse_changed()
+            raise
+        finally:
+            self.means.report.peak(memory.peak or None)
         return self._summary(target, build, seconds, memory.peak or None)
 
     def _windows(self, build: Build) -> tuple[Window, ...]:

@@ -1,10 +1,11 @@
 """What a run converts all its images with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.host.limits import Limits
+from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.events import Progress
 
 
@@ -13,6 +14,7 @@ class Means:
     """Settings and limits, who makes bands, and who is told.
 
     deadline  when to stop in good order, as time.monotonic() counts
+    memory    what all processes take; one that was not started tells nothing
     """
 
     settings: Settings
@@ -20,3 +22,4 @@ class Means:
     engine: Engine
     report: Progress
     deadline: float | None = None
+    memory: PeakMemory = field(default_factory=lambda: PeakMemory(tuple))

@@ -22,11 +22,14 @@ def proportional_bytes(pid: int) -> int:
 
 
 class PeakMemory:
-    """Samples this process and `others` from a thread; `peak` is the largest sum seen."""
+    """Samples this process and `others` from a thread, from `__enter__` to `__exit__`; one for a run, since a sample takes milliseconds.
+
+    peak  the largest sum seen since `begin`, at least the last one before; 0 where nothing is sampled
+    """
 
     def __init__(self, others: Callable[[], Iterable[int]]) -> None:
         """`others`: process ids, asked for at each sample."""
-        self.peak = 0
+        self.peak = self._last = 0
         self._others = others
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
@@ -42,9 +45,14 @@ class PeakMemory:
             return
         self._thread.join(0.1)  # no longer: what the system tells of a process that is stuck in storage can be stuck too
 
+    def begin(self) -> None:
+        """Forget what was seen before."""
+        self.peak = self._last
+
     def _sample(self) -> None:
         while True:
             began = time.thread_time()
-            self.peak = max(self.peak, sum(map(proportional_bytes, (os.getpid(), *self._others()))))
+            self._last = sum(map(proportional_bytes, (os.getpid(), *self._others())))
+            self.peak = max(self.peak, self._last)
             if self._done.wait(max(INTERVAL_SECONDS, (time.thread_time() - began) / _SHARE)):
                 return
