@@ -39,7 +39,7 @@ def _count(engine: Engine, pyramid: Pyramid, owners: Sequence[int], places: Mapp
     def add(task: Loose, reply: Reply) -> None:
         assert isinstance(task, Count) and isinstance(reply, Counted)
         c = owners[task.channel]
-        totals[c] = totals[c] + reply.counts if c in totals else reply.counts
+        totals[c] = reply.counts.added(totals.get(c))
 
     depth = level.chunk[Z]
     together = [tuple(group) for _, group in groupby(planes, lambda plane: (plane[0], plane[1] // depth))]  # each chunk is decoded once

@@ -31,6 +31,33 @@ _STRIP = 1 << 18  # values counted at once: numpy's bincount makes 8 bytes of ea
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A histogram without its empty bins, as it travels: 512 KB are much beside a small image.
+
+    shape   of the whole
+    bins    which of its bins, flattened, are not empty
+    counts  what these hold
+    """
+
+    shape: tuple[int, ...]
+    bins: NDArray[np.uint32]
+    counts: Counts
+
+    @classmethod
+    def of(cls, counts: Counts) -> "Packed":
+        """The same histogram."""
+        bins = np.flatnonzero(counts)
+        return cls(counts.shape, bins.astype(np.uint32), counts.reshape(-1)[bins])
+
+    def added(self, total: Counts | None) -> Counts:
+        """`total`, or an empty one, with this histogram added to it."""
+        if total is None:
+            total = np.zeros(self.shape, np.int64)
+        total.reshape(-1)[self.bins] += self.counts
+        return total
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a value stands: the `rank`-th smallest (from 1) of those in bin `bin` of the first histogram."""
 
@@ -61,13 +88,14 @@ def count(pixels: NDArray[Any], total: Counts | None = None) -> Counts:
 
 def locate(counts: Counts) -> tuple[Place, ...]:
     """Where the percentiles lie, by the whole first histogram: one place for each, none where nothing was counted."""
-    ends = np.cumsum(counts)
-    size = int(ends[-1])
-    if size == 0:
+    used = np.flatnonzero(counts)  # most bins are empty in most images
+    if used.size == 0:
         return ()
-    ranks = [-(-size * permille // 1000) for permille in PERMILLE]
-    bins = [int(np.searchsorted(ends, rank)) for rank in ranks]
-    return tuple(Place(b, rank - int(ends[b] - counts[b])) for b, rank in zip(bins, ranks, strict=True))
+    held = counts[used]
+    ends = np.cumsum(held)
+    ranks = [-(-int(ends[-1]) * permille // 1000) for permille in PERMILLE]
+    places = [int(np.searchsorted(ends, rank)) for rank in ranks]
+    return tuple(Place(int(used[i]), rank - int(ends[i] - held[i])) for i, rank in zip(places, ranks, strict=True))
 
 
 def count_within(pixels: NDArray[Any], places: Sequence[Place]) -> Counts:

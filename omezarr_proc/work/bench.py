@@ -104,7 +104,7 @@ class Bench:
                 self._loader.spool(band, before)
                 return Filled()
             case Count():
-                return Counted(self._count(task))
+                return Counted(histogram.Packed.of(self._count(task)))
             case Check(units, read):
                 return Checked(tuple(self._changed(unit, read) for unit in units))
             case Compare(pass_, bands):

@@ -7,7 +7,7 @@ from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.region import Region, Y
 from omezarr_proc.pixels.digests import Digest
-from omezarr_proc.pixels.histogram import Counts, Extremes, Place
+from omezarr_proc.pixels.histogram import Extremes, Packed, Place
 from omezarr_proc.plan.passes import Pass
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.chunks import ChunkStore
@@ -231,7 +231,7 @@ class Stored:
 class Counted:
     """The histogram that a `Count` asked for."""
 
-    counts: Counts
+    counts: Packed
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,30 @@ from pyramids import picture, pyramid
 
 from omezarr_proc.ngff.windows import SAMPLED_PIXELS, Window, sampled_planes, window, window_level
 from omezarr_proc.pixels import histogram
-from omezarr_proc.pixels.histogram import BINS, count, count_within, extremes, locate, merge_extremes, needs_second_count, percentiles
+from omezarr_proc.pixels.histogram import (
+    BINS,
+    Packed,
+    count,
+    count_within,
+    extremes,
+    locate,
+    merge_extremes,
+    needs_second_count,
+    percentiles,
+)
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 Pixels = NDArray[Any]
 
 
 def chunked(pixels: Pixels, cuts: Sequence[int]) -> tuple[float, float] | None:
-    """The percentiles as workers make them: each chunk counted alone, histograms added up."""
+    """The percentiles as workers make them: each chunk counted alone, histograms packed and added up."""
     chunks = np.split(pixels, sorted(c % (pixels.size + 1) for c in cuts))
-    places = locate(sum((count(chunk) for chunk in chunks), np.zeros(BINS, np.int64)))
+    total = None
+    for chunk in chunks:
+        total = Packed.of(count(chunk)).added(total)
+    assert total is not None and np.array_equal(total, sum((count(chunk) for chunk in chunks), np.zeros(BINS, np.int64)))
+    places = locate(total)
     if not needs_second_count(pixels.dtype):
         return percentiles(pixels.dtype, places)
     within = sum((count_within(chunk, places) for chunk in chunks), np.zeros((len(places), BINS), np.int64))
