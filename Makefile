@@ -14,6 +14,8 @@ SOURCE ?=
 SEED := $(or $(SEED),$(shell date +%s))
 # More flags for the converter or for pytest: make run ARGS="--tile-size 512"
 ARGS ?=
+# So many processes run tests, each the files of its own; many tests wait, so one more than there are cores. ARGS="-n 0" takes one.
+SIDE_BY_SIDE = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 6 --dist loadfile
 
 # What is built carries the time of the commit, not of the build; without git the first time that a wheel can carry.
 COMMIT_TIME = $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
@@ -69,7 +71,7 @@ run: $(VENV)/.installed
 	echo "Pyramids in $$OUTPUT_DIR:" && find "$$OUTPUT_DIR" -name '.?*' -prune -o -name '*.ome.zarr' -print -prune | sort
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

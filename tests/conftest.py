@@ -1,4 +1,4 @@
-"""What all tests share: Ctrl-C, and how hypothesis chooses its examples.
+"""What all tests share: Ctrl-C, the log, and how hypothesis chooses its examples.
 
 No time limit per example, since the machines that run them are shared and noisy. Ordinarily the same examples every time, so that a test
 that fails does so because of a change; `make soak` looks for new ones, and names their seed.
@@ -7,7 +7,9 @@ that fails does so because of a change; `make soak` looks for new ones, and name
 import shutil
 import signal
 
+import pytest
 from hypothesis import settings
+from loguru import logger
 
 # A shell starts what runs in the background with SIGINT ignored, and the programs that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -24,6 +26,12 @@ def pytest_report_header() -> str:
     if not missing:
         return "all Debian packages that tests use are there"
     return f"some tests skip for want of packages: apt-get install {' '.join(missing)}"
+
+
+@pytest.fixture(autouse=True)
+def _log() -> None:
+    """`omezarr_proc.api` disables the log of the process that imports it, as some test before may have done."""
+    logger.enable("omezarr_proc")
 
 
 settings.register_profile("same", deadline=None, derandomize=True)

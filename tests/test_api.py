@@ -6,7 +6,6 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,8 @@ SMALL: dict[str, Any] = {"tile_size": 64, "initial_downsample": 1, "min_dimensio
 
 
 @pytest.fixture(autouse=True)
-def _logs_of_other_tests() -> Iterator[None]:
-    omezarr_proc.convert  # noqa: B018  imported, which disables the log of this process
-    yield
-    logger.enable("omezarr_proc")
+def _as_imported(_log: None) -> None:
+    logger.disable("omezarr_proc")
 
 
 @pytest.fixture

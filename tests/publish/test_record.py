@@ -435,7 +435,7 @@ def test_storage_that_does_not_answer_is_told_of(target: Path, monkeypatch: pyte
 
     fsync = os.fsync
     record = Record.open(target, "k")
-    monkeypatch.setattr(module.os, "fsync", lambda fd: (answers.wait(), fsync(fd)))
+    monkeypatch.setattr(module.os, "fsync", lambda fd: (answers.wait(60), fsync(fd)))
     sink = module.logger.add(listen, format="{level} {message}")
     record.add([Unit(0, 0, (0, 1), (0, 1))])
     assert record.flush(notice=0.1)
