@@ -26,16 +26,18 @@ RUN find /opt/venv -path '*/tests/*' ! -path '*/numpy/_core/tests/_natype.py' -t
 COPY slim.py ./
 RUN /opt/venv/bin/python -B slim.py
 # Bytecode ahead of time, never checked against the source: a cold start on a read-only file system compiles nothing.
-# It names the hash of its source, not the time of a file that each build makes anew. With times that are always the same, so is the layer.
+# It names the hash of its source, not the time of a file that each build makes anew. With times that are always the same, so is the layer:
+# /opt is a part of it, whose time would be that of the build if it were not copied too.
 RUN python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /opt/venv/lib \
-    && find /opt/venv -exec touch --no-dereference --date=@315532800 {} +
+    && mkdir -p /layer/opt && mv /opt/venv /layer/opt \
+    && find /layer -exec touch --no-dereference --date=@315532800 {} +
 
 FROM ${BASE_IMAGE}
 # Slim images come without the bytecode of the standard library.
 RUN lib=$(python -c "import sysconfig; print(sysconfig.get_path('stdlib'))") \
     && PYTHONHASHSEED=0 python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|pydoc_data|site-packages|dist-packages)/' "$lib" \
     && find "$lib" \( -type d -o -name '*.pyc' \) -exec touch --date=@315532800 {} +
-COPY --from=build /opt/venv /opt/venv
+COPY --from=build /layer/ /
 COPY --chmod=755 entrypoint.sh /entrypoint.sh
 # No USER: entrypoint.sh becomes the owner of OUTPUT_DIR. PYTHONSAFEPATH: nothing is imported from the folder that it starts in, where all may write.
 ENV PATH=/opt/venv/bin:$PATH PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 HOME=/tmp
