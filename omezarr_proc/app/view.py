@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from omezarr_proc.app.inputs import named_place
 from omezarr_proc.app.standard import say
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.remote import reach, store_error
 from omezarr_proc.model.address import Address, Place, is_address
 from omezarr_proc.model.errors import OutputError, SettingsError
 from omezarr_proc.store.places import objects_at
@@ -24,6 +24,8 @@ def main(argv: Sequence[str]) -> int:
     """Serve until Ctrl-C, then return 0. Raises SettingsError for a folder that is not there, OutputError for a port that is taken."""
     arguments = parse(argv)
     folder = chosen_folder(arguments.folder)
+    if isinstance(folder, Address):
+        reach(folder)
     is_dataset = multiscales_format(folder) is not None
     if isinstance(folder, Address) and not is_dataset:
         refuse_unlisted(folder)

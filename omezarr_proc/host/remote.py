@@ -119,6 +119,18 @@ def exists(address: Address) -> bool:
     return True
 
 
+def reach(address: Address) -> None:
+    """Ask once for something there, for somebody who waits. Raises StoreUnavailableError where nobody answers."""
+    import obstore
+    from obstore.exceptions import BaseError
+
+    try:
+        obstore.head(client(address.root, patient=False), address.key or "zarr.json")
+    except (BaseError, OSError) as error:
+        if _failure(address, error).errno in PASSING:
+            raise StoreUnavailableError("does not answer: check its address and the network", source=address) from None
+
+
 def store_error(what: str, error: OSError, source: str | os.PathLike[str]) -> OutputError:
     """The error about `source` when what failed to be done there failed with `error`, which `ask` has raised."""
     kind = StoreUnavailableError if error.errno in PASSING else OutputError

@@ -155,7 +155,7 @@ def test_a_prefix_is_viewed_as_a_folder_is_and_read_by_ranges(store):
 
 
 def test_what_view_cannot_show_is_told(store, capsys):
-    assert main(["view", "--no-browser", "https://127.0.0.1:9/x"]) == Exit.CANNOT_WRITE
-    assert "what lies on a web server cannot be listed" in capsys.readouterr().err
+    assert main(["view", "--no-browser", "https://127.0.0.1:9/x"]) == Exit.TRY_AGAIN
+    assert "https://127.0.0.1:9/x: does not answer: check its address and the network" in capsys.readouterr().err
     assert main(["view", "--no-browser", "s3://no-such-bucket/x"]) == Exit.CANNOT_WRITE
     assert "there is no such bucket" in capsys.readouterr().err
