@@ -98,8 +98,6 @@ def collect(settings: Settings, files: Sequence[str] = (), *, create_output: boo
         if not isinstance(settings.input_dir, Address):
             inputs = list(inputs)
     check_output(settings.output_dir, create=create_output)
-    if settings.part and isinstance(settings.output_dir, Address):
-        raise SettingsError("PART is not possible in an object store yet: set OUTPUT_DIR to a folder that all parts see, or leave PART out")
     if create_output and (doubt := output_doubt(settings.output_dir)):
         logger.warning(doubt)
     if settings.sequence in ("", "auto"):

@@ -1,6 +1,7 @@
 """What of a batch is one part's: everything is somebody's, a plate is one part's, and what does not depend on the input stops a part."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from omezarr_proc.app.opening import open_inputs
 from omezarr_proc.app.shares import chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InputError, OutOfTimeError, ProcError
 from omezarr_proc.model.part import Part
 
@@ -60,6 +62,14 @@ def test_every_dataset_and_every_error_is_somebodys(settings: Settings, parts: i
         assert [start for start, _ in in_order[1:]] == [stop for _, stop in in_order[:-1]]
         assert in_order[-1][1] in {cut.grid.size for cut in slide_.load.cuts}
     assert [type(error) for error in errors] == [InputError]
+
+
+def test_what_goes_into_an_object_store_is_not_cut(settings: Settings) -> None:
+    found = cut_inputs(opened(settings), replace(settings, output_dir=Address("s3://bucket/out")))
+    assert len(found) == 6
+    assert not any(item.load.cuts for item in found)
+    owners = [number for number in range(1, 4) for owned_ in owned(found, Part(number, 3)).values() for _ in owned_.datasets]
+    assert len(owners) == 5
 
 
 def test_what_may_pass_stops_a_part_since_it_would_cut_the_batch_otherwise(settings: Settings) -> None:

@@ -66,6 +66,17 @@ def test_a_dataset_in_a_store_is_that_in_a_folder_and_from_bucket_to_bucket(stor
     assert capsys.readouterr().err == ""
 
 
+def test_parts_share_out_whole_images(store, source, expected):
+    other = source.parent / "b.ome.tif"
+    other.write_bytes(source.read_bytes())
+    folder = ["--input-dir", str(source.parent), "--output-dir", f"{store.address}/out", *FLAGS]
+    assert main([*folder, "--part", "2/2"]) == 0
+    assert len({key.partition("/")[0] for key in store.objects("out/")}) == 1
+    assert main([*folder, "--part", "1/2"]) == 0
+    assert store.objects("out/a.ome.zarr/") == expected
+    assert {key.partition("/")[0] for key in store.objects("out/")} == {"a.ome.zarr", "b.ome.zarr"}
+
+
 def test_what_is_replaced_loses_its_root_first_and_the_new_one_gets_it_last(store, source, expected):
     assert main(to(store, source, "--compression-level", "1")) == 0
     obstore.put(store.client, f"{store.prefix}/out/a.ome.zarr/labels/0/c/0", b"of the old one")
