@@ -62,6 +62,7 @@ class Options(TypedDict, total=False):
     output_layout: Literal["folders", "root"]
     existing: Literal["replace", "skip", "fail", "force"]
     part: str
+    cluster: str
     preview: bool | Literal["thumbnail"]
     verify: bool
     certificate: bool

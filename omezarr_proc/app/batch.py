@@ -40,14 +40,25 @@ STOP_SECONDS = 4.0
 
 
 def run(
-    settings: Settings, found: Iterable[Input], report: Report, *, deadline: float | None = None, may_fork: bool = True
+    settings: Settings,
+    found: Iterable[Input],
+    report: Report,
+    *,
+    deadline: float | None = None,
+    may_fork: bool = True,
+    mine: dict[Input, Owned] | None = None,
 ) -> list[Outcome]:
     """Convert every image of every input; errors are outcomes, told to `report` where they happen.
 
     found     the inputs; iterated when the nursery is there, since that may ask an object store
     deadline  when to stop in good order, as time.monotonic() counts
     may_fork  whether this process is ours to fork
+    mine      what of each input is this part's, where somebody knows; else the part finds out
     """
+    if settings.cluster:
+        from omezarr_proc.app.cluster.run import run_on_cluster
+
+        return run_on_cluster(settings, found, report, deadline)
     from omezarr_proc.engine.local.nursery import EXECUTED_BYTES, Nursery
 
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)  # before our own processes are part of what is in use
@@ -67,9 +78,8 @@ def run(
     try:
         inputs = list(found)
         opened = open_inputs(settings, inputs, limits, deadline)
-        mine: dict[Input, Owned] = {}
         if settings.part:
-            mine = owned(cut_inputs(opened, settings), settings.part)
+            mine = owned(cut_inputs(opened, settings), settings.part) if mine is None else mine
             inputs = [entry for entry in inputs if entry in mine]
             opened = chosen(open_inputs(settings, inputs, limits, deadline), mine)
         left = _recover(settings, inputs)
@@ -77,7 +87,7 @@ def run(
         numbers = {entry: number for number, entry in enumerate(inputs, 1)}
         with PeakMemory(engine.processes) as memory:
             means = Means(settings=settings, limits=limits, engine=engine, report=report, deadline=deadline, memory=memory)
-            images = _Images(settings=settings, means=means, report=report, left=left, mine=mine)
+            images = _Images(settings=settings, means=means, report=report, left=left, mine=mine or {})
             for entry, of_entry in opened:
                 report.at(numbers[entry], len(inputs))
                 outcomes += images.convert(entry, of_entry)

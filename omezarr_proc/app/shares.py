@@ -72,23 +72,28 @@ def _load(planned: Planned, settings: Settings) -> "Load":
     return Load(sum(load.work for load in loads)) if whole else loads[0]
 
 
-def owned(found: Sequence[Item], part: Part) -> dict[Input, Owned]:
-    """What is this part's, by input."""
+def shared_out(found: Sequence[Item], of: int) -> "dict[int, dict[Input, Owned]]":
+    """What is each part's, by input, of `of` parts; those that have nothing are left out."""
     from omezarr_proc.plan.shares import cut_batch
 
-    mine: dict[Input, Owned] = {}
+    by_part: dict[int, dict[Input, Owned]] = {}
     wrong: dict[Input, int] = {}
-    for item, shared in zip(found, cut_batch([item.load for item in found], part.of), strict=True):
+    for item, shared in zip(found, cut_batch([item.load for item in found], of), strict=True):
         number = wrong.get(item.entry, 0)
         if item.target is None:
             wrong[item.entry] = number + 1
-        if part.number not in shared.parts:
-            continue
-        of_entry = mine.setdefault(item.entry, Owned())
-        if item.target is None:
-            of_entry.errors.add(number)
-        else:
-            of_entry.datasets[item.target] = shared
+        for part in shared.parts:
+            of_entry = by_part.setdefault(part, {}).setdefault(item.entry, Owned())
+            if item.target is None:
+                of_entry.errors.add(number)
+            else:
+                of_entry.datasets[item.target] = shared
+    return by_part
+
+
+def owned(found: Sequence[Item], part: Part) -> dict[Input, Owned]:
+    """What is this part's, by input."""
+    mine = shared_out(found, part.of).get(part.number, {})
     whole = sum(shared.cut is None for of_entry in mine.values() for shared in of_entry.datasets.values())
     pieces = sum(len(of_entry.datasets) for of_entry in mine.values()) - whole
     text = f"part {part}: {whole} whole datasets and pieces of {pieces} others, of {len(found)} in all"
@@ -97,13 +102,18 @@ def owned(found: Sequence[Item], part: Part) -> dict[Input, Owned]:
 
 
 def chosen(opened: Iterable[Opened], mine: dict[Input, Owned]) -> Iterator[Opened]:
-    """Of what was opened again the errors that are this part's, and all images of an input of which some are."""
+    """Of what was opened again the errors that are this part's, and all images of an input of which some are.
+
+    An input that could be opened before and cannot now is an error of each part that has something of it.
+    """
     wrong: dict[Input, int] = {}
+    before: Input | None = None
     for entry, images in opened:
         of_entry = mine[entry]
         if isinstance(images, ProcError):
             number = wrong[entry] = wrong.get(entry, -1) + 1
-            if number in of_entry.errors:
+            if number in of_entry.errors or (of_entry.datasets and entry != before):
                 yield entry, images
         elif of_entry.datasets:
             yield entry, images
+        before = entry

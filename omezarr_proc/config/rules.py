@@ -139,9 +139,14 @@ def _place(text: str) -> Place:
     return found if isinstance(found, Path) else _require(found, found.scheme in STORES)
 
 
+def _cluster(text: str) -> str:
+    return _require(text, not text or re.fullmatch(r"(tcp|tls|ws|wss)://[^\s/@]+(/.*)?", text) is not None)
+
+
 FLAG = Rule(_flag, "1 or 0 (true or false)", switch=True)
 PREVIEW = Rule(_preview, "one of 0, 1, thumbnail", switch=True)
 FILE = Rule(_file, "a file", lambda text: "it is not written to object stores" if is_address(text) else "")
+CLUSTER = Rule(_cluster, "an address like tcp://host:8786 (tcp, tls, ws or wss)")
 PLACE = Rule(_place, "a folder, or a place in an object store (s3://, gs:// or az://)")
 TEXT = Rule(str, "")  # never wrong
 TOKEN = Rule(Secret, "")

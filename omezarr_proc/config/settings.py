@@ -12,6 +12,7 @@ from typing import Any, Literal
 from omezarr_proc.config.entry import Entry, complaint, is_value, row, shortened, text_of
 from omezarr_proc.config.part import PART, AutoPart, numbered
 from omezarr_proc.config.rules import (
+    CLUSTER,
     FILE,
     FLAG,
     IMAGES,
@@ -202,6 +203,14 @@ class Settings:
             "Kubernetes) that it is a task of; whoever finishes an image last publishes it",
         ),
     )
+    cluster: str = field(
+        default="",
+        metadata=row(
+            CLUSTER,
+            "the scheduler of a Dask cluster (extra dask): its workers make the batch, each a share at a time; without it the platform's "
+            "DASK_SCHEDULER_ADDRESS counts",
+        ),
+    )
     preview: bool | Literal["thumbnail"] = field(
         default=False,
         metadata=row(
@@ -312,6 +321,9 @@ class Settings:
             except SettingsError as error:
                 del values["part"]
                 wrong.append(error.message)
+        address = environ.get("DASK_SCHEDULER_ADDRESS", "").strip()
+        if not (texts["CLUSTER"] or texts["PART"]) and CLUSTER.takes(address):
+            values["cluster"] = address
         settings = cls(**values)
         wrong += settings._contradictions()
         return settings, SettingsError(f"wrong settings: {'; '.join(wrong)}") if wrong else None
@@ -348,9 +360,12 @@ class Settings:
             wrong.append("Zarr v2 has no shards: SHARDING=on needs ZARR_FORMAT=3")
         if self.ngff_version == "0.6" and self.zarr_format == "2":
             wrong.append("NGFF 0.6 is defined for Zarr v3 only: NGFF_VERSION=0.6 needs ZARR_FORMAT=3")
-        if self.part and self.existing == "force":
+        if self.part and self.cluster:
+            wrong.append("PART is not possible with CLUSTER, which gives each worker its part: leave one of them out")
+        if (self.part or self.cluster) and self.existing == "force":
             wrong.append(
-                "EXISTING=force is not possible with PART, since each part would begin anew: remove the datasets, or choose replace"
+                f"EXISTING=force is not possible with {'PART' if self.part else 'CLUSTER'}, since each part would begin anew: remove the"
+                " datasets, or choose replace"
             )
         if self.part and self.asset_properties:
             wrong.append("ASSET_PROPERTIES=1 is not possible with PART: no part knows all datasets")

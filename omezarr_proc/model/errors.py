@@ -161,6 +161,13 @@ class StoreUnavailableError(OutputError):
     exit = Exit.TRY_AGAIN
 
 
+class ClusterError(ProcError):
+    """The Dask cluster (CLUSTER) does not answer, or has no worker; what is finished is recorded."""
+
+    code = "no-cluster"
+    exit = Exit.TRY_AGAIN
+
+
 class InTheWayError(OutputError):
     """Something is where the dataset, or what is made before it, would be, and it is not ours to remove."""
 

@@ -85,3 +85,20 @@ def test_what_no_part_can_do_is_refused(other: dict[str, str]) -> None:
     name, value = next(iter(other.items()))
     with pytest.raises(SettingsError, match=f"{name}={value} is not possible with PART"):
         part("1/2", **other)
+
+
+def test_a_cluster_is_named_or_found_where_dask_says_and_gives_out_parts_itself() -> None:
+    folders = {"INPUT_DIR": "in", "OUTPUT_DIR": "out"}
+    dask = {"DASK_SCHEDULER_ADDRESS": "tcp://dask:8786"}
+    assert Settings.load(folders | dask, {}).cluster == "tcp://dask:8786"
+    assert Settings.load(folders | dask | {"CLUSTER": "tls://here:1"}, {}).cluster == "tls://here:1"
+    assert Settings.load(folders | dask | {"PART": "1/2"}, {}).cluster == ""
+    assert Settings.load(folders | {"DASK_SCHEDULER_ADDRESS": "inproc://"}, {}).cluster == ""
+    for wrong, expected in (
+        ({"CLUSTER": "host:8786"}, "CLUSTER='host:8786' must be an address like tcp://host:8786"),
+        ({"CLUSTER": "tcp://a:1", "PART": "1/2"}, "PART is not possible with CLUSTER"),
+        ({"CLUSTER": "tcp://a:1", "EXISTING": "force"}, "EXISTING=force is not possible with CLUSTER"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            Settings.load(folders | wrong, {})
+        assert expected in str(caught.value)

@@ -66,6 +66,7 @@ def test_defaults_are_those_of_the_specification():
         "ngff_version": "0.5",
         "sharding": "auto",
         "part": None,
+        "cluster": "",
         "preview": False,
         "verify": False,
         "certificate": False,
@@ -315,6 +316,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "SHARDING": "on",  # where there are shards, the key says so by itself
         "EXISTING": "force",
         "PART": "2/3",
+        "CLUSTER": "tcp://host:8786",
         "PREVIEW": "1",
         "VERIFY": "1",
         "CERTIFICATE": "1",

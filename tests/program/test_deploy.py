@@ -56,7 +56,7 @@ def test_the_state_machine_tries_again_what_passes() -> None:
     retries = machine["States"]["Parts"]["ItemProcessor"]["States"]["Part"]["Retry"]
     named = {error for retry in retries for error in retry["ErrorEquals"]}
     rows = re.findall(r"^\| `[a-z-]+` \| 75 \| `(\w+)` \|", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
-    assert set(rows) - named == {"StoreUnavailableError"}  # PART is refused there
+    assert set(rows) - named == {"ClusterError"}  # of CLUSTER, which is not for parts
 
 
 def test_a_batch_is_submitted_as_an_array(tmp_path: Path) -> None:
