@@ -30,7 +30,7 @@ PROGRAM = "omezarr-proc"
 
 # Verb: the module whose `main` does it, imported only then, and its line in --help.
 VERBS = {
-    "view": ("omezarr_proc.app.view", "look at datasets in a web browser"),
+    "view": ("omezarr_proc.app.view", "look at datasets, or TIFFs as they are, in a web browser"),
     "validate": ("omezarr_proc.app.validate", "check datasets: metadata, chunks, with --deep also pixels"),
     "verify": ("omezarr_proc.app.verify", "compare datasets with the TIFFs that they were made of, pixel by pixel"),
     "upgrade": ("omezarr_proc.app.upgrade", "write the metadata of datasets in another version of NGFF"),

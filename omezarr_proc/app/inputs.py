@@ -162,6 +162,13 @@ def find(input_dir: Place, output_dir: Place) -> Search:
     return search
 
 
+def tiffs_in(folder: Path) -> list[Input]:
+    """The TIFFs below a folder in natural order, without links that lead out of it, and what cannot be read."""
+    inside = folder.resolve()
+    own = [entry for entry in _search(folder, folder).inputs if Path(os.path.realpath(entry.path)).is_relative_to(inside)]
+    return sorted(own, key=lambda entry: natural_key(entry.relative))
+
+
 def named(files: Sequence[str]) -> list[Input]:
     """Take the files that the user named, in that order, each once. Whether they can be read shows when they are converted."""
     paths = dict.fromkeys(map(named_place, files))

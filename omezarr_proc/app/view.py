@@ -1,4 +1,4 @@
-"""`view [DATASET|FOLDER]`: serve a folder of datasets, or one of them, and open the viewer's page in the browser."""
+"""`view [DATASET|FOLDER|TIFF...]`: serve datasets, or TIFFs as they are, and open the viewer's page in the browser."""
 
 import argparse
 import os
@@ -6,16 +6,21 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from omezarr_proc.app.inputs import named_place
+from omezarr_proc.app.inputs import MENTIONED, Input, named, named_place, tiff_ending, tiffs_in
 from omezarr_proc.app.standard import say
 from omezarr_proc.host.remote import reach, store_error
 from omezarr_proc.model.address import Address, Place, is_address
-from omezarr_proc.model.errors import OutputError, SettingsError
+from omezarr_proc.model.errors import InputError, OutputError, SettingsError
+from omezarr_proc.model.text import shown
 from omezarr_proc.store.places import objects_at
 from omezarr_proc.viewer.catalogue import multiscales_format
 from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
+
+if TYPE_CHECKING:
+    from omezarr_proc.build.live.dataset import Live
 
 PROGRAM = "omezarr-proc view"
 
@@ -23,19 +28,23 @@ PROGRAM = "omezarr-proc view"
 def main(argv: Sequence[str]) -> int:
     """Serve until Ctrl-C, then return 0. Raises SettingsError for a folder that is not there, OutputError for a port that is taken."""
     arguments = parse(argv)
-    folder = chosen_folder(arguments.folder)
+    folder, tiffs = chosen(arguments.names)
     if isinstance(folder, Address):
         reach(folder)
-    is_dataset = multiscales_format(folder) is not None
+    is_dataset = folder is not None and multiscales_format(folder) is not None
     if isinstance(folder, Address) and not is_dataset:
         refuse_unlisted(folder)
+    live = opened([*tiffs, *(tiffs_in(folder) if isinstance(folder, Path) and not is_dataset else ())])
+    if folder is None and not live:
+        raise InputError("nothing to view: none of the files can be opened")
     try:
-        name = folder.name if is_dataset else ""
-        server = ViewerServer(folder, name=name, port=arguments.port, origins=arguments.cors)
+        name = folder.name if folder and is_dataset else ""
+        server = ViewerServer(folder, name=name, port=arguments.port, origins=arguments.cors, live=live)
     except OSError as error:
         raise OutputError(f"port {arguments.port} of {LOOPBACK}: {error.strerror}; choose another one with --port") from None
     with server:
-        print(f"{server.url} shows {folder}; Ctrl-C ends it", flush=True)
+        what = ", ".join([*([str(folder)] if folder else []), *(shown(entry.path) for entry in tiffs[:MENTIONED])])
+        print(f"{server.url} shows {what}; Ctrl-C ends it", flush=True)
         try:
             if not arguments.no_browser and has_screen():
                 webbrowser.open(server.url)
@@ -50,7 +59,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description="Show datasets in the browser. Only this machine can reach them.", allow_abbrev=False
     )
-    parser.add_argument("folder", metavar="DATASET|FOLDER", nargs="?", help="what to show (default: the folder OUTPUT_DIR)")
+    parser.add_argument("names", metavar="DATASET|FOLDER|TIFF", nargs="*", help="what to show (default: the folder OUTPUT_DIR)")
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen (default: a free port)")
     parser.add_argument(
         "--cors",
@@ -64,17 +73,43 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def chosen_folder(named: str | None) -> Place:
-    """Return the absolute folder or address to serve: the named one, else OUTPUT_DIR. Raises SettingsError when there is none."""
-    text = named or os.environ.get("OUTPUT_DIR")
-    if not text:
-        raise SettingsError("nothing to view: name a dataset or a folder, or set OUTPUT_DIR")
+def chosen(names: Sequence[str]) -> tuple[Place | None, list[Input]]:
+    """Return the absolute folder or address to serve, else OUTPUT_DIR where nothing is named, and the TIFFs that are named.
+
+    Raises SettingsError when there is neither, or more than one folder.
+    """
+    texts = list(names) or [text for text in (os.environ.get("OUTPUT_DIR"),) if text]
+    if not texts:
+        raise SettingsError("nothing to view: name a dataset, a folder or a TIFF, or set OUTPUT_DIR")
+    files = [text for text in texts if is_tiff(text)]
+    folders = [text for text in texts if text not in files]
+    if len(folders) > 1:
+        raise SettingsError(f"{shown(folders[1])}: name one dataset or one folder, beside as many TIFFs as you like")
+    return (chosen_folder(folders[0]) if folders else None), named(files)
+
+
+def is_tiff(text: str) -> bool:
+    """Whether a name is that of a file: what is no folder here, or called like a TIFF in a store."""
+    return bool(tiff_ending(text)) if is_address(text) else Path(text).is_file() or bool(tiff_ending(text) and not Path(text).is_dir())
+
+
+def chosen_folder(text: str) -> Place:
+    """Return the absolute folder or address that is named. Raises SettingsError when there is none."""
     if is_address(text):
         return named_place(text)
     folder = Path(os.path.abspath(text))
     if not folder.is_dir():
-        raise SettingsError(f"{folder} is not a folder: name a dataset (a.ome.zarr) or a folder of datasets")
+        raise SettingsError(f"{folder} is not a folder: name a dataset (a.ome.zarr), a folder of datasets, or a TIFF")
     return folder
+
+
+def opened(inputs: "Sequence[Input]") -> "dict[str, Live]":
+    """The images of TIFFs as live datasets, by what they are called; who cannot be opened is told of in a line."""
+    if not inputs:
+        return {}
+    from omezarr_proc.app.live import open_live
+
+    return open_live(inputs)
 
 
 def refuse_unlisted(address: Address) -> None:

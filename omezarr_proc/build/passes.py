@@ -12,6 +12,7 @@ from loguru import logger
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.model.events import Progress
 from omezarr_proc.model.image import Image
+from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.model.text import byte_size
 from omezarr_proc.pixels.histogram import Extremes, merge_extremes
@@ -136,11 +137,8 @@ class Build:
         if pass_.source is not None or "spool" not in plan.access:
             yield (), todo
             return
-        height, width = self.pyramid.levels[pass_.first].shape[Y:]
-        for ground, on_it in groupby(todo, lambda band: band.along(Y, 0, height).along(X, 0, width)):
-            t, c, *_ = ground.stop
-            parts = ground.cut((t, c, 1, height, width))
-            yield tuple(Spool(part, part.start[Z] - ground.start[Z]) for part in parts), on_it
+        for ground, on_it in groupby(todo, partial(spooled, self.pyramid)):
+            yield spools(ground), on_it
 
     def _encoded(self, pass_: Pass, band: Region, made: Sequence[Part]) -> None:
         self._open.setdefault(band, []).extend(made)
@@ -186,6 +184,18 @@ class Build:
     def _finish(self, unit: Unit) -> None:
         self._finished.add(unit)
         self.tally.add(unit, self.pyramid.position(unit.level, unit.frame)[1])
+
+
+def spooled(pyramid: Pyramid, band: Region) -> Region:
+    """The ground of a band over the TIFF whose planes are spooled together: the whole planes that it lies in."""
+    height, width = pyramid.levels[0].shape[Y:]
+    return band.along(Y, 0, height).along(X, 0, width)
+
+
+def spools(ground: Region) -> tuple[Spool, ...]:
+    """The tasks that spool the planes of a ground."""
+    t, c, _, height, width = ground.stop
+    return tuple(Spool(part, part.start[Z] - ground.start[Z]) for part in ground.cut((t, c, 1, height, width)))
 
 
 def _joined(objects: Region, made: Sequence[Part]) -> np.ndarray[tuple[int, ...], np.dtype[np.void]]:

@@ -1,4 +1,4 @@
-"""What the viewer's server gives out: a file of this machine, or an object of a store, of which only what is asked for is fetched."""
+"""What the viewer's server gives out: a file, an object of a store, of which only what is asked for is fetched, or what is made."""
 
 import os
 import socket
@@ -42,6 +42,31 @@ class _Object:
     def send(self, connection: socket.socket, first: int, length: int) -> None:
         data = self._objects.part(self._key, first, length)[0] if self._data is None else self._data[first : first + length]
         connection.sendall(data)
+
+
+class Source(Protocol):
+    """A dataset that is made while it is looked at.
+
+    slow  whether its smallest level takes long to make
+    """
+
+    @property
+    def slow(self) -> bool:
+        """See the class."""
+
+    def get(self, key: str) -> bytes:
+        """Make a document or chunk. Raises FileNotFoundError where there is none, ProcError where it cannot be made."""
+
+
+class Made:
+    """Bytes that are there already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.size = data, len(data)
+
+    def send(self, connection: socket.socket, first: int, length: int) -> None:
+        """See `Served`."""
+        connection.sendall(memoryview(self._data)[first : first + length])
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """The viewer's server: one folder, or prefix of an object store, and the page, on loopback.
 
 `/` and its scripts are the page, `/datasets.json` lists what is below the folder, `/data/...` are the files of its datasets, with byte
-ranges (RFC 9110). Nothing else is given out: a file that belongs to no dataset, or a link that leads out of the folder, is as absent as one
-that is not there. Pages of other origins can read the datasets only where they are named (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol).
+ranges (RFC 9110), and those of datasets that are made while they are looked at. Nothing else is given out: a file that belongs to no
+dataset, or a link that leads out of the folder, is as absent as one that is not there. Pages of other origins can read the datasets only
+where they are named (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol).
 """
 
 import json
@@ -10,7 +11,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,13 +22,14 @@ from urllib.parse import quote, unquote, urlsplit
 
 from omezarr_proc.host.remote import PASSING
 from omezarr_proc.model.address import Address, Place
+from omezarr_proc.model.errors import ProcError
 from omezarr_proc.viewer.catalogue import belongs_to_dataset, dataset_format, find_datasets
-from omezarr_proc.viewer.served import served
+from omezarr_proc.viewer.served import Made, Served, Source, served
 
 LOOPBACK = "127.0.0.1"
 SCRIPT = "text/javascript; charset=utf-8"
 PAGE = {"/": ("index.html", "text/html; charset=utf-8"), "/viewer.js": ("viewer.js", SCRIPT), "/decoder.js": ("decoder.js", SCRIPT)}
-JSON = "application/json"
+JSON, BINARY, TEXT = "application/json", "application/octet-stream", "text/plain; charset=utf-8"
 TYPES = {
     ".json": JSON,
     ".zattrs": JSON,
@@ -56,17 +58,29 @@ _REMEMBERED = 10.0  # seconds, that a prefix of an object store is a dataset or 
 
 
 class ViewerServer(ThreadingHTTPServer):
-    """Serves the datasets of `folder` at /data/, or at /data/`name`/ when it is itself one; `origins`: whose pages may read them too."""
+    """Serves the datasets of `folder` at /data/, or at /data/`name`/ when it is itself one; `origins`: whose pages may read them too.
+
+    live  datasets that are made while they are looked at, by their paths below /data/
+    """
 
     daemon_threads = True
     request_queue_size = 128  # connections that are not taken yet: beyond it they wait for seconds
 
-    def __init__(self, folder: Place, *, name: str = "", port: int = 0, origins: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Place | None,
+        *,
+        name: str = "",
+        port: int = 0,
+        origins: Collection[str] = (),
+        live: Mapping[str, Source] | None = None,
+    ) -> None:
         """Listen on loopback; port 0 takes a free one. Raises OSError when the port is taken."""
+        self.live = live or {}
         self.folder = folder.resolve(strict=True) if isinstance(folder, Path) else folder
         self._formats: dict[Place, tuple[float, int | None]] = {}
         self.origins = frozenset(origins)
-        self.title = name or folder.name or str(folder)
+        self.title = name or (folder.name or str(folder) if folder else "what was named")
         self.mount = f"/data/{quote(os.fsencode(name))}/" if name else "/data/"
         super().__init__((LOOPBACK, port), _Handler)
 
@@ -83,7 +97,7 @@ class ViewerServer(ThreadingHTTPServer):
 
         Whether an object is there shows when it is read.
         """
-        if not path.startswith(self.mount):
+        if self.folder is None or not path.startswith(self.mount):
             return None
         parts = unquote(path.removeprefix(self.mount), errors="surrogateescape").split("/")
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
@@ -98,6 +112,13 @@ class ViewerServer(ThreadingHTTPServer):
         except (OSError, RuntimeError):  # RuntimeError: links that go in circles, up to Python 3.12
             return None
         return place if inside else None
+
+    def made(self, path: str) -> tuple[Source, str] | None:
+        """Return the live dataset that a request's path names, and the key in it; None for any other path."""
+        parts = unquote(path.removeprefix("/data/"), errors="surrogateescape").split("/")
+        names = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        name = next((name for name in names if name in self.live), None)
+        return None if name is None else (self.live[name], "/".join(parts)[len(name) + 1 :])
 
     def _format(self, place: Place) -> int | None:
         """What `dataset_format` has said some seconds ago: a picture is hundreds of requests, and a store answers in 30 ms."""
@@ -119,7 +140,18 @@ class ViewerServer(ThreadingHTTPServer):
                     "labels": [_printable(name) for name in found.labels],
                     "preview": (self.mount + quote(os.fsencode(f"{found.path}.png"))).strip("/") if found.preview else None,
                 }
-                for found in find_datasets(self.folder)
+                for found in (find_datasets(self.folder) if self.folder else ())
+            ]
+            + [
+                {
+                    "name": _printable(name),
+                    "url": f"data/{quote(os.fsencode(name))}",
+                    "zarr_format": 3,
+                    "labels": [],
+                    "preview": None,
+                    "slow": source.slow,
+                }
+                for name, source in self.live.items()
             ],
         }
 
@@ -142,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, page, (files("omezarr_proc") / "viewer" / name).read_bytes())
         elif path == "/datasets.json":
             self._answer(HTTPStatus.OK, {"Content-Type": JSON}, json.dumps(self.server.listing()).encode())
+        elif made := self.server.made(path):
+            self._send_made(*made)
         elif place := self.server.locate(path):
             self._send_file(place)
         else:
@@ -167,24 +201,36 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, place: Place) -> None:
         name, wanted = PurePath(place.name), self.headers.get("Range")
-        kind = TYPES.get(name.suffix or name.name, "application/octet-stream")
         with ExitStack() as stack:
             try:
                 found = stack.enter_context(served(place, whole=self.command == "GET" and wanted is None))
             except OSError as error:  # gone since it was looked up, or not readable
                 silent = isinstance(place, Address) and error.errno in PASSING
                 return self._answer(HTTPStatus.BAD_GATEWAY if silent else HTTPStatus.NOT_FOUND, self._data_headers())
-            span = byte_range(wanted, found.size)
-            headers = {**self._data_headers(), "Accept-Ranges": "bytes", "Content-Type": kind}
-            if span is None:
-                return self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, "Content-Range": f"bytes */{found.size}"})
-            first, length, partial = span
-            headers["Content-Length"] = str(length)
-            if partial:
-                headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{found.size}"
-            self._answer(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK, headers)
-            if self.command == "GET" and length:
-                found.send(self.connection, first, length)
+            self._send(found, TYPES.get(name.suffix or name.name, BINARY))
+        return None
+
+    def _send_made(self, source: Source, key: str) -> None:
+        try:
+            data = source.get(key)
+        except FileNotFoundError:
+            return self._answer(HTTPStatus.NOT_FOUND, self._data_headers())
+        except ProcError as error:
+            return self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {**self._data_headers(), "Content-Type": TEXT}, str(error).encode())
+        return self._send(Made(data), TYPES.get(PurePath(key).suffix, BINARY))
+
+    def _send(self, found: Served, kind: str) -> None:
+        span = byte_range(self.headers.get("Range"), found.size)
+        headers = {**self._data_headers(), "Accept-Ranges": "bytes", "Content-Type": kind}
+        if span is None:
+            return self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, "Content-Range": f"bytes */{found.size}"})
+        first, length, partial = span
+        headers["Content-Length"] = str(length)
+        if partial:
+            headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{found.size}"
+        self._answer(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK, headers)
+        if self.command == "GET" and length:
+            found.send(self.connection, first, length)
         return None
 
     def _answer(self, status: HTTPStatus, headers: dict[str, str] | None = None, body: bytes = b"") -> None:

@@ -20,7 +20,7 @@ from omezarr_proc.tiff.describe import members as sets
 from omezarr_proc.tiff.describe.assemble import Refused
 from omezarr_proc.tiff.describe.omevalues import OmeXmlError
 from omezarr_proc.tiff.describe.pages import Pages
-from omezarr_proc.tiff.describe.reduced import take_reduced
+from omezarr_proc.tiff.describe.reduced import stored_levels, take_reduced
 from omezarr_proc.tiff.file.budget import Budget
 from omezarr_proc.tiff.file.bytes import Bytes, Opener, open_bytes
 from omezarr_proc.tiff.file.files import Files
@@ -46,6 +46,7 @@ def open_images(
     opener: Opener = open_bytes,
     refused: list[UnsupportedInputError] | None = None,
     to_srgb: bool = False,
+    levels: bool = False,
 ) -> list[Image]:
     """The images of a file, with all members of its set.
 
@@ -56,6 +57,7 @@ def open_images(
     budget      what it may take
     opener      opens a file by its path
     to_srgb     colours by an ICC profile become sRGB
+    levels      each image is followed by the levels that the file has of it (see `stored_levels`)
     refused     gets the error of each chosen image that is not supported, where there are others; without it, one is an error of all
 
     Raises InputError, in one line, for whatever cannot be converted faithfully, LimitError and OutOfTimeError as the budget says.
@@ -77,7 +79,7 @@ def open_images(
         if refused is not None:
             refused.extend(errors)
         reduced = [take_reduced(one, pages, reduced_by, z_downsample) for one in chosen if isinstance(one, Image)]
-        return _finished(reduced, pages)
+        return _finished([each for one in reduced for each in (one, *(stored_levels(one, pages) if levels else ()))], pages)
     except OmeXmlError as error:
         raise InputError(
             f"its OME-XML contradicts itself or the pages: {error}", source=path, hint="repair its ImageDescription or write the file anew"

@@ -38,7 +38,7 @@ export class List {
     const seen = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
         const one = this.#items.find(({ item }) => item === target);
-        if (!isIntersecting || one.asked) continue;
+        if (!isIntersecting || one.asked || one.dataset.slow) continue;
         one.asked = true;
         this.#queue.push(one);
       }

@@ -7,13 +7,19 @@ export async function bytesAt(url, signal, range) {
     // Chromium's cache would let ranges of one file wait for each other
     answer = await fetch(url, wanted ? { signal, headers: { Range: wanted }, cache: "no-store" } : { signal });
     if (answer.status === 404) return null;
-    if (!answer.ok) throw new Error(`the server answers ${answer.status} to ${decodeURI(new URL(url).pathname)}`);
+    if (!answer.ok) throw new Error(await reason(answer, url));
     const bytes = await answer.arrayBuffer();
     if (!wanted || answer.status === 206) return bytes;
     return range.last ? bytes.slice(-range.last) : bytes.slice(range.from, range.from + range.length);
   } catch (error) {
     throw error instanceof TypeError ? new Error("the server does not answer: is it still running?") : error;
   }
+}
+
+/** Why there are no bytes: in the server's words, where it has some. */
+async function reason(answer, url) {
+  const said = answer.headers.get("Content-Type")?.startsWith("text/plain") && (await answer.text()).trim();
+  return said || `the server answers ${answer.status} to ${decodeURI(new URL(url).pathname)}`;
 }
 
 /** The JSON at `url`; with the floats that Python writes and JSON does not know (NaN, Infinity) as null. */
