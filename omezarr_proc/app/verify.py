@@ -8,8 +8,8 @@ Exit status: 0 identical to the source, 1 not, or there is no source to compare 
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,14 @@ from omezarr_proc.app.inputs import ENDINGS, check_file, dataset_path, named_pla
 from omezarr_proc.app.standard import Heard
 from omezarr_proc.check.exact import Made
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import InputError, ProcError, about, without_frames
+from omezarr_proc.model.errors import InputError, ProcError, UnsupportedInputError, about, without_frames
 from omezarr_proc.model.text import one_line, shown
 
 if TYPE_CHECKING:
     from omezarr_proc.build.verify import Sourced
     from omezarr_proc.engine.base import Engine
     from omezarr_proc.host.limits import Limits
+    from omezarr_proc.model.crop import Crop
     from omezarr_proc.model.image import Image
     from omezarr_proc.store.read import Dataset
 
@@ -85,7 +86,7 @@ def verify_all(datasets: list[Place], source: Place | None, number: int | None) 
 
     with closing(Local(nursery)) as engine:
         for path in datasets:
-            of_source = source or (_beside(path) if isinstance(path, Path) else None)
+            of_source = source or _beside(path)
             for image, field in _images_of(path):
                 try:
                     with about(image):
@@ -119,9 +120,6 @@ def _verify(path: Place, source: Place | None, which: int | str | None, engine: 
     if not dataset.arrays or dataset.problems:
         problem = ": ".join(dataset.problems[0]) if dataset.problems else "has no level"
         raise InputError(problem, hint="`omezarr-proc validate` says more")
-    if "origin" in (dataset.own or {}):
-        hint = "convert it anew with VERIFY=1, which compares it before it is published"
-        raise InputError("is of a part of an image, and which part is not read back from a dataset yet", hint=hint)
     sourced = None
     if source is not None:
         image = _image(dataset, source, which, limits)
@@ -131,14 +129,22 @@ def _verify(path: Place, source: Place | None, which: int | str | None, engine: 
     return Verified(path=path, source=name, ours=dataset.own is not None, sourced=sourced, levels=tuple(check_steps(dataset)))
 
 
-def _beside(path: Path) -> Path | None:
-    """The TIFF of a dataset's name in its folder: the one image of which would have become it."""
-    path = path.absolute()
-    for entry in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
-        if entry.name.lower().endswith(ENDINGS) and entry.is_file():
-            stem = dataset_path(Path(entry.name)).name.removesuffix(".ome.zarr")
-            if path.name == f"{stem}.ome.zarr" or path.name.startswith(f"{stem}.series"):
-                return entry
+def _beside(path: Place) -> Place | None:
+    """The TIFF of a dataset's name beside it: the one image of which would have become it. Raises StoreUnavailableError."""
+    from omezarr_proc.host.remote import refuse_silence
+    from omezarr_proc.tiff.file.bytes import is_file, names_beside
+
+    path = path.absolute() if isinstance(path, Path) else path
+    try:
+        names = sorted(names_beside(str(path)))
+    except OSError as error:
+        refuse_silence(error)
+        return None
+    for name in names:
+        stem = dataset_path(Path(name)).name.removesuffix(".ome.zarr") if name.lower().endswith(ENDINGS) else None
+        ours = stem is not None and (path.name == f"{stem}.ome.zarr" or path.name.startswith(f"{stem}.series"))
+        if ours and is_file(str(path.parent / name)):
+            return path.parent / name
     return None
 
 
@@ -148,7 +154,7 @@ def _image(dataset: "Dataset", source: Place, which: int | str | None, limits: "
     which  its number in the file, or its path in the plate that the file is of
     """
     from omezarr_proc.build.fields import by_path
-    from omezarr_proc.build.recovered import base_factor, settings_of, stored_level_taken
+    from omezarr_proc.build.recovered import base_factor, crop_of, in_srgb, settings_of, stored_level_taken
     from omezarr_proc.plan.memory import metadata_bytes
     from omezarr_proc.tiff.describe.images import open_images
     from omezarr_proc.tiff.file.budget import Budget
@@ -161,12 +167,17 @@ def _image(dataset: "Dataset", source: Place, which: int | str | None, limits: "
         reduced_by=(base_factor(dataset) or 1) if stored_level_taken(dataset) else 1,
         budget=Budget(source=str(source), bytes=metadata_bytes(limits)),
         refused=[],
+        to_srgb=in_srgb(dataset),
     )
+    crop = crop_of(dataset)
     if isinstance(which, str):
         fields = by_path([image for image in images if image.field is not None])
         if which not in fields:
             raise InputError(f"the source has no image for {which} of a plate", source=source)
-        return fields[which].alone()
+        return crop.of(fields[which]).alone()
+    if isinstance(which, int):
+        return crop.of(images[0])
+    images = list(_parts(crop, images)) or [crop.of(images[0])]
     names = {dataset_path(Path(source.name), f"series{image.series}").name: image for image in images}
     names[dataset_path(Path(source.name)).name] = names.get(dataset_path(Path(source.name), "series0").name, images[0])
 
@@ -177,6 +188,13 @@ def _image(dataset: "Dataset", source: Place, which: int | str | None, limits: "
         return sorted(n for n in shape if n > 1) == sorted(n for n in dataset.arrays[0].shape if n > 1)
 
     return names.get(dataset.path.name) or next(filter(fits, images), images[0])
+
+
+def _parts(crop: "Crop", images: "Iterable[Image]") -> "Iterator[Image]":
+    """That part of each image that has it."""
+    for image in images:
+        with suppress(UnsupportedInputError):
+            yield crop.of(image)
 
 
 def lines(found: Verified) -> Iterator[str]:

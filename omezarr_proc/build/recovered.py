@@ -1,14 +1,19 @@
 """The settings that shape a dataset, read back from the dataset itself. Pure.
 
-Nothing is kept for that: sizes, factors, chunks, axes, method and format say it, and a note where a stored level was taken as base level.
+Nothing is kept for that: sizes, factors, chunks, axes, method and format say it, and notes where it is of a part of an image, or a stored
+level was taken as base level.
 A source whose planes or segments are missing or damaged has been taken as it is, or there would be no dataset.
 """
 
+import re
 from dataclasses import replace
 from typing import Any, Literal
 
 from omezarr_proc.build.dataset import pyramid_of
+from omezarr_proc.config.rules import INDICES
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.model.crop import Crop
+from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Level, Pyramid
 from omezarr_proc.model.region import AXES, ceil_div
@@ -17,14 +22,36 @@ from omezarr_proc.store.arrays import OME_XML
 from omezarr_proc.store.read import Array, Dataset, first_multiscale
 
 _TAKEN = "is taken as base level (USE_EXISTING_RESOLUTIONS)"
+_PART = re.compile(r"only columns (\d+) to (\d+), rows (\d+) to (\d+), channels ([\d,-]+), z ([\d,-]+), t ([\d,-]+)")
 _FACTORS = tuple(1 << n for n in range(13))  # what INITIAL_DOWNSAMPLE can be
 _TILES = tuple(1 << n for n in range(6, 13))  # what TILE_SIZE can be
 
 
 def stored_level_taken(dataset: Dataset) -> bool:
     """Whether its base level is one that the source holds beside full resolution."""
+    return any(_TAKEN in note for note in _notes(dataset))
+
+
+def crop_of(dataset: Dataset) -> Crop:
+    """The part of the source's image that it is of. Raises InputError where it says that it is one, and not which."""
+    found = next(filter(None, map(_PART.fullmatch, _notes(dataset))), None)
+    if found is None:
+        if "origin" in (dataset.own or {}):
+            raise InputError("is of a part of an image, and the note that says of which part is missing")
+        return Crop()
+    x0, x1, y0, y1 = (int(number) for number in found.groups()[:4])
+    channels, z, t = (INDICES.parse(text) for text in found.groups()[4:])
+    return Crop(region=(x0, y0, x1 - x0 + 1, y1 - y0 + 1), channels=channels, z=z, t=t)
+
+
+def in_srgb(dataset: Dataset) -> bool:
+    """Whether its colours were converted by the source's profile."""
+    return (dataset.own or {}).get("color") == {"space": "sRGB"}
+
+
+def _notes(dataset: Dataset) -> list[str]:
     notes = (dataset.own or {}).get("notes")
-    return isinstance(notes, list) and any(_TAKEN in str(note) for note in notes)
+    return [str(note) for note in notes] if isinstance(notes, list) else []
 
 
 def factors(dataset: Dataset, level: int) -> dict[str, float]:

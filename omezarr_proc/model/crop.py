@@ -59,7 +59,7 @@ class Crop:
             rgb=image.rgb and len(channels) == image.size_c,
             planes=tuple(image.planes[(a * image.size_z + b) * of_all + group] for a in t for b in z for group in groups),
             channels=tuple(image.channels[channel] for channel in channels if channel < len(image.channels)),
-            ground=Rect(y, y + height, x, x + width) if self.region else None,
+            ground=Rect(y, y + height, x, x + width) if (height, width) != (image.height, image.width) else None,
             origin={"t": t[0], "z": z[0], "y": y, "x": x},
             ome_xml=image.ome_xml and "",  # it describes all of the image
             notes=(*image.notes, f"only {part}"),

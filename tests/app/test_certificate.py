@@ -114,6 +114,7 @@ def test_made_for_a_finished_dataset_kept_in_step_and_no_part_of_the_key(tmp_pat
     assert second["key"] != first["key"]
 
 
+@pytest.mark.slow
 def test_of_a_crop_it_is_that_of_the_part(tmp_path: Path) -> None:
     found = certified(source(tmp_path), tmp_path, "--region", "10,20,70,90", "--channels", "1", "--z", "1-2", "--initial-downsample", "1")
     (image,) = found["images"]
@@ -121,6 +122,7 @@ def test_of_a_crop_it_is_that_of_the_part(tmp_path: Path) -> None:
     assert image["source"]["sha256"] == image["levels"][0]["sha256"] == digest_of(pixels("stack")[1:3, 1:, 20:110, 10:80].swapaxes(0, 1))
 
 
+@pytest.mark.slow
 def test_of_strips_higher_than_blocks(tmp_path: Path) -> None:
     planes = np.random.default_rng(3).integers(0, 1000, (3, 900, 700), "uint16")
     tifffile.imwrite(tmp_path / "a.tif", planes, photometric="minisblack", compression="lzw", rowsperstrip=700)
@@ -151,6 +153,7 @@ def test_a_plate_has_one_with_each_of_its_fields(tmp_path: Path) -> None:
     subprocess.run(["sha256sum", "-c", "--quiet", "a.ome.zarr.sha256"], cwd=tmp_path, check=True)
 
 
+@pytest.mark.slow
 def test_of_an_input_that_has_changed_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

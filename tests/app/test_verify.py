@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import obstore
 import pytest
 import tifffile
 import zarr
-from datasets import IMAGES, change, made
+from datasets import IMAGES, change, made, pixels
+from icc import wide_rgb
+from objectserver import object_server, store  # noqa: F401  # fixtures
 from plates import write_plate
 
 from omezarr_proc import cli
@@ -251,11 +254,53 @@ def test_what_is_not_what_the_input_gives_is_not_published(
     assert verify(tmp_path / "out" / ("" if layout == "root" else "a.ome.zarr"), "--source", sources) == 0
 
 
-def test_a_part_of_an_image_is_compared_before_it_is_published_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("flags", [
+    ("--region", "3,5,101,97", "--channels", "1", "--z", "0-1", "--initial-downsample", "4"),
+    pytest.param(("--z", "1-2"), marks=pytest.mark.slow),
+    pytest.param(("--region", "0,0,131,150", "--channels", "0"), marks=pytest.mark.slow),
+])  # fmt: skip
+def test_which_part_of_an_image_it_is_of_is_read_from_the_dataset(
+    flags: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = made("stack").with_name("a.ome.tif")
-    assert cli.main([str(source), "--output-dir", str(tmp_path), "--z", "1-2", "--verify", "--quiet"]) == 0
-    assert verify(tmp_path / "a.ome.zarr", "--source", source) == 1
-    assert "is of a part of an image" in capsys.readouterr().out
+    assert cli.main([str(source), "--output-dir", str(tmp_path), "--verify", "--quiet", *flags]) == 0
+    dataset = tmp_path / "a.ome.zarr"
+    assert verify(dataset, "--source", source) == 0
+    last = tuple(size - 1 for size in zarr.open_array(dataset / "0", mode="r").shape)
+    pixel("0", last)(dataset)
+    assert verify(dataset, "--source", source) == 1
+    own = {"notes": []}
+    change(dataset / "zarr.json", lambda found: found["attributes"]["omezarr_proc"].update(own))
+    assert verify(dataset, "--source", source) == 1
+    assert "the note that says of which part is missing" in capsys.readouterr().out
+
+
+def test_colours_that_were_converted(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels("rgb"), photometric="rgb", iccprofile=wide_rgb())
+    for color in ("srgb", "keep"):
+        assert cli.main([str(tmp_path / "a.tif"), "--output-dir", str(tmp_path), "--color", color, "--quiet"]) == 0
+        assert verify(tmp_path / "a.ome.zarr") == 0
+
+
+def test_a_dataset_in_an_object_store(store: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811  # the fixture
+    """Held against a source beside this machine, or in the store too."""
+    source = made("rgb").with_name("a.ome.tif")
+    flags = ("--initial-downsample", "1", "--sharding", "on", "--quiet")
+    assert cli.main([str(source), "--output-dir", store.address, *flags]) == 0
+    dataset = f"{store.address}/a.ome.zarr"
+    assert verify(dataset, "--source", source) == 0
+    assert "identical" in capsys.readouterr().out
+    obstore.put(store.client, f"{store.prefix}/a.ome.tif", source.read_bytes())
+    assert verify(dataset, "--source", f"{store.address}/a.ome.tif") == 0
+    assert verify(dataset) == 0
+    root = json.loads(obstore.get(store.client, f"{store.prefix}/a.ome.zarr/zarr.json").bytes().to_bytes())
+    root["attributes"]["omero"]["channels"][0]["label"] = "x"
+    obstore.put(store.client, f"{store.prefix}/a.ome.zarr/zarr.json", json.dumps(root).encode())
+    obstore.delete(store.client, f"{store.prefix}/a.ome.zarr/1/c/0/0/0")
+    assert verify(dataset, "--source", source) == 1
+    told = capsys.readouterr().out
+    assert "omero.channels.0.label is 'x'" in told
+    assert "a chunk is missing" in told
 
 
 def test_usage() -> None:
