@@ -167,6 +167,20 @@ def test_what_keeps_a_cluster_from_working_is_said_in_a_line(standing: Cluster, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_a_worker_without_the_program_is_told_of_and_lives(own: Cluster, batch: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys; sys.modules['omezarr_proc'] = None")
+    bare = own.add(PYTHONPATH=str(hidden))
+    own.wait()
+    with Program(arguments(batch[0], tmp_path / "out", own), FINE_COMMAND) as program:
+        status, text = program.finish()
+    assert status == 2
+    assert "cannot be used: it has no omezarr_proc of this version" in text
+    assert bare.poll() is None
+
+
 def at_work(out: Path) -> bool:
     return any(path.stat().st_size > 300 for path in out.glob(".*.part-*.record"))
 

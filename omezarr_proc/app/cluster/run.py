@@ -64,7 +64,7 @@ class Handing:
         self._settings, self._workers, self._items, self._gathered, self._deadline = settings, workers, items, gathered, deadline
         self._fit = workers.first()
         self._unfit: set[str] = set()
-        if unfit := workers.unfit(self._fit, settings.output_dir, items[0].entry):
+        if unfit := workers.unfit(self._fit.keys(), settings.output_dir, items[0].entry):
             worker, error = next(iter(unfit.items()))
             more = f" (and {len(unfit) - 1} more)" if len(unfit) > 1 else ""
             raise error.kind(f"CLUSTER={settings.cluster}: the worker {worker}{more} cannot be used: {error}")

@@ -7,7 +7,8 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -80,18 +81,16 @@ class Workers:
             time.sleep(0.2)
         return names
 
-    def unfit(self, names: Iterable[str], output_dir: Place, first: Input) -> dict[str, ProcError]:
+    def unfit(self, names: Set[str], output_dir: Place, first: Input) -> dict[str, ProcError]:
         """Why workers cannot be used, by name: each is asked for its versions, and for an object that is put into OUTPUT_DIR meanwhile."""
         objects, key, content = objects_at(output_dir), f".cluster-{secrets.token_hex(8)}", secrets.token_bytes(16)
         of_first = None if isinstance(first.path, Address) else (first.path, os.path.getsize(first.path))
         question = Question(versions(), output_dir, key, content, of_first)
+        # First what Dask itself can say: a worker that cannot read a question ends.
+        unfit = self._complaints(names, import_module, check.__module__)
         objects.put(key, content)
         try:
-            futures = {name: self._submit(name, check, question) for name in names}
-            give_up = time.monotonic() + CHECK_SECONDS
-            while any(future.status == "pending" for future in futures.values()) and time.monotonic() < give_up:
-                time.sleep(0.02)
-            return {name: error for name, future in futures.items() if (error := self._complaint(future))}
+            return unfit | self._complaints(names - unfit.keys(), check, question)
         finally:
             objects.delete(key)
 
@@ -126,6 +125,14 @@ class Workers:
         self._asked += 1
         key = f"omezarr_proc-{self._run}-{self._asked}"
         return self._client.submit(work, *arguments, workers=[worker], key=key, retries=0, pure=False)
+
+    def _complaints(self, names: Set[str], work: Callable[..., Any], *arguments: Any) -> dict[str, ProcError]:
+        """Have workers do something; returns those that cannot, and why."""
+        futures = {name: self._submit(name, work, *arguments) for name in names}
+        give_up = time.monotonic() + CHECK_SECONDS
+        while any(future.status == "pending" for future in futures.values()) and time.monotonic() < give_up:
+            time.sleep(0.02)
+        return {name: error for name, future in futures.items() if (error := self._complaint(future))}
 
     def _complaint(self, future: "Future") -> ProcError | None:
         if future.status == "finished":
