@@ -33,6 +33,7 @@ VERBS = {
     "view": ("omezarr_proc.app.view", "look at datasets, or TIFFs as they are, in a web browser"),
     "validate": ("omezarr_proc.app.validate", "check datasets: metadata, chunks, with --deep also pixels"),
     "verify": ("omezarr_proc.app.verify", "compare datasets with the TIFFs that they were made of, pixel by pixel"),
+    "restore": ("omezarr_proc.app.restore", "write the full resolution of a dataset as an OME-TIFF"),
     "upgrade": ("omezarr_proc.app.upgrade", "write the metadata of datasets in another version of NGFF"),
     "info": ("omezarr_proc.app.info", "tell what TIFFs and datasets hold"),
     "status": ("omezarr_proc.app.status", "tell which datasets are done, and which parts are to be started again"),

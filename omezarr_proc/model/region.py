@@ -14,7 +14,7 @@ AXES = ("t", "c", "z", "y", "x")
 # A position, a size or a factor: one whole number for each of AXES.
 Index = tuple[int, int, int, int, int]
 
-Z, Y, X = 2, 3, 4
+C, Z, Y, X = 1, 2, 3, 4
 
 
 def ceil_div(a: int, b: int) -> int:

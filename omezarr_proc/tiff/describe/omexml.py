@@ -75,11 +75,7 @@ def parse(text: str, budget: Budget | None = None) -> OmeDocument:
     """
     budget = budget or Budget(source="OME-XML")
     budget.need(sys.getsizeof(text))
-    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]", "", text)
-    text = text[max(text.find("<"), 0) :]
-    ends = list(re.finditer(r"</(\w+:)?OME\s*>", text[-10000:]))
-    if ends:
-        text = text[: max(len(text) - 10000, 0) + ends[-1].end()]
+    text = repaired(text)
     handler = _Handler(budget)
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -93,6 +89,14 @@ def parse(text: str, budget: Budget | None = None) -> OmeDocument:
     except expat.ExpatError as error:
         raise OmeXmlError(f"malformed XML ({error})") from error
     return handler.document
+
+
+def repaired(text: str) -> str:
+    """A document without what microscopes write into and around it, and XML has not."""
+    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]", "", text)
+    text = text[max(text.find("<"), 0) :]
+    ends = list(re.finditer(r"</(\w+:)?OME\s*>", text[-10000:]))
+    return text[: max(len(text) - 10000, 0) + ends[-1].end()] if ends else text
 
 
 def _refuse(*_: Any) -> None:
