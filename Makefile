@@ -104,7 +104,7 @@ viewer:
 	cd viewer && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 
 test-browser: $(VENV)/.browser
-	BROWSER_TESTS=required $(VENV)/bin/python -m pytest tests/viewer $(ARGS)
+	BROWSER_TESTS=required $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) tests/viewer $(ARGS)
 
 tour: $(VENV)/.browser
 	PYTHONPATH=tests/helpers $(VENV)/bin/python -m tests.viewer.tour docs/tour
