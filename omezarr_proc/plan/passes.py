@@ -159,11 +159,11 @@ def passes_left(pyramid: Pyramid, passes: Sequence[Pass], made: int, target: int
     """The passes that are left where the levels up to `made` are (-1: none), whatever passes have made them; in slots of `target` bytes."""
     if made < 0 or any(pass_.source == made for pass_ in passes):
         return [pass_ for pass_ in passes if pass_.first > made]
-    left = []
+    following: list[Pass] = []
     while made < len(pyramid.levels) - 1:
-        left.append(next_pass(pyramid, made, target))
-        made = left[-1].last
-    return left
+        following.append(next_pass(pyramid, made, target))
+        made = following[-1].last
+    return following
 
 
 def narrowest(pyramid: Pyramid, source: int | None, ratio: Index, first: int, last: int) -> Pass:

@@ -189,10 +189,10 @@ class Pool:
     def _ready(self, connections: list[Connection]) -> list[Connection]:
         """The connections on which something has come; waits for the first, and looks after the workers meanwhile."""
         while True:
-            left = math.inf if self._deadline is None else self._deadline - time.monotonic()
-            if left <= 0:
+            seconds = math.inf if self._deadline is None else self._deadline - time.monotonic()
+            if seconds <= 0:
                 raise OutOfTimeError("out of time")
-            ready = wait(connections, min(left, self._watch.due))
+            ready = wait(connections, min(seconds, self._watch.due))
             self._look()
             if ready:
                 return ready  # type: ignore[return-value]

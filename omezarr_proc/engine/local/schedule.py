@@ -147,9 +147,9 @@ def load_parts(pass_: Pass, band: Region, lines: tuple[int, int, int], pixels: i
     """
     *_, height, width = band.shape
     planes, rows, columns = lines
-    left = pixels // prod(pass_.ratio[Z:])
-    across = columns * max(1, left // (columns * min(rows or height, height))) if columns else 0
-    down = rows * max(1, left // (rows * min(across or width, width))) if rows else 0
-    deep = planes * max(1, left // (planes * min(down or height, height) * min(across or width, width))) if planes else 0
+    room = pixels // prod(pass_.ratio[Z:])
+    across = columns * max(1, room // (columns * min(rows or height, height))) if columns else 0
+    down = rows * max(1, room // (rows * min(across or width, width))) if rows else 0
+    deep = planes * max(1, room // (planes * min(down or height, height) * min(across or width, width))) if planes else 0
     t, c, z, y, x = band.stop
     return list(band.cut((t, c, deep or z, down or y, across or x)))
