@@ -19,7 +19,7 @@ from loguru import logger
 from omezarr_proc.app.sequence import FileSequence, matched, name_of, proposals
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host import mounts
-from omezarr_proc.host.remote import walk
+from omezarr_proc.host.remote import PASSING, store_error, walk
 from omezarr_proc.model.address import READABLE, Address, Place, place
 from omezarr_proc.model.errors import (
     InputError,
@@ -289,7 +289,7 @@ def _search(input_dir: Path, output_dir: Place) -> Search:
 
 
 def _search_store(address: Address) -> Search:
-    """What lies below an address. Raises MissingFolderError where that cannot be listed."""
+    """What lies below an address. Raises MissingFolderError where that cannot be listed, StoreUnavailableError where nobody answers."""
     search = Search()
     try:
         for found, relative in walk(address, lambda name: not name.startswith(".") and not name.lower().endswith(".zarr")):
@@ -299,6 +299,8 @@ def _search_store(address: Address) -> Search:
                 else:
                     search.others.append(relative)
     except OSError as error:
+        if error.errno in PASSING:
+            raise store_error("cannot be listed", error, address) from None
         raise MissingFolderError(f"INPUT_DIR {shown(address)} cannot be listed: {error.strerror}") from None
     return search
 

@@ -15,10 +15,11 @@ from objectserver import SECRET, object_server, store  # noqa: F401  # fixtures
 from reading import accesses, whole
 from tiffs import coordinates
 
+from omezarr_proc.app.inputs import find
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import InputError, ProcError, SettingsError
+from omezarr_proc.model.errors import InputError, ProcError, SettingsError, StoreUnavailableError
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.file.bytes import open_bytes
 from omezarr_proc.tiff.file.ifd import Ifds
@@ -163,6 +164,8 @@ def test_a_store_that_does_not_answer_is_told(store, tmp_path, monkeypatch):
     monkeypatch.setitem(remote._RETRY, "max_retries", 1)
     with pytest.raises(ProcError, match="the store does not answer: check the network and the endpoint"):
         open_images(f"{store.address}/x.tif")
+    with pytest.raises(StoreUnavailableError, match=f"{store.address}: cannot be listed: the store does not answer"):
+        find(Address(store.address), tmp_path)
 
 
 @pytest.mark.parametrize(
