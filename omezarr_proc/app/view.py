@@ -16,7 +16,7 @@ from omezarr_proc.model.address import Address, Place, is_address
 from omezarr_proc.model.errors import InputError, OutputError, SettingsError
 from omezarr_proc.model.text import shown
 from omezarr_proc.store.places import objects_at
-from omezarr_proc.viewer.catalogue import multiscales_format
+from omezarr_proc.viewer.catalogue import dataset_format
 from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     folder, tiffs = chosen(arguments.names)
     if isinstance(folder, Address):
         reach(folder)
-    is_dataset = folder is not None and multiscales_format(folder) is not None
+    is_dataset = folder is not None and dataset_format(folder) is not None
     if isinstance(folder, Address) and not is_dataset:
         refuse_unlisted(folder)
     live = opened([*tiffs, *(tiffs_in(folder) if isinstance(folder, Path) and not is_dataset else ())])

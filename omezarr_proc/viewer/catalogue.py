@@ -19,28 +19,33 @@ _MARKS = frozenset({"zarr.json", ".zattrs"})
 class Listed:
     """One dataset: its path below the folder (empty when that is one itself) and its Zarr format, 2 or 3.
 
-    `labels` are the names of its label images, `preview` tells whether there is a picture beside it.
+    `labels` are the names of its label images, `preview` tells whether there is a picture beside it, `plate` whether it is a well plate.
     """
 
     path: str
     zarr_format: int
     labels: tuple[str, ...] = ()
     preview: bool = False
+    plate: bool = False
 
 
 def find_datasets(place: Place) -> Iterator[Listed]:
-    """Yield every group with `multiscales`, by path. Hidden folders (unfinished conversions) and links to folders are not entered."""
+    """Yield every group with `multiscales`, and every plate without its fields, by path.
+
+    Hidden folders (unfinished conversions) and links to folders are not entered.
+    """
     todo: list[tuple[str, Sequence[str]]] = [("", ())]
     while todo:
         path, beside = todo.pop()
         here = place / path if path else place
         folders, files = _names(here)
-        zarr_format = multiscales_format(here) if _MARKS & set(files) or not _can_be_listed(here) else None
+        zarr_format, kind = _stated(here) if _MARKS & set(files) or not _can_be_listed(here) else (None, "")
         if zarr_format is None:
             inner = [f"{path}/{name}".lstrip("/") for name in sorted(folders, reverse=True) if not name.startswith(".")]
             todo += [(found, files) for found in inner]
         else:
-            yield Listed(path, zarr_format, label_names(here), f"{path.rpartition('/')[2]}.png" in beside)
+            labels = label_names(here) if kind == "multiscales" else ()
+            yield Listed(path, zarr_format, labels, f"{path.rpartition('/')[2]}.png" in beside, kind == "plate")
 
 
 def _names(place: Place) -> tuple[list[str], list[str]]:
@@ -66,22 +71,19 @@ def label_names(dataset: Place) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
-def multiscales_format(place: Place) -> int | None:
-    """Return the Zarr format of the image that a place holds, None if it is none (or its metadata cannot be read)."""
-    return _format(place, "multiscales")
-
-
 def dataset_format(place: Place) -> int | None:
     """Return the Zarr format of the image or plate that a place holds, None if it is neither."""
-    return _format(place, "multiscales", "plate")
+    return _stated(place)[0]
 
 
-def _format(place: Place, *kinds: str) -> int | None:
-    attributes = _read(place, "zarr.json").get("attributes")
-    if isinstance(attributes, dict):
-        return 3 if any(kind in attributes or kind in (attributes.get("ome") or {}) for kind in kinds) else None
-    attributes = _read(place, ".zattrs")
-    return 2 if any(kind in attributes for kind in kinds) else None
+def _stated(place: Place) -> tuple[int | None, str]:
+    """The Zarr format of the image or plate that a place holds, and which of both it is; (None, "") where it is neither."""
+    found, attributes = 3, _read(place, "zarr.json").get("attributes")
+    if not isinstance(attributes, dict):
+        found, attributes = 2, _read(place, ".zattrs")
+    ome = attributes.get("ome") if found == 3 else None
+    kind = next((kind for kind in ("multiscales", "plate") if kind in attributes or (isinstance(ome, dict) and kind in ome)), "")
+    return (found if kind else None), kind
 
 
 def belongs_to_dataset(place: Place, parts: Sequence[str], format_of: Callable[[Place], int | None] = dataset_format) -> bool:

@@ -139,6 +139,7 @@ class ViewerServer(ThreadingHTTPServer):
                     "zarr_format": found.zarr_format,
                     "labels": [_printable(name) for name in found.labels],
                     "preview": (self.mount + quote(os.fsencode(f"{found.path}.png"))).strip("/") if found.preview else None,
+                    "plate": found.plate,
                 }
                 for found in (find_datasets(self.folder) if self.folder else ())
             ]

@@ -15,7 +15,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-KEY = {"left": "\ue012", "right": "\ue014", "up": "\ue013", "tab": "\ue004", "space": " ", "enter": "\ue007"}
+KEY = {"left": "\ue012", "right": "\ue014", "up": "\ue013", "down": "\ue015", "tab": "\ue004", "space": " ", "enter": "\ue007"}
 SECONDS = 40  # for a picture to be there: software rendering on a busy machine
 SNAP = 1 / 16  # of a screen pixel: how finely the software renderer places corners
 FLAGS = (

@@ -81,7 +81,7 @@ def test_the_page_its_script_and_the_list(server: ViewerServer) -> None:
         assert len(script.body) < 100_000
     assert json.loads(Answer(server, "/datasets.json").body) == {
         "folder": "output",
-        "datasets": [{"name": "a.ome.zarr", "url": "data/a.ome.zarr", "zarr_format": 3, "labels": [], "preview": None}],
+        "datasets": [{"name": "a.ome.zarr", "url": "data/a.ome.zarr", "zarr_format": 3, "labels": [], "preview": None, "plate": False}],
     }
 
 
@@ -281,8 +281,9 @@ def test_only_what_belongs_to_datasets_is_given_out(server: ViewerServer, output
         "sub/c.ome.zarr.png",
         *(f"plate.ome.zarr/{path}" for path in ("zarr.json", "A/1/zarr.json", "A/1/0/zarr.json", "A/1/0/0/c/7")),
     }
-    preview = [found["preview"] for found in json.loads(Answer(server, "/datasets.json").body)["datasets"]]
-    assert preview == [None, None, "data/sub/c.ome.zarr.png"]
+    listed = json.loads(Answer(server, "/datasets.json").body)["datasets"]
+    assert [found["preview"] for found in listed] == [None, None, "data/sub/c.ome.zarr.png"]
+    assert [found["url"] for found in listed if found["plate"]] == ["data/plate.ome.zarr"]  # its fields are no datasets of their own
 
 
 def test_any_file_name_is_found_by_its_bytes(output: Path) -> None:
@@ -319,7 +320,7 @@ def test_a_dataset_alone_is_served_without_its_neighbours(output: Path) -> None:
     make_dataset(output / "b.ome.zarr")
     with serving(output / "b.ome.zarr", name="b.ome.zarr") as server:
         (listed,) = json.loads(Answer(server, "/datasets.json").body)["datasets"]
-        assert listed == {"name": "b.ome.zarr", "url": "data/b.ome.zarr", "zarr_format": 3, "labels": [], "preview": None}
+        assert listed == {"name": "b.ome.zarr", "url": "data/b.ome.zarr", "zarr_format": 3, "labels": [], "preview": None, "plate": False}
         assert Answer(server, "/data/b.ome.zarr/zarr.json").status == 200
         for path in ("/data/a.ome.zarr/zarr.json", "/data/b.ome.zarr/../a.ome.zarr/zarr.json", "/data/zarr.json"):
             assert Answer(server, path).status == 404

@@ -1,9 +1,11 @@
 // The page: the list of datasets, the open one on the stage, its controls beside it, and errors in words.
 import { openDataset } from "./image/dataset.js";
+import { fieldsOf, openPlate } from "./image/plate.js";
 import { parse } from "./page/address.js";
 import { about } from "./page/info.js";
 import { bindings, listOf, listen } from "./page/keys.js";
 import { List } from "./page/list.js";
+import { PlateGrid, fieldsNav } from "./page/plate.js";
 import { Ruler } from "./page/ruler.js";
 import { scaleBar } from "./page/scalebar.js";
 import { snapshot } from "./page/snapshot.js";
@@ -16,11 +18,14 @@ const stage = at("stage");
 const ruler = new Ruler(at("ruler"), at("measured"), at("measure"));
 let opened = 0; // counts, so that a slow answer for a dataset that was left again is not shown
 let viewing = null;
+let grid = null; // of the plate that is open
 let picture = null;
 let list = null;
 let pointer = null; // in screen pixels of the stage; null: the middle, where keys are used
 
 function fail(message) {
+  grid?.close();
+  stage.inert = false;
   stage.dataset.state = "error";
   at("error").textContent = message;
   at("error").hidden = false;
@@ -68,18 +73,52 @@ function showDrawn({ ready, wanted, missing, failed, why }) {
 
 function leave() {
   viewing?.close();
-  viewing = null;
+  grid?.close();
+  viewing = grid = null;
+  stage.inert = false;
+  at("fields").replaceChildren();
   stage.dataset.state = "loading";
   for (const id of ["error", "overlay", "about", "failed", "loading", "value", "cross"].map(at)) id.hidden = true;
   if (ruler.on) ruler.toggle();
   return ++opened;
 }
 
+function entitle(name) {
+  document.title = name;
+  at("title").textContent = name;
+}
+
+/** A plate as its grid, or the field of it that `url` names: by its own path, or by that of its well. */
+async function openOfPlate(dataset, url, query) {
+  const turn = leave();
+  entitle(dataset.name);
+  list.mark(dataset.url);
+  try {
+    const plate = await openPlate(dataset);
+    if (turn !== opened) return;
+    const path = decodeURI(url).slice(decodeURI(dataset.url).length + 1);
+    if (!path) {
+      grid = new PlateGrid(at("plate"), dataset, plate, query.get("well"), () => list.idle());
+      stage.inert = true;
+      return;
+    }
+    const well = plate.wells.find((one) => path === one.path || path.startsWith(`${one.path}/`));
+    if (!well) throw new Error(`it has no ${path}`);
+    const fields = await fieldsOf(dataset, well);
+    if (turn !== opened) return;
+    const field = path === well.path ? fields[0] : path;
+    const name = `${plate.name} ${well.name}${fields.length > 1 ? ` field ${fields.indexOf(field) + 1}` : ""}`;
+    open({ name, url: `${dataset.url}/${field}`, zarr_format: dataset.zarr_format, plate: dataset.url }, query);
+    at("fields").replaceChildren(fieldsNav(dataset, plate, well, fields, field));
+  } catch (error) {
+    if (turn === opened) fail(`${dataset.name} cannot be shown: ${error.message}`);
+  }
+}
+
 async function open(dataset, query) {
   const turn = leave();
-  document.title = dataset.name;
-  at("title").textContent = dataset.name;
-  list.mark(dataset.url);
+  entitle(dataset.name);
+  list.mark(dataset.plate || dataset.url);
   try {
     const image = await openDataset(dataset);
     if (turn !== opened) return;
@@ -150,7 +189,7 @@ function start() {
   click("full", does.full);
   click("again", () => picture.retry());
   at("full").hidden = !document.fullscreenEnabled;
-  at("skip").addEventListener("click", () => stage.focus());
+  at("skip").addEventListener("click", () => (grid ? at("plate").querySelector("a[tabindex='0']") : stage).focus());
   stage.addEventListener("focus", tellValue);
   stage.addEventListener("blur", tellValue);
 }
@@ -163,8 +202,9 @@ async function load() {
   if (!datasets.length) return fail(`There is no OME-Zarr dataset in ${folder} yet: convert an image, then load this page again.`);
   const chosen = () => {
     const { url, query } = parse(location.hash);
-    const dataset = url ? datasets.find((one) => one.url === url) : datasets[0];
-    if (dataset) open(dataset, query);
+    const dataset = url ? datasets.find((one) => one.url === url || (one.plate && url.startsWith(`${one.url}/`))) : datasets[0];
+    if (dataset?.plate) openOfPlate(dataset, url || dataset.url, query);
+    else if (dataset) open(dataset, query);
     else leave() && fail(`There is no dataset ${decodeURI(url.replace(/^data\//, ""))} in ${folder}.`);
   };
   addEventListener("hashchange", chosen);
