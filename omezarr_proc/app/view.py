@@ -29,8 +29,9 @@ def main(argv: Sequence[str]) -> int:
     """Serve until Ctrl-C, then return 0. Raises SettingsError for a folder that is not there, OutputError for a port that is taken."""
     arguments = parse(argv)
     folder, tiffs = chosen(arguments.names)
-    if isinstance(folder, Address):
-        reach(folder)
+    for place in (folder, *(entry.path for entry in tiffs)):
+        if isinstance(place, Address):
+            reach(place)
     is_dataset = folder is not None and dataset_format(folder) is not None
     if isinstance(folder, Address) and not is_dataset:
         refuse_unlisted(folder)

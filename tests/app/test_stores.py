@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import obstore
 import pytest
+import tifffile
 import zarr
 from datasets import copied, made
 from objectserver import object_server, store  # noqa: F401  # fixtures
+from tiffs import coordinates
 
+from omezarr_proc.app.inputs import named
+from omezarr_proc.app.live import open_live
 from omezarr_proc.cli import main
 from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
@@ -154,8 +158,18 @@ def test_a_prefix_is_viewed_as_a_folder_is_and_read_by_ranges(store):
         server.shutdown()
 
 
+def test_a_tiff_is_viewed_where_it_lies(store, tmp_path):
+    local = tmp_path / "a.tif"
+    tifffile.imwrite(local, coordinates((600, 700)), tile=(256, 256), compression="deflate")
+    obstore.put(store.client, f"{store.prefix}/a.tif", local.read_bytes())
+    here, there = (open_live(named([name]))["a.tif"] for name in (str(local), f"{store.address}/a.tif"))
+    for key in ("0/zarr.json", "0/c/0/2/2", "1/c/0/0/1", "2/c/0/0/0"):
+        assert there.get(key) == here.get(key)
+
+
 def test_what_view_cannot_show_is_told(store, capsys):
     assert main(["view", "--no-browser", "https://127.0.0.1:9/x"]) == Exit.TRY_AGAIN
     assert "https://127.0.0.1:9/x: does not answer: check its address and the network" in capsys.readouterr().err
+    assert main(["view", "--no-browser", "https://127.0.0.1:9/x.tif"]) == Exit.TRY_AGAIN
     assert main(["view", "--no-browser", "s3://no-such-bucket/x"]) == Exit.CANNOT_WRITE
     assert "there is no such bucket" in capsys.readouterr().err
