@@ -14,7 +14,7 @@ from omezarr_proc.model.errors import LimitError, OutOfTimeError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.pixels.reduction import REDUCTIONS
-from omezarr_proc.plan.memory import Plan, make_plan
+from omezarr_proc.plan.memory import Plan
 from omezarr_proc.store.arrays import spool_file
 from omezarr_proc.work.tasks import Job
 
@@ -71,7 +71,7 @@ class Attempts:
     def plan(self, pyramid: Pyramid, smaller: int = 0) -> Plan:
         """See `make_plan`."""
         keeps_pixels = REDUCTIONS[self.means.settings.downsample_method].keeps_pixels
-        return make_plan(self.image, pyramid, self.means.limits, smaller, keeps_pixels=keeps_pixels)
+        return self.means.planner(self.image, pyramid, self.means.limits, smaller, keeps_pixels=keeps_pixels)
 
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None

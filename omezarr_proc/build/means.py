@@ -1,5 +1,6 @@
 """What a run converts all its images with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from omezarr_proc.config.settings import Settings
@@ -7,6 +8,7 @@ from omezarr_proc.engine.base import Engine
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.events import Progress
+from omezarr_proc.plan.memory import Plan, make_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +17,7 @@ class Means:
 
     deadline  when to stop in good order, as time.monotonic() counts
     memory    what all processes take; one that was not started tells nothing
+    planner   what makes plans, as `make_plan` does
     """
 
     settings: Settings
@@ -23,3 +26,4 @@ class Means:
     report: Progress
     deadline: float | None = None
     memory: PeakMemory = field(default_factory=lambda: PeakMemory(tuple))
+    planner: Callable[..., Plan] = make_plan

@@ -86,7 +86,7 @@ class Stream(Access):
 ACCESSES: dict[str, Access] = {"rows": Rows(), "segment": Segment(), "stream": Stream(), "spool": Spool()}
 
 
-def choose(layout: Layout, *, spool: bool) -> str:
+def choose(layout: Layout, spool: bool) -> str:
     """The name of the access to a layout; `spool`: there is disk space for decoded planes."""
     if layout.raw:
         return "rows"

@@ -8,7 +8,7 @@ never shows in the output.
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,12 +39,6 @@ CLIENT_BYTES = 16 * MB
 # Of an output there, in each process, beside what waits: the client, and what it sends.
 STORE_BYTES = CLIENT_BYTES + QUEUE_BYTES
 
-# Slots of this size are long enough for each pass to halve several times, and short enough to stay cheap: fresh memory costs more than
-# decoding. The first takes two levels of a volume of uint16: 2 x 2 x 2 chunks of 16 x 256 x 256 and the one that they become, with what
-# chunks of shards have beside them.
-SLOT_TARGETS = (BAND_BYTES + 4096, 16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
-# Where slots must be larger, since bands hold several planes that are decoded whole, the spool file is taken first.
-MOST_SLOT_BYTES = 16 * MB
 # A slot of a volume and what decodes into it take no more where the slot can be smaller: 200 MB in all for two workers.
 MOST_SHARE_BYTES = 46 * MB
 # Source pixels (of all channels) per load task: long beside a message, short beside a band.
@@ -56,6 +50,23 @@ SMALL_METADATA_BYTES = MB
 PLANE_BYTES = 300
 # The next smaller plan takes at most so much of the memory of the one that has died.
 STEP = 6 / 7
+
+
+@dataclass(frozen=True)
+class SlotSizes:
+    """How large slots may be, in bytes.
+
+    targets  sizes to try, the best first: long enough for each pass to halve several times, and short enough to stay cheap, since fresh
+             memory costs more than decoding. The first takes two levels of a volume of uint16: 2 x 2 x 2 chunks of 16 x 256 x 256 and the
+             one that they become, with what chunks of shards have beside them. 0 stands for the smallest that there can be
+    most     where slots must be larger, since bands hold several planes that are decoded whole, the spool file is taken first
+    """
+
+    targets: tuple[int, ...] = (BAND_BYTES + 4096, 16 * MB, 8 * MB, 4 * MB, 2 * MB, MB, 0)
+    most: int = 16 * MB
+
+
+SLOT_SIZES = SlotSizes()
 
 
 @dataclass(frozen=True)
@@ -80,19 +91,29 @@ class Plan:
     spool_bytes: int
 
 
-def make_plan(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0, *, keeps_pixels: bool = False) -> Plan:
+def make_plan(
+    image: Image,
+    pyramid: Pyramid,
+    limits: Limits,
+    smaller: int = 0,
+    *,
+    keeps_pixels: bool = False,
+    sizes: SlotSizes = SLOT_SIZES,
+    choose: Callable[[Layout, bool], str] = choose,
+) -> Plan:
     """The plan with the most workers, then the largest bands, that fits into what is left of the limit.
 
     smaller       steps down from there, each by a seventh of the memory at least, for a run whose plans have died; the smallest plan ends
                   them
     keeps_pixels  whether the method keeps all pixels of boxes that straddle segments (see `Reduction`)
+    choose        the access to a layout, and the one that it has where there is to be a spool file
 
     Raises LimitError with the memory that would be enough.
     """
     budget = limits.headroom_bytes - RESERVE_BYTES
     chosen: Plan | None = None
     least = 0
-    for plan in _plans(image, pyramid, max(1, math.ceil(limits.cpus)), keeps_pixels):
+    for plan in _plans(image, pyramid, max(1, math.ceil(limits.cpus)), keeps_pixels, sizes, choose):
         least = min(least or plan.projected_bytes, plan.projected_bytes)
         if plan.projected_bytes <= (budget if chosen is None else chosen.projected_bytes * STEP):
             smaller -= chosen is not None
@@ -117,20 +138,22 @@ def metadata_bytes(limits: Limits) -> int:
     return max(0, limits.headroom_bytes - RESERVE_BYTES - MAIN_BYTES - NURSERY_BYTES - WORKER_BYTES) // 2
 
 
-def _plans(image: Image, pyramid: Pyramid, cpus: int, keeps_pixels: bool) -> Iterator[Plan]:
+def _plans(
+    image: Image, pyramid: Pyramid, cpus: int, keeps_pixels: bool, sizes: SlotSizes, choose: Callable[[Layout, bool], str]
+) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
-    accesses = dict.fromkeys(tuple(choose(layout, spool=spool) for layout in image.layouts) for spool in (False, True))
+    accesses = dict.fromkeys(tuple(choose(layout, spool) for layout in image.layouts) for spool in (False, True))
     deep = pyramid.levels[0].factor[Z] * pyramid.levels[0].chunk[Z] > 1
     if deep:
         accesses[tuple("rows" if layout.raw else "spool" for layout in image.layouts)] = None
     firsts = {access: first_passes(image, pyramid, access) for access in accesses}
     if deep:
-        accesses = dict.fromkeys(sorted(accesses, key=lambda access: "spool" not in access and _smallest(firsts[access]) > MOST_SLOT_BYTES))
+        accesses = dict.fromkeys(sorted(accesses, key=lambda access: "spool" not in access and _smallest(firsts[access]) > sizes.most))
     staged: dict[tuple[tuple[str, ...], int], _Passes] = {}
     for workers in range(cpus, 0, -1):
         for access in accesses:
-            for target in SLOT_TARGETS:
-                if "spool" in access and target > MOST_SLOT_BYTES:  # deeper bands would take more disk space too
+            for target in sizes.targets:
+                if "spool" in access and target > sizes.most:  # deeper bands would take more disk space too
                     continue
                 if (access, target) not in staged:
                     staged[access, target] = _passes(pyramid, firsts[access], target)

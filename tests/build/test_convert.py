@@ -1,21 +1,28 @@
 """The whole way from TIFF to dataset, held against tifffile's pixels and tensorstore's box means."""
 
 import warnings
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import engines
 import numpy as np
 import pytest
 import tensorstore as ts
 import tifffile
 import zarr
 from conversion import convert, digest, levels, random_pixels
+from engines import slots_of
 from ome_zarr_models.v05.image import Image as ImageModel
 
 from omezarr_proc import cli
 from omezarr_proc.app import batch as process
-from omezarr_proc.build import attempts as conversion
+from omezarr_proc.build.attempts import Attempts
 from omezarr_proc.engine.local import nursery
+from omezarr_proc.engine.local.engine import Local
+from omezarr_proc.engine.serial import Serial
 from omezarr_proc.host.limits import Limits
+from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.plan.memory import Plan, make_plan
@@ -81,17 +88,14 @@ def test_floats_accumulate_in_float64_and_are_stored_as_float32(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", ["rgb tiles", "4 channels", "strips", "z-stack"])
-def test_the_same_bytes_whatever_the_plan(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bytes_whatever_the_plan(tmp_path: Path, name: str) -> None:
     shape, dtype, axes, options = TIFFS[name]
     tifffile.imwrite(tmp_path / "a.ome.tif", random_pixels(shape, dtype), ome=True, metadata={"axes": axes}, **options)
-    flags = ("--tile-size", "64", "--min-dimension", "32")
-    assert convert(tmp_path / "a.ome.tif", tmp_path / "1", *flags) == 0
-    from omezarr_proc.plan import memory as sizing
-
-    monkeypatch.setattr(sizing, "SLOT_TARGETS", (0,))  # the lowest bands, the most passes
-    assert convert(tmp_path / "a.ome.tif", tmp_path / "2", *flags, "--max-workers", "1") == 0
-    monkeypatch.setattr(sizing, "SLOT_TARGETS", (1 << 19,))
-    assert convert(tmp_path / "a.ome.tif", tmp_path / "3", *flags, "--max-workers", "3") == 0
+    assert convert(tmp_path / "a.ome.tif", tmp_path / "1", "--tile-size", "64", "--min-dimension", "32") == 0
+    with closing(Local(nursery.Nursery(may_fork=False))) as engine:
+        one, three = (replace(engines.LIMITS, cpus=workers) for workers in (1.0, 3.0))
+        engines.convert(tmp_path / "a.ome.tif", tmp_path / "2", engine, slots_of(0), one)  # the lowest bands, the most passes
+        engines.convert(tmp_path / "a.ome.tif", tmp_path / "3", engine, slots_of(1 << 19), three)
     expected = digest(tmp_path / "1" / "a.ome.zarr")
     assert expected["zarr.json"] and len(expected) > 10
     assert digest(tmp_path / "2" / "a.ome.zarr") == expected
@@ -230,31 +234,25 @@ def test_dry_run_tells_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize(("access", "compression"), [("stream", "deflate"), ("spool", "lzw"), ("spool", "deflate")])
-def test_huge_strips_are_streamed_or_spooled_to_the_same_bytes(
-    tmp_path: Path, access: str, compression: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_huge_strips_are_streamed_or_spooled_to_the_same_bytes(tmp_path: Path, access: str, compression: str) -> None:
     pixels = random_pixels((2, 700, 500), "uint16")
     for name in ("a", "b"):  # the second image takes over the pool of the first
         options = {"compression": compression, "predictor": True, "rowsperstrip": 700, "photometric": "minisblack"}
         tifffile.imwrite(tmp_path / f"{name}.ome.tif", pixels, ome=True, metadata={"axes": "CYX"}, **options)
-    flags = ("--output-dir", str(tmp_path / "segment"), "--quiet", "--tile-size", "64", "--min-dimension", "64")
-    files = [str(tmp_path / "a.ome.tif"), str(tmp_path / "b.ome.tif")]
-    assert cli.main([*files, *flags]) == 0
-    from omezarr_proc.plan import memory as sizing
-
-    monkeypatch.setattr(sizing, "choose", lambda layout, *, spool: access)
-    monkeypatch.setattr(sizing, "SLOT_TARGETS", (1 << 19,))
-    descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    assert cli.main([*files, *flags[2:], "--output-dir", str(tmp_path / access)]) == 0
-    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
-    for name in ("a", "b"):
-        assert digest(tmp_path / access / f"{name}.ome.zarr") == digest(tmp_path / "segment" / f"{name}.ome.zarr")
-    assert sorted(path.name for path in (tmp_path / access).iterdir()) == ["a.ome.zarr", "b.ome.zarr"]
+    planner = slots_of(1 << 19, access=access)
+    with closing(Local(nursery.Nursery(may_fork=False))) as engine:
+        descriptors = []
+        for name in ("a", "b"):
+            source, out = tmp_path / f"{name}.ome.tif", tmp_path / name
+            assert convert(source, out, "--tile-size", "64", "--min-dimension", "64") == 0
+            engines.convert(source, out / access, engine, planner, min_dimension=64)
+            assert digest(out / access / "a.ome.zarr") == digest(out / f"{name}.ome.zarr")
+            assert [path.name for path in (out / access).iterdir()] == ["a.ome.zarr"]
+            descriptors.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert descriptors[1] <= descriptors[0]
 
 
-def test_given_up_only_after_the_smallest_plan_was_killed_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_given_up_only_after_the_smallest_plan_was_killed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("omezarr_proc.build.image.dataset_key", lambda image, settings: "k")
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((3000, 3000, 3), "uint8"), photometric="rgb", tile=(512, 512))
     plans: list[Plan] = []
@@ -263,7 +261,7 @@ def test_given_up_only_after_the_smallest_plan_was_killed_twice(
         plans[:] = [make_plan(image, pyramid, limits, steps) for steps in range(40)]
         return make_plan(image, pyramid, limits, smaller, keeps_pixels=keeps_pixels)
 
-    monkeypatch.setattr(conversion, "make_plan", planned)
+    text = ""
     for kills in range(1, 40):
         out = tmp_path / f"{kills}"
         out.mkdir()
@@ -271,9 +269,11 @@ def test_given_up_only_after_the_smallest_plan_was_killed_twice(
             record = Record.open(out / "a.ome.zarr", "k")
             record.begin({})
             record.close()
-        if convert(tmp_path / "a.tif", out, "--memory-limit-mb", "512", "--initial-downsample", "1", "--compression", "lz4"):
+        try:
+            engines.convert(tmp_path / "a.tif", out, Serial(), planned, tile_size=256, initial_downsample=1, compression="lz4")
+        except LimitError as error:
+            text = str(error)
             break
-    text = capsys.readouterr().err
     assert f"was killed {kills} times before it got anywhere, the last times with the smallest plan" in text
     assert "if somebody else killed it" in text
     assert plans[kills - 2] == plans[kills - 1] == plans[-1] != plans[kills - 3], "its plan was smaller for each kill"
@@ -284,11 +284,12 @@ def test_a_nursery_that_shares_no_pages_leaves_less_to_the_plan(tmp_path: Path, 
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((300, 300), "uint8"))
     seen: list[int] = []
 
-    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0, *, keeps_pixels: bool = False) -> Plan:
-        seen.append(limits.headroom_bytes)
-        return make_plan(image, pyramid, limits, smaller, keeps_pixels=keeps_pixels)
+    def planned(attempts: Attempts, pyramid: Pyramid, smaller: int = 0) -> Plan:
+        seen.append(attempts.means.limits.headroom_bytes)
+        return plan(attempts, pyramid, smaller)
 
-    monkeypatch.setattr(conversion, "make_plan", planned)
+    plan = Attempts.plan
+    monkeypatch.setattr(Attempts, "plan", planned)
     monkeypatch.setattr(nursery, "_single_threaded", lambda: False)
     limits = Limits(memory_bytes=512 << 20, headroom_bytes=400 << 20, memory_source="a test", cpus=2.0, cpu_source="a test")
     monkeypatch.setattr(process, "read_limits", lambda memory, workers: limits)

@@ -10,27 +10,21 @@ import numpy as np
 import pytest
 import tifffile
 from conversion import levels, random_pixels
+from engines import convert, slots_of
 
 from omezarr_proc import cli
-from omezarr_proc.app.progress import Report
-from omezarr_proc.build.image import Conversion
-from omezarr_proc.build.means import Means
 from omezarr_proc.check.verdict import judge
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.engine.local.engine import Local
 from omezarr_proc.engine.serial import Serial
-from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.crop import Crop
 from omezarr_proc.model.errors import UnsupportedInputError
-from omezarr_proc.model.image import Image, Plane
-from omezarr_proc.plan import memory
-from omezarr_proc.publish.lock import Lock
+from omezarr_proc.model.image import Plane
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.read.segments import Segments
 
-LIMITS = Limits(memory_bytes=512 << 20, headroom_bytes=512 << 20, memory_source="a test", cpus=2.0, cpu_source="a test")
 SIZES = {"PhysicalSizeX": 0.325, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2.0, "TimeIncrement": 1.5}
 STRIP = {"photometric": "minisblack", "compression": "deflate", "rowsperstrip": 260}
 
@@ -59,17 +53,8 @@ CASES: dict[str, Case] = {
 
 @pytest.fixture(scope="module", params=["serial", "local"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nursery, "_single_threaded", lambda: False)  # no fork of pytest
-        with closing(Serial() if request.param == "serial" else Local(nursery.Nursery())) as made:
-            yield made
-
-
-def convert(image: Image, out: Path, engine: Engine, settings: dict[str, Any]) -> Path:
-    chosen = Settings(**{"output_dir": out, "tile_size": 64, "min_dimension": 32} | settings)
-    with Lock(out / "a.ome.zarr") as lock:
-        Conversion(image=image, means=Means(settings=chosen, limits=LIMITS, engine=engine, report=Report())).run(out / "a.ome.zarr", lock)
-    return out / "a.ome.zarr"
+    with closing(Serial() if request.param == "serial" else Local(nursery.Nursery(may_fork=False))) as made:
+        yield made
 
 
 def taken(pixels: np.ndarray, axes: str, crop: Crop) -> np.ndarray:
@@ -91,9 +76,7 @@ def placed(dataset: Path) -> tuple[list[str], list[tuple[list[float], list[float
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_crop_has_the_pixels_of_a_file_of_the_cut_where_they_were(
-    tmp_path: Path, name: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crop_has_the_pixels_of_a_file_of_the_cut_where_they_were(tmp_path: Path, name: str, engine: Engine) -> None:
     shape, dtype, axes, options, access, settings, crop = CASES[name]
     pixels = random_pixels(shape, dtype)
     tifffile.imwrite(tmp_path / "all.ome.tif", pixels, ome=True, metadata={"axes": axes, **SIZES}, **options)
@@ -101,11 +84,11 @@ def test_a_crop_has_the_pixels_of_a_file_of_the_cut_where_they_were(
     part = taken(pixels, axes, crop)
     tifffile.imwrite(tmp_path / "part.ome.tif", part, ome=True, metadata={"axes": axes, **SIZES}, **photometric)
     (whole,), (expected,) = open_images(str(tmp_path / "all.ome.tif")), open_images(str(tmp_path / "part.ome.tif"))
-    oracle = convert(expected, tmp_path / "oracle", engine, settings)
-    monkeypatch.setattr(memory, "SLOT_TARGETS", (0,))  # several bands, and several passes
-    if access:
-        monkeypatch.setattr(memory, "choose", lambda layout, *, spool: access)
-    dataset = convert(crop.of(whole), tmp_path / "out", engine, settings)
+    convert(expected, tmp_path / "oracle", engine, **settings)
+    oracle = tmp_path / "oracle/a.ome.zarr"
+    planner = slots_of(0, access=access)  # several bands, and several passes
+    convert(crop.of(whole), tmp_path / "out", engine, planner, **settings)
+    dataset = tmp_path / "out/a.ome.zarr"
 
     found, right = levels(dataset), levels(oracle)
     assert len(found) == len(right) > 1
@@ -140,7 +123,7 @@ def test_only_segments_that_the_cut_touches_are_decoded(tmp_path: Path, monkeypa
     (image,) = open_images(str(tmp_path / "a.tif"))
     crop = Crop(region=(130, 70, 100, 50), channels=(1,)) if image.size_c == 3 else Crop(region=(130, 70, 100, 50), z=(1,))
     with closing(Serial()) as engine:
-        convert(crop.of(image), tmp_path / "out", engine, {})
+        convert(crop.of(image), tmp_path / "out", engine)
     assert sorted(index for _, index in decoded) == [12, 13]
 
 

@@ -2,14 +2,18 @@
 
 import json
 import os
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import engines
 import numpy as np
 import pytest
 import tifffile
 import zarr
 from conversion import convert, digest, levels, random_pixels
+from engines import slots_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image as ImageModel
@@ -18,10 +22,11 @@ from volumes import reduced, write_volume
 from omezarr_proc import cli
 from omezarr_proc.build.picture import compose
 from omezarr_proc.check.verdict import judge
+from omezarr_proc.engine.local.engine import Local
+from omezarr_proc.engine.local.nursery import Nursery
 from omezarr_proc.model.pyramid import make_pyramid
 from omezarr_proc.model.region import Z
 from omezarr_proc.ngff import windows
-from omezarr_proc.plan import memory
 from omezarr_proc.plan.passes import Pass, bands, first_passes, next_pass, slot_levels
 from omezarr_proc.store.chunks import ChunkStore, read_chunks
 from omezarr_proc.store.codec import codec_for
@@ -87,14 +92,17 @@ def test_a_volume_halves_z_by_its_own_sizes_and_keeps_its_chunks_deep(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["isotropic", "one strip a plane", "strips", "tiles", "single planes"])
-def test_the_same_bytes_whatever_the_plan(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bytes_whatever_the_plan(tmp_path: Path, name: str) -> None:
     _, flags = written(name, tmp_path)
+    chosen = {flag[2:].replace("-", "_"): value for flag, value in zip(flags[::2], flags[1::2], strict=True)}
+    chosen = {name: int(value) if value.isdigit() else value for name, value in chosen.items()}
     found = []
-    for number, (targets, most, workers) in enumerate((((1 << 24, 0), 1 << 25, 2), ((0,), 0, 1), ((1 << 19,), 0, 3))):
-        monkeypatch.setattr(memory, "SLOT_TARGETS", targets)
-        monkeypatch.setattr(memory, "MOST_SLOT_BYTES", most)  # 0: planes that are decoded whole go through the spool file
-        assert convert(tmp_path / "a.ome.tif", tmp_path / str(number), *flags, "--max-workers", str(workers)) == 0
-        found.append(digest(tmp_path / str(number) / "a.ome.zarr"))
+    with closing(Local(Nursery(may_fork=False))) as engine:
+        for number, (targets, most, workers) in enumerate((((1 << 24, 0), 1 << 25, 2), ((0,), 0, 1), ((1 << 19,), 0, 3))):
+            planner = slots_of(*targets, most=most)  # 0: planes that are decoded whole go through the spool file
+            limits = replace(engines.LIMITS, cpus=float(workers))
+            engines.convert(tmp_path / "a.ome.tif", tmp_path / str(number), engine, planner, limits, **chosen)
+            found.append(digest(tmp_path / str(number) / "a.ome.zarr"))
     assert found[0] == found[1] == found[2] and len(found[0]) > 10
 
 

@@ -13,32 +13,22 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from engines import Few
+from engines import Few, convert, slots_of
 from runs import digest
 
-from omezarr_proc.app.progress import Report
-from omezarr_proc.build.image import Conversion
-from omezarr_proc.build.means import Means
-from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine import serial
 from omezarr_proc.engine.base import Engine, OnEncoded, OnStored
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.engine.local.engine import Local
 from omezarr_proc.engine.serial import Serial
-from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import InputError, OutOfTimeError, ProcError
-from omezarr_proc.model.events import Summary
 from omezarr_proc.model.region import Region
-from omezarr_proc.plan import memory
+from omezarr_proc.plan.memory import make_plan
 from omezarr_proc.plan.passes import Pass
 from omezarr_proc.publish.hidden import record_path, staging_path
 from omezarr_proc.publish.history import header, line, read, recorded_key
-from omezarr_proc.publish.lock import Lock
-from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.read.reader import Reader
 from omezarr_proc.work.tasks import Loose, Reply
-
-LIMITS = Limits(memory_bytes=512 << 20, headroom_bytes=512 << 20, memory_source="a test", cpus=2.0, cpu_source="a test")
 
 Written = tuple[tuple[int, ...], str, str, dict[str, Any]]
 RGB: Written = ((301, 203, 3), "uint8", "YXS", {"photometric": "rgb", "tile": (64, 64), "compression": "deflate"})
@@ -71,11 +61,9 @@ IMAGES: dict[str, tuple[Written, str | None, dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def local() -> Iterator[Local]:
     """One for all, as for the images of a batch."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nursery, "_single_threaded", lambda: False)  # no fork of pytest
-        engine = Local(nursery.Nursery())
-        yield engine
-        engine.close()
+    engine = Local(nursery.Nursery(may_fork=False))
+    yield engine
+    engine.close()
 
 
 @pytest.fixture
@@ -89,8 +77,8 @@ def engines(request: pytest.FixtureRequest, local: Local, alone: Serial) -> tupl
     return (local, alone) if request.param == "serial after local" else (alone, local)
 
 
-def write(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, Any]]:
-    """The file and its settings. All of its bands are small, so that there are several, and several passes."""
+def write(name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The file, its settings and its planner. All of its bands are small, so that there are several, and several passes."""
     (shape, dtype, axes, options), access, settings = IMAGES[name]
     rng = np.random.default_rng(3)
     if dtype == "float32":
@@ -99,25 +87,12 @@ def write(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pat
     else:
         pixels = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True)
     tifffile.imwrite(folder / "a.ome.tif", pixels, ome=True, metadata={"axes": axes}, **options)
-    monkeypatch.setattr(memory, "SLOT_TARGETS", (0,))
-    if access:
-        monkeypatch.setattr(memory, "choose", lambda layout, *, spool: access)
-    return folder / "a.ome.tif", settings
-
-
-def convert(source: Path, out: Path, engine: Engine, **settings: Any) -> Summary:
-    (image,) = open_images(str(source))
-    chosen = Settings(**{"output_dir": out, "tile_size": 64, "min_dimension": 32} | settings)
-    with Lock(out / "a.ome.zarr") as lock:
-        conversion = Conversion(image=image, means=Means(settings=chosen, limits=LIMITS, engine=engine, report=Report()))
-        return conversion.run(out / "a.ome.zarr", lock)
+    return folder / "a.ome.tif", {"planner": slots_of(0, access=access), **settings}
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_the_serial_engine_makes_the_bytes_of_the_local_one(
-    tmp_path: Path, name: str, local: Local, alone: Serial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, settings = write(name, tmp_path, monkeypatch)
+def test_the_serial_engine_makes_the_bytes_of_the_local_one(tmp_path: Path, name: str, local: Local, alone: Serial) -> None:
+    source, settings = write(name, tmp_path)
     assert alone.processes() == []
     found = convert(source, tmp_path / "serial", alone, **settings)
     expected = convert(source, tmp_path / "local", local, **settings)
@@ -126,16 +101,14 @@ def test_the_serial_engine_makes_the_bytes_of_the_local_one(
     bytes_of = digest(tmp_path / "local")
     assert digest(tmp_path / "serial") == bytes_of
 
-    monkeypatch.undo()  # one band for all of it where that is possible; the engine has another job now
+    settings["planner"] = make_plan  # one band for all of it where that is possible; the engine has another job now
     convert(source, tmp_path / "again", alone, **settings)
     assert digest(tmp_path / "again") == bytes_of
 
 
 @pytest.mark.parametrize("name", ["spool", "rgb bundled", "stack", "float", "deep shards"])
-def test_each_goes_on_with_what_the_other_has_left(
-    tmp_path: Path, name: str, engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, settings = write(name, tmp_path, monkeypatch)
+def test_each_goes_on_with_what_the_other_has_left(tmp_path: Path, name: str, engines: tuple[Engine, Engine]) -> None:
+    source, settings = write(name, tmp_path)
     first, second = engines
     whole = convert(source, tmp_path / "whole", first, **settings)
     with pytest.raises(OutOfTimeError, match=rf"{source}: out of time at [1-9]\d? %; run it again to go on from there"):
@@ -149,11 +122,9 @@ def test_each_goes_on_with_what_the_other_has_left(
 
 @pytest.mark.parametrize("name", ["tiles", "stack"])
 @pytest.mark.parametrize("damaged", [False, True])
-def test_records_whose_units_have_no_checksums_go_on(
-    tmp_path: Path, name: str, damaged: bool, engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_records_whose_units_have_no_checksums_go_on(tmp_path: Path, name: str, damaged: bool, engines: tuple[Engine, Engine]) -> None:
     """As older versions wrote them: eight values a unit."""
-    source, settings = write(name, tmp_path, monkeypatch)
+    source, settings = write(name, tmp_path)
     first, second = engines
     out, target = tmp_path / "out", tmp_path / "out/a.ome.zarr"
     whole = convert(source, tmp_path / "whole", first, **settings)
@@ -187,10 +158,8 @@ def test_records_whose_units_have_no_checksums_go_on(
 
 
 @pytest.mark.parametrize("bands", [0, 2])
-def test_the_serial_engine_stops_at_its_deadline_between_two_bands(
-    tmp_path: Path, bands: int, local: Local, alone: Serial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, settings = write("tiles", tmp_path, monkeypatch)
+def test_the_serial_engine_stops_at_its_deadline_between_two_bands(tmp_path: Path, bands: int, local: Local, alone: Serial) -> None:
+    source, settings = write("tiles", tmp_path)
     ticks, percent = count(), r"[1-9]\d?" if bands else "0"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serial, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
@@ -212,10 +181,8 @@ def test_tasks_end_at_the_deadline_too() -> None:
         Serial(deadline=0.0).work(tasks, lambda task, reply: None)
 
 
-def test_a_corrupt_segment_is_an_error_with_the_name_of_the_file(
-    tmp_path: Path, engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, settings = write("rgb bundled", tmp_path, monkeypatch)
+def test_a_corrupt_segment_is_an_error_with_the_name_of_the_file(tmp_path: Path, engines: tuple[Engine, Engine]) -> None:
+    source, settings = write("rgb bundled", tmp_path)
     with tifffile.TiffFile(source) as tiff:
         offset, size = tiff.pages.first.dataoffsets[7], tiff.pages.first.databytecounts[7]
     data = bytearray(source.read_bytes())
@@ -243,7 +210,7 @@ def test_a_corrupt_segment_is_an_error_with_the_name_of_the_file(
 def test_whatever_a_decoder_raises_is_one_line_for_the_user(
     tmp_path: Path, raised: Exception, said: str | None, alone: Serial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, settings = write("tiles", tmp_path, monkeypatch)
+    source, settings = write("tiles", tmp_path)
 
     def surprise(*arguments: object) -> None:
         raise raised
@@ -257,7 +224,7 @@ def test_whatever_a_decoder_raises_is_one_line_for_the_user(
 
 def test_what_cannot_be_stored_is_an_error_too(tmp_path: Path, alone: Serial, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is written at once, so that no ticket has to tell of it."""
-    source, settings = write("tiles", tmp_path, monkeypatch)
+    source, settings = write("tiles", tmp_path)
 
     def make(pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
         (staging_path(tmp_path / "out/a.ome.zarr") / "0/c").mkdir(parents=True, exist_ok=True)
@@ -270,8 +237,8 @@ def test_what_cannot_be_stored_is_an_error_too(tmp_path: Path, alone: Serial, mo
 
 
 @pytest.mark.parametrize("name", ["spool", "tiles"])
-def test_close_leaves_no_descriptor(tmp_path: Path, name: str, alone: Serial, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, settings = write(name, tmp_path, monkeypatch)
+def test_close_leaves_no_descriptor(tmp_path: Path, name: str, alone: Serial) -> None:
+    source, settings = write(name, tmp_path)
 
     def opened() -> set[str]:
         links = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))

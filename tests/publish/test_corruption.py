@@ -22,9 +22,8 @@ from runs import digest
 
 from omezarr_proc import cli
 from omezarr_proc.app import progress
-from omezarr_proc.build import attempts as convert
 from omezarr_proc.build import passes as build
-from omezarr_proc.engine.local import engine
+from omezarr_proc.build.attempts import Attempts
 from omezarr_proc.engine.local.pool import Pool, Worker
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.hidden import MAGIC
@@ -348,9 +347,8 @@ def test_without_time_to_read_the_sizes_are_checked(
 def test_every_chunk_has_its_checksum_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunking: str, whole: bool) -> None:
     """Whether one worker makes a band, or all share it."""
     if not whole:
-        monkeypatch.setattr(engine, "_WRITE_BYTES", 1)
-        plan = convert.make_plan
-        monkeypatch.setattr(convert, "make_plan", lambda *given, **more: replace(plan(*given, **more), undivided=False))
+        plan = Attempts.plan
+        monkeypatch.setattr(Attempts, "plan", lambda *given: replace(plan(*given), undivided=False))
     _, state = stopped(tmp_path, "--channel-chunking", chunking)
     history = read(record(state).read_bytes(), json.loads(lines(state)[0][9:])[2])
     assert history is not None
