@@ -15,7 +15,9 @@ import omezarr_proc.app.account
 import omezarr_proc.app.batch
 import omezarr_proc.app.log
 import omezarr_proc.app.metrics
+import omezarr_proc.app.together
 import omezarr_proc.build.advice
+import omezarr_proc.build.certified
 import omezarr_proc.build.image
 import omezarr_proc.build.plate
 import omezarr_proc.build.preview

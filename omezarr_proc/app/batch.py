@@ -1,10 +1,11 @@
-"""The run: inputs -> each image in turn -> results. One bad input never stops the others."""
+"""The run: inputs -> each image in turn, small ones together -> results. One bad input never stops the others."""
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,11 @@ from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import InTheWayError, ProcError, without_frames
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.publish.lock import LockedError
-from omezarr_proc.publish.tree import tree_for
+from omezarr_proc.publish.tree import ByRename, tree_for
 from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
+    from omezarr_proc.app.together import Member, Together
     from omezarr_proc.build.image import Conversion
     from omezarr_proc.build.means import Means
     from omezarr_proc.build.plate import PlateConversion
@@ -87,11 +89,14 @@ def run(
         numbers = {entry: number for number, entry in enumerate(inputs, 1)}
         with PeakMemory(engine.processes) as memory:
             means = Means(settings=settings, limits=limits, engine=engine, report=report, deadline=deadline, memory=memory)
-            images = _Images(settings=settings, means=means, report=report, left=left, mine=mine or {})
-            for entry, of_entry in opened:
-                report.at(numbers[entry], len(inputs))
-                outcomes += images.convert(entry, of_entry)
-                del of_entry  # its metadata are gone before the next one's are read
+            alone = len(inputs) == 1
+            images = _Images(settings=settings, means=means, report=report, left=left, mine=mine or {}, alone=alone, outcomes=outcomes)
+            with closing(images.together):
+                for entry, of_entry in opened:
+                    report.at(numbers[entry], len(inputs))
+                    images.convert(entry, of_entry)
+                    del of_entry  # its metadata are gone before the next one's are read, but for those of small images
+                images.together.finish()
         if settings.preview == "thumbnail":
             engine.rest()
         write_beside(settings, outcomes)
@@ -113,11 +118,13 @@ def _recover(settings: Settings, inputs: Iterable[Input]) -> set[Path]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Images:
-    """Converts images one after another.
+    """Converts images one after another, small ones together.
 
-    means  what they are made with
-    left   datasets with hidden files of an earlier run beside them
-    mine   what of each input is this run's, where it is one of several parts
+    means     what they are made with
+    left      datasets with hidden files of an earlier run beside them
+    alone     whether there is one input only
+    mine      what of each input is this run's, where it is one of several parts
+    outcomes  where what becomes of each goes, in the order of the inputs
     """
 
     settings: Settings
@@ -125,14 +132,25 @@ class _Images:
     report: Report
     left: set[Path]
     mine: dict[Input, Owned]
+    alone: bool
+    outcomes: list[Outcome]
+
+    @cached_property
+    def together(self) -> "Together":
+        """The small images, until they are done."""
+        from omezarr_proc.app.together import Together
+
+        return Together(self.report, self._begin, self._end, self.means.deadline)
 
     @property
     def _tree(self) -> Any:
         return tree_for(self.settings.output_dir, self.settings.output_layout)
 
-    def convert(self, entry: Input, images: "list[Image] | ProcError") -> Iterator[Outcome]:
+    def convert(self, entry: Input, images: "list[Image] | ProcError") -> None:
+        """Convert the images of an input, or begin with those that are small; errors are outcomes."""
         if isinstance(images, ProcError):
-            yield self._failed(entry, None, images)
+            self.together.finish()
+            self.outcomes.append(self._failed(entry, None, images))
             return
         for planned in datasets(self.settings, entry, images):
             if self.mine and planned.target not in self.mine[entry].datasets:
@@ -140,10 +158,45 @@ class _Images:
             try:
                 with typed(entry.path):
                     refuse_plate(self.settings, planned)
-                    outcome = self._make(entry, self._conversion(planned), planned.target)
+                    outcome = self._make(entry, self._conversion(planned), planned.target, alone=self.alone and len(images) == 1)
             except ProcError as error:
+                self.together.finish()
                 outcome = self._failed(entry, planned.target, without_frames(error))
-            yield outcome
+            if outcome:
+                self.outcomes.append(outcome)
+
+    def _join(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> bool:
+        """Take a small image into the group that is made together; returns whether it is one of those, and the first to work on it."""
+        from omezarr_proc.app.together import Member, is_small
+        from omezarr_proc.build.image import Conversion
+        from omezarr_proc.publish.brief import Brief, is_fresh
+
+        if not isinstance(conversion, Conversion) or self._tree is not ByRename or target in self.left or not is_small(conversion):
+            return False
+        assert isinstance(target, Path)  # by rename
+        with ExitStack() as held:
+            lock = held.enter_context(ByRename.locked(target))
+            if self._left_alone(target, conversion.key, locked=True) or not is_fresh(target):
+                return False
+            ByRename.refuse_parts(target)
+            try:
+                conversion.attempts.plan(conversion.pyramid)
+            except ProcError:  # told when it has begun
+                return False
+            disks, force, deadline = self.together.disks, conversion.force, self.means.deadline
+            tree = Brief(target, conversion.key, lock, disks, force=force, deadline=deadline)
+            member = Member(entry=entry, conversion=conversion, target=target, tree=tree, held=held.pop_all(), aside=self.report.aside())
+        self.together.add(member)
+        return True
+
+    def _end(self, member: "Member") -> None:
+        """Take what came of a member of a group."""
+        if not member.error:
+            with member.trying():
+                assert member.summary
+                self.outcomes.append(self._converted(member.entry, member.conversion, member.target, member.summary))
+        if member.error:
+            self.outcomes.append(self._failed(member.entry, member.target, member.error))
 
     def _failed(self, entry: Input, target: Place | None, error: ProcError) -> Outcome:
         self.report.fail(str(entry.path), error, None if target is None else str(target))
@@ -161,16 +214,22 @@ class _Images:
 
         return Conversion(image=planned.images[0], means=self.means)
 
-    def _make(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> Outcome:
+    def _make(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, *, alone: bool) -> Outcome | None:
+        """Convert an image; None where it has joined others."""
         key, tree = conversion.key, self._tree
         if isinstance(target, Path) and (link := first_link(Path(self.settings.output_dir), tree.target_of(target).parent)):
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
         if target not in self.left and (reason := self._left_alone(target, key, locked=False)):
+            self.together.finish()
             return self._skipped(entry, conversion, target, reason)
         check_time(self.means.deadline)
         shared = self.mine[entry].datasets[target] if self.mine else None
-        if shared and shared.cut:
-            return self._make_share(entry, conversion, target, shared, shared.cut)
+        cut = shared and shared.cut
+        if not (cut or alone) and self._join(entry, conversion, target):
+            return None
+        self.together.finish()
+        if shared and cut:
+            return self._make_share(entry, conversion, target, shared, cut)
         with tree.locked(target) as lock:
             if reason := self._left_alone(target, key, locked=True):
                 tree.discard(target, self.means.deadline)

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TextIO
 
 from loguru import logger
 
-from omezarr_proc.app.results import Results
+from omezarr_proc.app.results import Results, Work
 from omezarr_proc.app.standard import Lossy, say
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.events import Advice, Begun, Phase, Summary
@@ -21,9 +21,19 @@ MAX_SECONDS = 30.0
 Clock = Callable[[], float]
 
 
+@dataclass(frozen=True)
+class Aside:
+    """An image that is to be told of again, and its input's turn."""
+
+    work: Work
+    number: int
+    of: int
+
+
 class Report:
     """Takes the events of a run and keeps what came out; by itself it shows only results, in the log.
 
+    Images come one after another; one that waits for its end while others are made is put `aside`, and told of `again`.
     Per image: `start`, `advance` as often as something is done, then one of `finish`, `skip`, `share`, `fail`. The last three may come
     without `start`.
     """
@@ -81,7 +91,17 @@ class Report:
 
     def peak(self, memory: int | None) -> None:
         """Keep what the image took."""
-        self.results.peak = memory
+        self.results.peak(memory)
+
+    def aside(self) -> Aside:
+        """Leave the image for now; others come before it ends."""
+        self.end()
+        return Aside(self.results.aside(), self._number, self._of)
+
+    def again(self, image: Aside) -> None:
+        """Come back to it."""
+        self.results.again(image.work)
+        self.at(image.number, image.of)
 
     def finish(self, summary: Summary) -> None:
         """End an image that has been converted."""

@@ -57,35 +57,60 @@ class Result:
         }
 
 
+@dataclass(eq=False)
+class Work:
+    """What is known so far of an image that is at work; the rest is as in `Result`."""
+
+    begun: Begun | None = None
+    phase: Phase = "open"
+    phases: dict[Phase, float] = field(default_factory=dict)
+    retries: int = 0
+    peak: int | None = None
+
+
 class Results:
-    """The results so far, and the image that is at work. `clock` counts seconds."""
+    """The results so far, the image that is at work, and those that are aside. `clock` counts seconds."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.done: list[Result] = []
-        self.peak: int | None = None
         self._clock, self._since = clock, clock()
-        self._begun: Begun | None = None
-        self._phase: Phase = "open"
-        self._phases: dict[Phase, float] = {}
-        self._retries = 0
+        self._work = Work()
+        self._aside: list[Work] = []
 
     def begin(self, begun: Begun) -> None:
         """The image of which is told from now on."""
-        self._begun = begun
+        self._work.begun = begun
 
     @property
     def source(self) -> str | None:
         """The input of the image at work."""
-        return self._begun.source if self._begun else None
+        return self._work.begun.source if self._work.begun else None
 
     def phase(self, phase: Phase) -> None:
         """Its time goes to this phase from now on."""
         self._stop()
-        self._phase = phase
+        self._work.phase = phase
 
     def retry(self) -> None:
         """Count what was lost."""
-        self._retries += 1
+        self._work.retries += 1
+
+    def peak(self, memory: int | None) -> None:
+        """Keep what the image takes."""
+        self._work.peak = memory
+
+    def aside(self) -> Work:
+        """Others come to work before the image at work ends; its time stands still meanwhile."""
+        self._stop()
+        work, self._work = self._work, Work()
+        self._aside.append(work)
+        return work
+
+    def again(self, work: Work) -> None:
+        """It is at work again."""
+        self._stop()
+        self._aside.remove(work)
+        self._work = work
 
     def end(
         self,
@@ -102,32 +127,33 @@ class Results:
         self._stop()
         result = Result(
             source=source,
-            target=target or (self._begun.target if self._begun else None),
+            target=target or (self._work.begun.target if self._work.begun else None),
             outcome=outcome,
-            begun=self._begun,
+            begun=self._work.begun,
             summary=summary,
             reason=str(error) if error else reason,
             code=error.code if error else code,
-            phases=self._phases,
-            retries=self._retries,
-            peak=self.peak,
+            phases=self._work.phases,
+            retries=self._work.retries,
+            peak=self._work.peak,
         )
         self.done.append(result)
-        self._clear()
+        self._work = Work()
         return result
 
     def stop(self, reason: str, code: str) -> None:
-        """The run ends here: an image that is at work is left as it is."""
-        if begun := self._begun:
-            self.end("stopped", begun.source, begun.target, reason=reason, code=code)
+        """The run ends here: images that are at work or aside are left as they are."""
+        self._stop()
+        for work in (*self._aside, self._work):
+            self._work = work
+            if begun := work.begun:
+                self.end("stopped", begun.source, begun.target, reason=reason, code=code)
+        self._aside.clear()
 
     def _stop(self) -> None:
-        now = self._clock()
-        self._phases[self._phase] = self._phases.get(self._phase, 0.0) + now - self._since
+        now, phases = self._clock(), self._work.phases
+        phases[self._work.phase] = phases.get(self._work.phase, 0.0) + now - self._since
         self._since = now
-
-    def _clear(self) -> None:
-        self._begun, self._phase, self._phases, self._retries, self.peak = None, "open", {}, 0, None
 
 
 def totals(results: Sequence[Result]) -> dict[str, Any]:

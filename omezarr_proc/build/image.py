@@ -1,12 +1,10 @@
 """One image: plan, staging, passes, windows, metadata, publish."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -19,6 +17,7 @@ from omezarr_proc.build.passes import Build
 from omezarr_proc.build.verify import refuse_different
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.verdict import refuse_wrong
+from omezarr_proc.host.background import Background
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
 from omezarr_proc.model.events import Advice, Begun, Summary
@@ -35,6 +34,7 @@ from omezarr_proc.store.read import open_dataset
 from omezarr_proc.tiff.file.changes import changed
 
 if TYPE_CHECKING:
+    from omezarr_proc.publish.brief import Brief
     from omezarr_proc.publish.store_lock import StoreLock
 
 
@@ -112,9 +112,31 @@ class Conversion:
         InputError nothing is left of it.
         """
         self.attempts.plan(self.pyramid)  # refuses what cannot be done before anything is written
-        force = self.means.settings.existing == "force"
         layout = tree_for(self.means.settings.output_dir, self.means.settings.output_layout)
-        tree: Tree = layout(target, self.key, lock, force=force, deadline=self.means.deadline)
+        tree: Tree = layout(target, self.key, lock, force=self.force, deadline=self.means.deadline)
+        with self.given_up(tree):
+            summary = self.stage(target, tree, trusted=trusted)
+            self.refuse_changed()
+            tree.publish()
+        return summary
+
+    @property
+    def force(self) -> bool:
+        """Whether to replace whatever has the dataset's name."""
+        return self.means.settings.existing == "force"
+
+    @contextmanager
+    def given_up(self, tree: "Tree | Brief") -> Iterator[None]:
+        """Within, the dataset is made and published; what another run would find the same, or go on with what is wrong, is removed."""
+        try:
+            yield
+        except (InputError, DifferentOutputError):
+            tree.give_up()
+            self.refuse_changed()  # what looks corrupt can be a file that is being written
+            raise
+
+    def stage(self, target: Place, tree: Noting, *, trusted: bool = False) -> Summary:
+        """Make all of the dataset but its name, and close the tree. Raises ProcError."""
         store = self.store(tree.objects, self.pyramid)
         began, memory = time.monotonic(), self.means.memory
         memory.begin()
@@ -123,7 +145,7 @@ class Conversion:
                 build = Build(
                     image=self.image, store=store, engine=self.means.engine, tree=tree, progress=self.means.report, trusted=trusted
                 )
-                with _Background(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
+                with _beside(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                     found = self.attempts.run(build, lambda: self._windows(build))
                 self.means.report.phase("publish")
                 tree.flush()
@@ -131,17 +153,9 @@ class Conversion:
                 refuse_wrong(tree.place)
                 if self.means.settings.verify:
                     refuse_different(open_dataset(tree.place), self.image, self.means.settings, self.means.engine, self.means.limits)
-            seconds = time.monotonic() - began
-            self.refuse_changed()
-            tree.publish()
-        except (InputError, DifferentOutputError):
-            # what looks corrupt can be a file that is being written; else another run would find the same, or go on with what is wrong
-            tree.give_up()
-            self.refuse_changed()
-            raise
         finally:
             self.means.report.peak(memory.peak or None)
-        return self._summary(target, build, seconds, memory.peak or None)
+        return self._summary(target, build, time.monotonic() - began, memory.peak or None)
 
     def _windows(self, build: Build) -> tuple[Window, ...]:
         logger.bind(phase="windows").debug(f"{self.image.source}: display windows")
@@ -188,36 +202,17 @@ def noted(tree: Noting) -> Iterator[None]:
         tree.close()
 
 
-class _Background(threading.Thread):
-    """Work beside what is done within; at the end it is waited for, and what went wrong with it is raised.
+@contextmanager
+def _beside(work: Callable[[], None]) -> Iterator[None]:
+    """Within, `work` is done beside; at the end it is waited for, and what went wrong with it is raised.
 
-    After an error it is waited for only where what it writes is removed next, which an InputError means. A daemon: storage that is stuck
-    must not keep the process from ending.
+    After an error it is waited for only where what it writes is removed next, which an InputError means.
     """
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        super().__init__(name="metadata", daemon=True)
-        self._work = work
-        self._error: BaseException | None = None
-        try:
-            self.start()
-        except RuntimeError:  # no thread is allowed: at once instead
-            self.run()
-
-    def run(self) -> None:
-        """Do the work, and keep what went wrong."""
-        try:
-            self._work()
-        except BaseException as error:
-            self._error = error
-
-    def __enter__(self) -> None:
-        """It works already."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None and not isinstance(error, InputError):
-            return
-        if self.ident is not None:  # was started
-            self.join()
-        if error is None and self._error is not None:
-            raise self._error
+    background = Background("metadata", work)
+    try:
+        yield
+    except InputError:
+        background.wait()
+        raise
+    background.wait()
+    background.check()

@@ -21,6 +21,7 @@ import contextlib
 import ctypes
 import errno
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from loguru import logger
@@ -64,23 +65,44 @@ def publish(target: Path, deadline: float | None = None, disk: Disk | None = Non
     Returns whether nothing hidden is left: what was replaced may be too much to remove before `deadline` (as time.monotonic() counts).
     Raises OutputError; then `target` is as it was, or `recover` makes it so; or what the file system shows there cannot be trusted.
     """
-    staging = staging_path(target)
     try:
-        (disk or Disk(staging)).sync()
-        name, root = root_of(staging)
-        if not force:
-            refuse_foreign(target)
-        if not (old := look(target)):
-            rename(staging, target)
-        elif not _exchange(staging, target):
-            _replace(staging, target)
+        (disk or Disk(staging_path(target))).sync()
+        named = take_name(target, force=force)
         sync_folder(target.parent)
-        read_back(target / name, root)
-        if old:
-            logger.info(f"{target}: has replaced {old.what}")
-        return clear(target, deadline)
+        return confirm(named, deadline)
     except OSError as error:
         raise output_error("cannot publish", error, target) from error
+
+
+@dataclass(frozen=True)
+class Named:
+    """A dataset that has got its name: the file that makes it one, with what it must hold, and what has been replaced, in words."""
+
+    target: Path
+    root: Path
+    content: bytes
+    replaced: str
+
+
+def take_name(target: Path, *, force: bool) -> Named:
+    """Give what is staged, which is safe on disk, the name `target`; what had the name is hidden. Raises OutputError, OSError."""
+    staging = staging_path(target)
+    name, content = root_of(staging)
+    if not force:
+        refuse_foreign(target)
+    if not (old := look(target)):
+        rename(staging, target)
+    elif not _exchange(staging, target):
+        _replace(staging, target)
+    return Named(target, target / name, content, old.what if old else "")
+
+
+def confirm(named: Named, deadline: float | None) -> bool:
+    """Whether nothing hidden is left of a dataset whose name is safe on disk: see `publish`. Raises OutputError, OSError."""
+    read_back(named.root, named.content)
+    if named.replaced:
+        logger.info(f"{named.target}: has replaced {named.replaced}")
+    return clear(named.target, deadline)
 
 
 def recover(folder: Path) -> set[Path]:

@@ -38,6 +38,24 @@ class Disk:
             os.close(self._fd)
 
 
+class Disks:
+    """One `Disk` for each file system that a run writes to."""
+
+    def __init__(self) -> None:
+        self._by_device: dict[int, Disk] = {}
+
+    def of(self, folder: Path) -> Disk:
+        """That of a folder; to be asked for before anything is written there. Raises OSError."""
+        device = os.stat(folder).st_dev
+        if device not in self._by_device:
+            self._by_device[device] = Disk(folder)
+        return self._by_device[device]
+
+    def close(self) -> None:
+        """Let go of them all."""
+        self._by_device.clear()
+
+
 def sync_folder(folder: Path) -> None:
     """Make names that were made, removed or renamed in `folder` last. Raises OSError."""
     fd = _open(folder)

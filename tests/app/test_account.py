@@ -190,13 +190,13 @@ def test_seconds_go_to_the_phase_they_are_spent_in_and_retries_are_counted() -> 
         results.begin(begun)
         now[0] += seconds
     results.retry()
-    results.peak = 1000
+    results.peak(1000)
     summary = Summary(name="a.ome.zarr", shape=(1, 8, 8), levels=1, chunks=1, stored_bytes=64, seconds=9.0, pixels=256, peak_bytes=1000)
     done = results.end("converted", "a.tif", "a.ome.zarr", summary=summary)
     assert done.phases == {"open": 1.0, "levels": 12.0, "resume": 2.0}
     assert done.retries == 1
     now[0] += 3
-    results.peak = 2000
+    results.peak(2000)
     failed = results.end("failed", "b.tif", error=InputError("bad", source="b.tif"))
     assert (failed.phases, failed.row()["peakMemory"]) == ({"open": 3.0}, 2000)
     assert results.end("skipped", "c.tif").row()["peakMemory"] is None

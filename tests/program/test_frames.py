@@ -45,5 +45,5 @@ def shown() -> list[str]:
     count, table = re.findall(r"there are (\d+) frames.*?\n\n(.*?)\n\n", page, re.DOTALL)[0]
     rows = [re.findall(r"`([^`]+)`", row) for row in table.splitlines()]
     way = [f"{module} {name}" for module, *names in filter(None, rows) for name in names]
-    assert len(way) == int(count) == 12
+    assert len(way) == int(count) == 13
     return way

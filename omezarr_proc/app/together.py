@@ -1,0 +1,184 @@
+"""Small images share what they would each wait for: the syncs of a group of them, and its publishing while the next group is made.
+
+    turn      sync the file systems: the records of the group that comes, all of the group that was made
+    meanwhile the group that was made gets its names and loses what is hidden (in a thread), the one that comes is made
+
+An image counts as done, and says so, when its name is safe on disk, and in the order of the inputs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from omezarr_proc.app.inputs import Input
+from omezarr_proc.app.opening import check_time, typed
+from omezarr_proc.app.progress import Aside, Report
+from omezarr_proc.build.image import Conversion
+from omezarr_proc.host.background import Background
+from omezarr_proc.host.faults import output_error
+from omezarr_proc.model.errors import ProcError, without_frames
+from omezarr_proc.model.events import Summary
+from omezarr_proc.model.image import Image
+from omezarr_proc.publish.brief import Brief
+from omezarr_proc.store.sync import Disks, sync_folder
+
+# Of a group: what a kill may have to be made again, about what a record would lose.
+MOST_IMAGES = 32
+MOST_BYTES = 256 << 20
+# Of an image that is small: its pixels, its planes, its OME-XML, of which two groups are kept.
+SMALL_BYTES = 32 << 20
+SMALL_PLANES = 256
+SMALL_TEXT = 1 << 20
+
+
+def pixel_bytes(image: Image, itemsize: int) -> int:
+    """Of all its planes, of pixels of so many bytes."""
+    return image.size_t * image.size_c * image.size_z * image.height * image.width * itemsize
+
+
+def is_small(conversion: Conversion) -> bool:
+    """Whether an image is made in a moment, and what is known of it small. Raises CeilingError."""
+    image = conversion.image
+    known = len(image.planes) <= SMALL_PLANES and len(image.ome_xml or "") <= SMALL_TEXT
+    return known and pixel_bytes(image, conversion.pyramid.itemsize) <= SMALL_BYTES
+
+
+@dataclass(kw_only=True)
+class Member:
+    """One image of a group, whose lock is `held`. `aside`: how the report knows it; `summary` or `error`: what came of it."""
+
+    entry: Input
+    conversion: Conversion
+    target: Path
+    tree: Brief
+    held: ExitStack
+    aside: Aside
+    summary: Summary | None = None
+    error: ProcError | None = None
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """Within, what goes wrong becomes the member's error, and stops no other."""
+        try:
+            with typed(self.entry.path):
+                yield
+        except ProcError as error:
+            self.error = without_frames(error)
+
+
+class Together:
+    """The small images of a run.
+
+    begin  tells of an image whose turn it is
+    end    takes a member of which all is known
+    """
+
+    def __init__(
+        self, report: Report, begin: Callable[[Conversion, Path], None], end: Callable[[Member], None], deadline: float | None
+    ) -> None:
+        self.disks = Disks()
+        self._report, self._begin, self._end, self._deadline = report, begin, end, deadline
+        self._begun: list[Member] = []
+        self._made: list[Member] = []
+        self._published: list[Member] = []
+        self._publishing: Background | None = None
+
+    def add(self, member: Member) -> None:
+        """Take an image whose record is written."""
+        self._begun.append(member)
+        size = sum(pixel_bytes(one.conversion.image, one.conversion.pyramid.itemsize) for one in self._begun)
+        if len(self._begun) >= MOST_IMAGES or size >= MOST_BYTES:
+            self._turn()
+
+    def finish(self) -> None:
+        """Make and publish all that were taken."""
+        while self._begun or self._made:
+            self._turn()
+        self._tell()
+
+    def close(self) -> None:
+        """Let go of what an exception has left, which another run makes anew; what is being published may take a second."""
+        if self._publishing:
+            self._publishing.wait(1.0)
+            if not self._publishing.is_alive():
+                self._tell()
+        for member in (*self._begun, *self._made):
+            member.tree.close()
+            member.held.close()
+        self._begun, self._made = [], []
+        self.disks.close()
+
+    def _turn(self) -> None:
+        self._tell()
+        _sync((*self._begun, *self._made))
+        self._published = made = self._made
+        self._made = []
+        self._publishing = Background("publish", lambda: _publish(made))
+        for member in self._begun.copy():
+            self._make(member)
+            self._begun.remove(member)
+            self._made.append(member)
+
+    def _make(self, member: Member) -> None:
+        tree = member.tree
+        self._report.again(member.aside)
+        with member.trying():
+            try:
+                if member.error:
+                    raise member.error
+                check_time(self._deadline)
+                tree.stage()
+            except ProcError:
+                tree.close()
+                tree.give_up()
+                raise
+            self._begin(member.conversion, member.target)
+            with member.conversion.given_up(tree):
+                member.summary = member.conversion.stage(member.target, tree)
+        member.aside = self._report.aside()
+
+    def _tell(self) -> None:
+        """Tell of those that are published."""
+        if self._publishing:
+            self._publishing.wait()
+            published, self._published, publishing, self._publishing = self._published, [], self._publishing, None
+            publishing.check()
+            for member in published:
+                self._report.again(member.aside)
+                self._end(member)
+
+
+def _sync(members: Sequence[Member]) -> None:
+    """Get all that was written of them onto the disk."""
+    for disk in {member.tree.disk for member in members if not member.error}:
+        try:
+            disk.sync()
+        except OSError as error:
+            for member in members:
+                if member.tree.disk is disk and not member.error:
+                    member.error = output_error("cannot publish", error, member.target)
+
+
+def _publish(members: Sequence[Member]) -> None:
+    """Give those that were made their names, all of whose content is on disk; then each is released, whatever came of it."""
+    for member in _good(members):
+        with member.trying(), member.conversion.given_up(member.tree):
+            member.conversion.refuse_changed()
+            member.tree.name()
+    for folder in {member.target.parent for member in _good(members)}:
+        try:
+            sync_folder(folder)
+        except OSError as error:
+            for member in _good(members):
+                if member.target.parent == folder:
+                    member.error = output_error("cannot publish", error, member.target)
+    for member in _good(members):
+        with member.trying():
+            member.tree.confirm()
+    for member in members:
+        member.held.close()
+
+
+def _good(members: Sequence[Member]) -> list[Member]:
+    return [member for member in members if not member.error]
