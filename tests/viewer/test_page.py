@@ -26,9 +26,12 @@ from browsing import KEY, Page, channels_of
 from pagedata import cells
 from selenium.webdriver import ActionChains
 
+from omezarr_proc.app.inputs import named
+from omezarr_proc.app.live import open_live
 from omezarr_proc.viewer.serving import ViewerServer
 
 BRIGHTFIELD, FLUORESCENCE, V2 = "brightfield.ome.zarr", "fluorescence.ome.zarr", "v2.ome.zarr"
+SAMPLES = Path(__file__).parents[2] / "data" / "input"
 AXE = Path(__file__).parents[2] / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -491,6 +494,21 @@ def test_axe_finds_nothing(page: Page, address: str, axe: str, theme: str) -> No
         )
         assert found == [], (theme, name)
         page.keys("#stage", "r")
+
+
+def test_a_tiff_shows_what_its_dataset_shows(laptop: Page, output: Path) -> None:
+    live = open_live(named([str(SAMPLES / "fluorescence.ome.tiff")]))
+    stated = json.loads(live["fluorescence.ome.tiff"].get("zarr.json"))["attributes"]["ome"]["omero"]["channels"]
+    windows = [(channel["window"]["start"], channel["window"]["end"]) for channel in stated]
+    dataset = output / FLUORESCENCE
+    with ViewerServer(None, live=live) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        laptop.open(server.url, "fluorescence.ome.tiff")
+        shown = [replace(one, start=start, end=end) for one, (start, end) in zip(channels_of(dataset), windows, strict=True)]
+        laptop.expect(dataset, shown, plane=(zarr.open_array(dataset / "0", mode="r").shape[1] // 2,))
+        server.shutdown()
+        thread.join()
 
 
 def test_the_ruler_without_units_counts_pixels(laptop: Page, address: str) -> None:

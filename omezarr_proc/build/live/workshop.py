@@ -5,6 +5,7 @@ ones is made by one sweep over the file, of which the coarse chunks are kept: th
 beside them cannot take.
 """
 
+import os
 import tempfile
 import threading
 from collections import Counter, OrderedDict
@@ -24,7 +25,7 @@ from omezarr_proc.work.tasks import Job
 MB = 1 << 20
 FINE_BYTES = 96 * MB  # of encoded chunks, of levels that can be made of one band of the file
 COARSE_BYTES = 160 * MB  # of those that take many bands, and of those that they are made of
-TOGETHER = 2  # bands of one pass that are made at once
+TOGETHER = max(2, min(4, os.cpu_count() or 1))  # bands of one pass that are made at once
 IDLE = 4  # engines that are kept with their slot, open files and spooled planes
 
 _Key = tuple[int, str]  # which run, and which of its objects
@@ -76,6 +77,7 @@ class Workshop:
             found = next((n for n, (name, _) in enumerate(self._idle) if name == of), None)
             lane = None if found is None else self._idle.pop(found)[1]
         try:
+            self._make_below(run, pass_, band)
             lane = lane or _Lane(run, self)
             lane.make(pass_, band)
         except BaseException:
@@ -93,6 +95,33 @@ class Workshop:
                 self._turn.notify_all()
             for one in surplus:
                 one.close()
+
+    def _make_below(self, run: Run, pass_: Pass, band: Region) -> None:
+        """Make what a band of a later pass is made of, several bands at once. Raises the first error."""
+        if pass_.source is None:
+            return
+        level = run.pyramid.levels[pass_.source]
+        chunks = band.scaled(pass_.ratio).clipped(level.shape).divided(level.chunk)
+        of_bands = {run.band(level.index, place): place for place in chunks.indices()}
+        places, errors = iter(list(of_bands.values())), list[BaseException]()
+
+        def work() -> None:
+            try:
+                for place in places:  # each thread takes the next one
+                    if errors:
+                        return
+                    self.chunk(run, run.key(level.index, place), level.index, place)
+            except BaseException as error:
+                errors.append(error)
+
+        helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(TOGETHER, len(of_bands)) - 1)]
+        for helper in helpers:
+            helper.start()
+        work()
+        for helper in helpers:
+            helper.join()
+        if errors:
+            raise errors[0]
 
 
 class _Lane:
