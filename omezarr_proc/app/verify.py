@@ -126,7 +126,13 @@ def _verify(path: Place, source: Place | None, which: int | str | None, engine: 
         sourced = compare_with_source(dataset, image, settings_of(dataset, image), engine, limits)
         engine.rest()
     name = None if source is None else str(source)
-    return Verified(path=path, source=name, ours=dataset.own is not None, sourced=sourced, levels=tuple(check_steps(dataset)))
+    return Verified(
+        path=path,
+        source=name,
+        ours=dataset.own is not None,
+        sourced=sourced,
+        levels=tuple(check_steps(dataset, sourced.above if sourced else None)),
+    )
 
 
 def _beside(path: Place) -> Place | None:
@@ -235,6 +241,6 @@ def _as_json(found: Verified) -> dict[str, Any]:
         "source": found.source,
         "identical": found.proven,
         "error": str(found.error) if found.error else None,
-        "base": asdict(found.sourced) if found.sourced else None,
+        "base": {name: value for name, value in asdict(found.sourced).items() if name != "above"} if found.sourced else None,
         "levels": [asdict(level) | {"exact": level.exact} for level in found.levels],
     }

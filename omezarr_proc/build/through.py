@@ -25,7 +25,7 @@ _MOST_PLANS = 3
 def with_plans(image: Image, pyramid: Pyramid, limits: Limits, work: Callable[[Plan, int | None], T], *, keeps_pixels: bool = False) -> T:
     """Do `work` with a plan and a spool file where that wants one; where a worker is lost, again with a smaller plan.
 
-    pyramid  of the base level alone
+    pyramid  of the base level, and of the next one where bands should hold whole chunks of that
 
     Raises LimitError, and what `work` does.
     """
@@ -46,7 +46,7 @@ def _plan(image: Image, pyramid: Pyramid, limits: Limits, smaller: int, keeps_pi
     t, c, z, y, x = level.axes
     rows = 2 * y.object
     while best.amplification > MAX_AMPLIFICATION and rows < 2 * y.size:
-        high = replace(pyramid, levels=(Level(0, (t, c, z, replace(y, object=rows), x)),))
+        high = replace(pyramid, levels=(Level(0, (t, c, z, replace(y, object=rows), x)), *pyramid.levels[1:]))
         try:
             plan = make_plan(image, high, limits, smaller, keeps_pixels=keeps_pixels)
         except LimitError:

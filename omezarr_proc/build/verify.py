@@ -11,8 +11,8 @@ from omezarr_proc.build.dataset import attributes, pyramid_of
 from omezarr_proc.build.recovered import as_stored
 from omezarr_proc.build.through import read_through, with_plans
 from omezarr_proc.build.windows import display_windows
-from omezarr_proc.check.exact import check_steps
-from omezarr_proc.check.levels import Difference, merged
+from omezarr_proc.check.exact import Made, check_steps, stated_method
+from omezarr_proc.check.levels import Difference, Level, merged
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.host.limits import Limits
@@ -37,12 +37,14 @@ class Sourced:
     pixels      that were compared
     difference  of the base level; `problem` instead where it cannot be compared
     metadata    what is stated otherwise, a line each; of datasets by others nothing is told
+    above       how the next level comes from the base level, where it was compared on the way
     """
 
     pixels: int = 0
     difference: Difference | None = None
     problem: str = ""
     metadata: tuple[str, ...] = ()
+    above: Made | None = None
 
     @property
     def identical(self) -> bool:
@@ -70,13 +72,36 @@ def compare_with_source(dataset: Dataset, image: Image, settings: Settings, engi
 
     def compare(plan: Plan, spool: int | None) -> Sourced:
         engine.begin(Job(replace(image, ome_xml=None), store, settings.downsample_method, plan.access, True, dataset), plan, spool)
-        difference, extremes = _compare(engine, pyramid, plan)
-        if difference or dataset.own is None:
-            return Sourced(pixels=level.region.size, difference=difference)
-        return Sourced(pixels=level.region.size, metadata=tuple(_metadata(dataset, image, settings, engine, store, extremes)))
+        differences, extremes = _compare(engine, pyramid, plan)
+        if differences[0] or dataset.own is None:
+            return Sourced(pixels=level.region.size, difference=differences[0])
+        above = _above(dataset, pyramid, settings.downsample_method, differences[1]) if len(differences) > 1 else None
+        metadata = tuple(_metadata(dataset, image, settings, engine, store, extremes))
+        return Sourced(pixels=level.region.size, metadata=metadata, above=above)
 
+    planned = replace(settings, max_levels=2 if _has_next(dataset, pyramid, settings) else 1, sharding="off")
     keeps_pixels = REDUCTIONS[settings.downsample_method].keeps_pixels
-    return with_plans(image, pyramid_of(image, replace(settings, max_levels=1)), limits, compare, keeps_pixels=keeps_pixels)
+    return with_plans(image, pyramid_of(image, planned), limits, compare, keeps_pixels=keeps_pixels)
+
+
+def _has_next(dataset: Dataset, pyramid: Pyramid, settings: Settings) -> bool:
+    """Whether the second level is one that a conversion makes of the base level, so that both are compared while pixels are there."""
+    if dataset.own is None or len(dataset.arrays) != len(pyramid.levels) or len(pyramid.levels) == 1:
+        return False
+    array = dataset.arrays[1]
+    sizes = pyramid.stored(pyramid.levels[1].shape)
+    if array.shape != sizes or array.dtype != pyramid.dtype or stated_method(dataset) != settings.downsample_method:
+        return False
+    try:
+        Level(dataset, array)
+    except Exception:  # whatever zarr says to codecs that it does not know: `check_steps` tells of it
+        return False
+    return True
+
+
+def _above(dataset: Dataset, pyramid: Pyramid, method: str, difference: Difference | None) -> Made:
+    below, array = dataset.arrays[:2]
+    return Made(path=array.path, before=below.path, method=method, pixels=pyramid.levels[1].region.size, difference=difference)
 
 
 def refuse_different(dataset: Dataset, image: Image, settings: Settings, engine: Engine, limits: Limits) -> None:
@@ -85,7 +110,7 @@ def refuse_different(dataset: Dataset, image: Image, settings: Settings, engine:
     found = [*of_source.metadata]
     if of_source.difference or of_source.problem:
         found.insert(0, f"level 0: {of_source.difference.text if of_source.difference else of_source.problem}")
-    for level in check_steps(dataset):
+    for level in check_steps(dataset, of_source.above):
         if not level.exact:
             what = level.difference.text if level.difference else level.problem
             found.append(f"level {level.path} is not the exact {level.method} of level {level.before}: {what}")
@@ -97,18 +122,19 @@ def refuse_different(dataset: Dataset, image: Image, settings: Settings, engine:
         )
 
 
-def _compare(engine: Engine, pyramid: Pyramid, plan: Plan) -> tuple[Difference | None, dict[int, Extremes | None]]:
-    found: list[Difference | None] = []
+def _compare(engine: Engine, pyramid: Pyramid, plan: Plan) -> tuple[list[Difference | None], dict[int, Extremes | None]]:
+    """What differs on each level of the pass over the source, and the extremes of each channel in the source."""
+    found: list[tuple[Difference | None, ...]] = []
     extremes: dict[int, Extremes | None] = {}
 
     def note(task: Loose, reply: Reply) -> None:
         if isinstance(reply, Compared):
-            found.append(reply.difference)
+            found.append(reply.differences)
             for channel, of_channel in reply.extremes.items():
                 extremes[channel] = merge_extremes(extremes.get(channel), of_channel)
 
     read_through(engine, pyramid, plan, Compare, note)
-    return merged(found), extremes
+    return [merged(of_level) for of_level in zip(*found, strict=True)], extremes
 
 
 def _metadata(

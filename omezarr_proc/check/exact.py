@@ -37,12 +37,23 @@ class Made:
         return not self.difference and not self.problem
 
 
-def check_steps(dataset: Dataset) -> Iterator[Made]:
-    """Each level but the first, held against what the metadata say it is made by; else against whatever it may be made by."""
+def stated_method(dataset: Dataset) -> str | None:
+    """The reduction that the metadata say levels are made by, where it is known."""
     stated = first_multiscale(dataset.ome).get("type")
-    methods = [stated] if isinstance(stated, str) and stated in REDUCTIONS else list(REDUCTIONS)
+    return stated if isinstance(stated, str) and stated in REDUCTIONS else None
+
+
+def check_steps(dataset: Dataset, known: Made | None = None) -> Iterator[Made]:
+    """Each level but the first, held against what the metadata say it is made by; else against whatever it may be made by.
+
+    known  what is known of the second one already
+    """
+    stated = stated_method(dataset)
+    methods = [stated] if stated else list(REDUCTIONS)
     with ThreadPoolExecutor(max(1, round(read_limits(0, 0).cpus))) as threads, without_threads():
-        for below, array in zip(dataset.arrays, dataset.arrays[1:], strict=False):
+        if known:
+            yield known
+        for below, array in islice(zip(dataset.arrays, dataset.arrays[1:], strict=False), bool(known), None):
             tried = [_made(dataset, below, array, method, threads) for method in methods]
             yield next((made for made in tried if made.exact), tried[0])
 

@@ -128,7 +128,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Compare:
-    """Make bands of a pass over the TIFF, and hold them against the base level of the dataset that the job names (`Job.against`)."""
+    """Make bands of a pass over the TIFF, and hold them against the levels of the dataset that the job names (`Job.against`).
+
+    The pass is of the base level, or of that and the next one.
+    """
 
     pass_: Pass
     bands: tuple[Region, ...]
@@ -243,9 +246,9 @@ class Checked:
 
 @dataclass(frozen=True)
 class Compared:
-    """What of a `Compare` differs, None where nothing does, and the finite extremes of each of its channels in the source."""
+    """What of a `Compare` differs on each level of its pass, None where nothing does, and the finite extremes of the source's channels."""
 
-    difference: Difference | None
+    differences: tuple[Difference | None, ...]
     extremes: dict[int, Extremes | None]
 
 
