@@ -64,6 +64,7 @@ class Options(TypedDict, total=False):
     part: str
     cluster: str
     preview: bool | Literal["thumbnail"]
+    ozx: bool
     verify: bool
     certificate: bool
     asset_properties: bool

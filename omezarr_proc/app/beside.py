@@ -1,8 +1,11 @@
-"""What lies beside a dataset and is kept in step with it: its picture and its certificate. What is there already is, asked for or not."""
+"""What lies beside a dataset and is kept in step with it: picture, one file, certificate. What is there already is, asked for or not."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omezarr_proc.model.address import Place
+from omezarr_proc.model.errors import InTheWayError
 
 if TYPE_CHECKING:
     from omezarr_proc.build.image import Conversion
@@ -17,6 +20,7 @@ def keep_in_step(conversion: "Conversion | PlateConversion", dataset: Place, tar
     Raises ProcError; the dataset stays.
     """
     _picture(conversion, dataset, target, is_new=is_new)
+    _one_file(conversion, dataset, is_new=is_new)
     _certificate(conversion, dataset, target, is_new=is_new)
 
 
@@ -28,6 +32,24 @@ def _picture(conversion: "Conversion | PlateConversion", dataset: Place, target:
     if wanted and (is_new or not is_current(picture, dataset)):
         conversion.means.engine.rest()  # the picture may take what they had
         write_preview(picture, dataset)
+
+
+def _one_file(conversion: "Conversion | PlateConversion", dataset: Place, *, is_new: bool) -> None:
+    from omezarr_proc.build.one_file import key_of, one_file_path, write_one_file
+    from omezarr_proc.publish.existing import dataset_key
+
+    if not isinstance(dataset, Path):
+        return
+    file, asked = one_file_path(dataset), conversion.means.settings.ozx
+    if not os.path.lexists(file):
+        if asked:
+            write_one_file(dataset, file)
+        return
+    if (key := key_of(file)) is None:
+        if asked:
+            raise InTheWayError("is there already, and is no dataset of omezarr_proc: remove it", source=file)
+    elif is_new or key != dataset_key(dataset):
+        write_one_file(dataset, file)
 
 
 def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, target: Place, *, is_new: bool) -> None:

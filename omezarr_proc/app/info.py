@@ -26,6 +26,7 @@ from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError, LimitError, UnsupportedInputError, about
 from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.store.read import Dataset, first_multiscale, metadata_of, open_dataset
+from omezarr_proc.store.zipped import zipped_at
 
 if TYPE_CHECKING:
     from omezarr_proc.model.image import Image
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> int:
 
 def describe(path: Place) -> Json:
     """All that is told of one file or folder."""
-    is_dataset = path.is_dir() if isinstance(path, Path) else not tiff_ending(path.name)
+    is_dataset = path.is_dir() or zipped_at(path) is not None if isinstance(path, Path) else not tiff_ending(path.name)
     kind = "dataset" if is_dataset else "tiff"
     try:
         with about(path):

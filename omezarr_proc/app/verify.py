@@ -20,6 +20,7 @@ from omezarr_proc.check.exact import Made
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError, ProcError, UnsupportedInputError, about, without_frames
 from omezarr_proc.model.text import one_line, shown
+from omezarr_proc.store.zipped import SUFFIX
 
 if TYPE_CHECKING:
     from omezarr_proc.build.verify import Sourced
@@ -148,7 +149,7 @@ def _beside(path: Place) -> Place | None:
         return None
     for name in names:
         stem = dataset_path(Path(name)).name.removesuffix(".ome.zarr") if name.lower().endswith(ENDINGS) else None
-        ours = stem is not None and (path.name == f"{stem}.ome.zarr" or path.name.startswith(f"{stem}.series"))
+        ours = stem is not None and (path.name in (f"{stem}.ome.zarr", f"{stem}{SUFFIX}") or path.name.startswith(f"{stem}.series"))
         if ours and is_file(str(path.parent / name)):
             return path.parent / name
     return None

@@ -1,10 +1,11 @@
-"""`view [DATASET|FOLDER|TIFF...]`: serve datasets, or TIFFs as they are, and open the viewer's page in the browser."""
+"""`view [DATASET|FOLDER|TIFF|OZX...]`: serve datasets, or TIFFs as they are, and open the viewer's page in the browser."""
 
 import argparse
 import os
 import sys
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,7 +17,10 @@ from omezarr_proc.model.address import Address, Place, is_address
 from omezarr_proc.model.errors import InputError, OutputError, SettingsError
 from omezarr_proc.model.text import shown
 from omezarr_proc.store.places import objects_at
+from omezarr_proc.store.read import open_dataset
+from omezarr_proc.store.zipped import SUFFIX, Zipped
 from omezarr_proc.viewer.catalogue import dataset_format
+from omezarr_proc.viewer.served import Source
 from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
 
 if TYPE_CHECKING:
@@ -28,14 +32,16 @@ PROGRAM = "omezarr-proc view"
 def main(argv: Sequence[str]) -> int:
     """Serve until Ctrl-C, then return 0. Raises SettingsError for a folder that is not there, OutputError for a port that is taken."""
     arguments = parse(argv)
-    folder, tiffs = chosen(arguments.names)
+    packed = one_files([text for text in arguments.names if is_one_file(text)])
+    names = [text for text in arguments.names if not is_one_file(text)]
+    folder, tiffs = chosen(names) if names or not packed else (None, [])
     for place in (folder, *(entry.path for entry in tiffs)):
         if isinstance(place, Address):
             reach(place)
     is_dataset = folder is not None and dataset_format(folder) is not None
     if isinstance(folder, Address) and not is_dataset:
         refuse_unlisted(folder)
-    live = opened([*tiffs, *(tiffs_in(folder) if isinstance(folder, Path) and not is_dataset else ())])
+    live: dict[str, Source] = {**opened([*tiffs, *(tiffs_in(folder) if isinstance(folder, Path) and not is_dataset else ())]), **packed}
     if folder is None and not live:
         raise InputError("nothing to view: none of the files can be opened")
     try:
@@ -44,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         raise OutputError(f"port {arguments.port} of {LOOPBACK}: {error.strerror}; choose another one with --port") from None
     with server:
-        what = ", ".join([*([str(folder)] if folder else []), *(shown(entry.path) for entry in tiffs[:MENTIONED])])
+        what = ", ".join([*([str(folder)] if folder else []), *packed, *(shown(entry.path) for entry in tiffs[:MENTIONED])])
         print(f"{server.url} shows {what}; Ctrl-C ends it", flush=True)
         try:
             if not arguments.no_browser and has_screen():
@@ -60,7 +66,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description="Show datasets in the browser. Only this machine can reach them.", allow_abbrev=False
     )
-    parser.add_argument("names", metavar="DATASET|FOLDER|TIFF", nargs="*", help="what to show (default: the folder OUTPUT_DIR)")
+    parser.add_argument("names", metavar="DATASET|FOLDER|TIFF|OZX", nargs="*", help="what to show (default: the folder OUTPUT_DIR)")
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen (default: a free port)")
     parser.add_argument(
         "--cors",
@@ -92,6 +98,34 @@ def chosen(names: Sequence[str]) -> tuple[Place | None, list[Input]]:
 def is_tiff(text: str) -> bool:
     """Whether a name is that of a file: what is no folder here, or called like a TIFF in a store."""
     return bool(tiff_ending(text)) if is_address(text) else Path(text).is_file() or bool(tiff_ending(text) and not Path(text).is_dir())
+
+
+def is_one_file(text: str) -> bool:
+    """Whether a name is that of a dataset that is one file."""
+    return text.lower().endswith(SUFFIX) and Path(text).is_file()
+
+
+def one_files(names: Sequence[str]) -> "dict[str, OneFile]":
+    """The datasets that are one file each, by what these are called. Raises InputError for one that is none."""
+    places = [Path(os.path.abspath(text)) for text in names]
+    return {open_dataset(place).path.name: OneFile(Zipped(str(place))) for place in places}
+
+
+@dataclass(frozen=True)
+class OneFile:
+    """A dataset that is one file, as the server gives it out."""
+
+    objects: Zipped
+    slow: bool = False
+
+    def get(self, key: str) -> bytes:
+        """An object. Raises FileNotFoundError where there is none, InputError where it cannot be read."""
+        try:
+            return self.objects.get(key)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", source=self.objects.path) from error
 
 
 def chosen_folder(text: str) -> Place:

@@ -4,8 +4,6 @@ Chunks are decoded by threads a few ahead of the writer, whose threads compress;
 a chunk has several pages, or does not fit the tiles of TIFF, a slab of pages is decoded once into an unlinked file beside the output.
 """
 
-import contextlib
-import fcntl
 import mmap
 import os
 from collections import deque
@@ -21,13 +19,11 @@ from numpy.typing import NDArray
 from omezarr_proc.build.recovered import base_factor, stored_level_taken
 from omezarr_proc.build.restored import TYPES, Written, written
 from omezarr_proc.check.levels import Level
-from omezarr_proc.host.faults import output_error, rename
-from omezarr_proc.model.errors import InputError, OutputError, UnsupportedInputError
+from omezarr_proc.model.errors import InputError, UnsupportedInputError
 from omezarr_proc.model.region import AXES, C, Region, X, Y, Z
-from omezarr_proc.publish.lock import LockedError
+from omezarr_proc.publish.whole import whole_file
 from omezarr_proc.store.arrays import ICC_PROFILE, OME_XML, spool_file
 from omezarr_proc.store.codec import without_threads
-from omezarr_proc.store.opening import open_file
 from omezarr_proc.store.read import Dataset, first_multiscale
 
 Compression = Literal["deflate", "zstd"]
@@ -76,7 +72,7 @@ def restore(dataset: Dataset, target: Path, compression: Compression, workers: i
     text = _text(dataset) if not losses(dataset) else None  # else it speaks of other pixels
     how = written(dataset, base, dtype, text)
     profile = dataset.objects.get(ICC_PROFILE) if dataset.objects.exists(ICC_PROFILE) else None
-    with _published(target) as file, ThreadPoolExecutor(workers) as threads:
+    with whole_file(target) as file, ThreadPoolExecutor(workers) as threads:
         source = [_Pages(dataset.path, level, how, target, threads, workers) for level in levels]
         _write(file, source, how, profile, compression, workers)
         size = file.seek(0, os.SEEK_END)
@@ -185,28 +181,3 @@ class _Pages:
         for part, found in self._in_order(self._read, region.cut(self._level.tile)):
             pixels[tuple(map(slice, part.within(region).start, part.within(region).stop))] = found
         return region, pixels
-
-
-@contextlib.contextmanager
-def _published(target: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name when all of it is on disk; else nothing is left of it. Raises OutputError, also where the name is taken."""
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        if os.path.lexists(target):
-            raise OutputError("is there already, and is not replaced: remove it, or choose another name", source=target)
-        with open(partial, "r+b", opener=lambda _, flags: open_file(partial, flags | os.O_CREAT)) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LockedError("another run writes it", source=target) from None
-            try:
-                file.truncate()
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-                rename(partial, target)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise output_error("cannot be written", error, target) from error

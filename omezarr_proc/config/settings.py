@@ -30,7 +30,7 @@ from omezarr_proc.config.rules import (
     power_of_two,
 )
 from omezarr_proc.config.secret import Mask, Secret
-from omezarr_proc.model.address import Place
+from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.indices import Indices
 from omezarr_proc.model.part import Part
@@ -219,6 +219,10 @@ class Settings:
             "thumbnail.png into OUTPUT_DIR, 256 x 256 pixels of the middle of the one dataset of the run",
         ),
     )
+    ozx: bool = field(
+        default=False,
+        metadata=row(FLAG, "1 = also write a.ozx beside a.ome.zarr: the dataset as one file (a zip that is read as it is, RFC-9)"),
+    )
     verify: bool = field(
         default=False,
         metadata=row(
@@ -360,6 +364,8 @@ class Settings:
             wrong.append("Zarr v2 has no shards: SHARDING=on needs ZARR_FORMAT=3")
         if self.ngff_version == "0.6" and self.zarr_format == "2":
             wrong.append("NGFF 0.6 is defined for Zarr v3 only: NGFF_VERSION=0.6 needs ZARR_FORMAT=3")
+        if self.ozx and (self.zarr_format == "2" or self.output_layout == "root" or isinstance(self.output_dir, Address)):
+            wrong.append("OZX=1 needs ZARR_FORMAT=3, OUTPUT_LAYOUT=folders and an OUTPUT_DIR that is a folder")
         if self.part and self.cluster:
             wrong.append("PART is not possible with CLUSTER, which gives each worker its part: leave one of them out")
         if (self.part or self.cluster) and self.existing == "force":

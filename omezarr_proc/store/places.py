@@ -6,11 +6,12 @@ from omezarr_proc.model.address import Address, Place
 from omezarr_proc.store.folder import Folder
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.remote import Bucket
+from omezarr_proc.store.zipped import zipped_at
 
 
 def objects_at(place: Place) -> Objects:
-    """What lies below a folder or an address. No request is made."""
-    return Bucket(place) if isinstance(place, Address) else Folder(str(place), links=True)
+    """What lies below a folder or an address, or in a file of one dataset. No request is made."""
+    return Bucket(place) if isinstance(place, Address) else zipped_at(place) or Folder(str(place), links=True)
 
 
 def put_at(place: Place, data: bytes, what: str) -> None:

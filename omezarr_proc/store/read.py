@@ -21,6 +21,7 @@ from omezarr_proc.model.errors import InputError
 from omezarr_proc.ngff.versions import UnsaidError, as_05
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.places import objects_at
+from omezarr_proc.store.zipped import zipped_at
 
 Json = dict[str, Any]
 
@@ -169,7 +170,7 @@ def read_attributes(path: Place) -> Json:
 
 def _read_group(path: Place) -> tuple[Json, int, Any]:
     """The attributes of a group, the Zarr version that it is laid out in, and the one that it states."""
-    if isinstance(path, Path) and not path.is_dir():
+    if isinstance(path, Path) and not path.is_dir() and not zipped_at(path):
         raise InputError(f"{'is not a folder' if path.exists() else 'is not there'}: name the folder of an OME-Zarr image", source=path)
     objects = objects_at(path)
     if (root := read_json(objects, path, "zarr.json")) is not None:

@@ -70,6 +70,7 @@ def test_defaults_are_those_of_the_specification():
         "preview": False,
         "verify": False,
         "certificate": False,
+        "ozx": False,
         "asset_properties": False,
         "max_pixels": 1 << 40,
         "max_chunks": 1 << 26,
@@ -319,6 +320,7 @@ def test_output_shaping_changes_with_what_shapes_pixels_or_metadata_and_with_not
         "CLUSTER": "tcp://host:8786",
         "PREVIEW": "1",
         "VERIFY": "1",
+        "OZX": "1",
         "CERTIFICATE": "1",
         "ASSET_PROPERTIES": "1",
         "SEQUENCE": "a{z}.tif",  # is part of the fingerprint
