@@ -44,7 +44,7 @@ def same_but_for_the_key(one: Path, other: Path, *, but: frozenset[str] = frozen
     return files[0] == files[1] and attributes[0] == attributes[1]
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", ["volume", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rgb", "stack", "bundled"))])
 def test_the_tiff_comes_back_and_becomes_the_same_dataset(tmp_path: Path, name: str) -> None:
     source, pixels = source_of(tmp_path, name)
     flags = (*SMALL, *IMAGES[name][4])
@@ -118,15 +118,26 @@ def test_what_is_lost_is_said_and_taken_when_it_is_wanted(tmp_path: Path, capsys
         assert 'PhysicalSizeX="0.65"' in tiff.pages[0].description
 
 
+@pytest.fixture(scope="module")
+def smooth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset whose chunks Blosc compresses, so that it sees damage."""
+    folder = tmp_path_factory.mktemp("smooth")
+    pixels = np.add.outer(np.arange(12), np.add.outer(np.arange(150), np.arange(131))).astype("uint16")
+    metadata = {"axes": "TZCYX"}
+    tifffile.imwrite(folder / "a.ome.tif", pixels.reshape(2, 3, 2, 150, 131), ome=True, metadata=metadata, photometric="minisblack")
+    assert convert(folder / "a.ome.tif", folder, *SMALL) == 0
+    return folder / "a.ome.zarr"
+
+
 @pytest.mark.parametrize("wrong", ["damaged", "missing", "there", "plate", "full"])
 def test_what_goes_wrong_is_one_line_and_leaves_no_file(
-    tmp_path: Path, wrong: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, smooth: Path, wrong: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, smooth = tmp_path / "a.ome.tif", np.add.outer(np.arange(12), np.add.outer(np.arange(150), np.arange(131))).astype("uint16")
-    tifffile.imwrite(source, smooth.reshape(2, 3, 2, 150, 131), ome=True, metadata={"axes": "TZCYX"}, photometric="minisblack")
     if wrong == "plate":
-        write_plate(source, [(0, 0, 1)])
-    assert convert(source, tmp_path, *SMALL) == 0
+        write_plate(tmp_path / "a.ome.tif", [(0, 0, 1)])
+        assert convert(tmp_path / "a.ome.tif", tmp_path, *SMALL) == 0
+    else:
+        shutil.copytree(smooth, tmp_path / "a.ome.zarr")
     dataset, back = tmp_path / "a.ome.zarr", tmp_path / "back/b.ome.tif"
     back.parent.mkdir()
     chunk = dataset / "0/c/1/1/2/1/1"

@@ -30,7 +30,7 @@ def made(folder: Path, *flags: str) -> Path:
     return folder / "a.ozx"
 
 
-@pytest.mark.parametrize("sharding", ["on", "off"])
+@pytest.mark.parametrize("sharding", ["on", pytest.param("off", marks=pytest.mark.slow)])
 def test_others_and_all_verbs_read_it(tmp_path: Path, sharding: str, capsys: pytest.CaptureFixture[str]) -> None:
     file = made(tmp_path, "--ozx", "--sharding", sharding)
     with zipfile.ZipFile(file) as archive:
@@ -65,6 +65,7 @@ def test_ngff_zarr_reads_it(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(images[0].data), levels(tmp_path / "a.ome.zarr")[0])
 
 
+@pytest.mark.slow
 def test_it_is_kept_in_step(tmp_path: Path) -> None:
     file = made(tmp_path, "--ozx")
     first = file.read_bytes()
