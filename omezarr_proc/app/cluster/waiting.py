@@ -4,11 +4,11 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# A share should take some tens of seconds: that is what a death costs, and its begin takes one. In bytes of pixels, for each thread.
-SHARE_BYTES = 256 << 20
+# A share should take some tens of seconds: that is lost with a death, and 0.4 s of CPU with each share. Bytes of pixels, for each thread.
+SHARE_BYTES = 1 << 30
 # So that no worker waits long for the last one. But smaller shares than these take longer to begin than to make.
 A_WORKER = 3
-WORTH_BYTES = 64 << 20
+WORTH_BYTES = 128 << 20
 MOST_SHARES = 100_000
 # How often a share may be lost with its worker, and for how many seconds it may be in somebody else's hands before it is given up.
 MOST_DEATHS = 3
