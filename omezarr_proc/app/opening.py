@@ -102,7 +102,8 @@ def _open(
                     found = opened(entry.path, budget, refused)
                 else:
                     found = [image_of(entry.sequence, on_missing == "fill", partial(opened, budget=budget))]
-                members |= {real(file): entry for image in found for file in image.files}
+                files = {file for image in found for file in image.files}  # each image of a set has all of them
+                members |= {real(file): entry for file in files}
                 found = list(_cropped(crop, found, refused))
         except ProcError as error:
             found = without_frames(error)

@@ -75,8 +75,5 @@ class Attempts:
 
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None
-        text = self.image.ome_xml and ""  # workers only ask whether there is one
         method, lenient = self.means.settings.downsample_method, self.means.settings.on_corrupt == "warn"
-        self.means.engine.begin(
-            Job(replace(self.image, ome_xml=text, profile=None), build.store, method, plan.access, lenient), plan, spool
-        )
+        self.means.engine.begin(Job(replace(self.image.alone(), profile=None), build.store, method, plan.access, lenient), plan, spool)

@@ -183,9 +183,12 @@ class Image:
         return any(map(is_address, self.files))
 
     def alone(self) -> "Image":
-        """It without the other images of its plate: only the files that its planes are in, and of the text only whether there is one."""
+        """It without the other images of its set or plate: only its planes' files, and of the text only whether there is one."""
         numbers = {file: number for number, file in enumerate(dict.fromkeys(plane.file for plane in self.planes if plane is not None))}
-        files = tuple(self.files[file] for file in numbers)
+        without = dataclasses.replace(self, ome_xml=self.ome_xml and "", field=None)
+        if len(numbers) == len(self.files):
+            return without
+        files = dict.fromkeys(self.files[file] for file in numbers)
         planes = tuple(plane and dataclasses.replace(plane, file=numbers[plane.file]) for plane in self.planes)
         states = tuple(state for state in self.states if state.path in files)
-        return dataclasses.replace(self, files=files, planes=planes, states=states, ome_xml=self.ome_xml and "", field=None)
+        return dataclasses.replace(without, files=tuple(files), planes=planes, states=states)
