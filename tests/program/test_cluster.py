@@ -181,6 +181,18 @@ def test_a_worker_without_the_program_is_told_of_and_lives(own: Cluster, batch: 
     assert bare.poll() is None
 
 
+@pytest.mark.slow
+def test_a_worker_that_does_not_answer_is_left_out(own: Cluster, batch: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    source, expected = batch
+    own.workers[0].send_signal(signal.SIGSTOP)
+    line = "from omezarr_proc.app.cluster import workers; workers.CHECK_SECONDS = 3"
+    with Program(arguments(source, tmp_path / "out", own), (sys.executable, "-c", FINE.format(line))) as program:
+        status, text = program.finish()
+    assert status == 1
+    assert "is not used: it is gone, or has not answered for 3 s" in text
+    assert digest(tmp_path / "out") == expected
+
+
 def at_work(out: Path) -> bool:
     return any(path.stat().st_size > 300 for path in out.glob(".*.part-*.record"))
 

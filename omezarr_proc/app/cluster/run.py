@@ -63,11 +63,14 @@ class Handing:
         """Raises ClusterError where there is no worker, SettingsError where one is not like this process."""
         self._settings, self._workers, self._items, self._gathered, self._deadline = settings, workers, items, gathered, deadline
         self._fit = workers.first()
-        self._unfit: set[str] = set()
-        if unfit := workers.unfit(self._fit.keys(), settings.output_dir, items[0].entry):
-            worker, error = next(iter(unfit.items()))
-            more = f" (and {len(unfit) - 1} more)" if len(unfit) > 1 else ""
+        unfit = workers.unfit(self._fit.keys(), settings.output_dir, items[0].entry)
+        other = {worker: error for worker, error in unfit.items() if not isinstance(error, ClusterError)}  # all else have not answered
+        if other or len(unfit) == len(self._fit):
+            worker, error = next(iter((other or unfit).items()))
+            more = f" (and {len(other or unfit) - 1} more)" if len(other or unfit) > 1 else ""
             raise error.kind(f"CLUSTER={settings.cluster}: the worker {worker}{more} cannot be used: {error}")
+        self._unfit: set[str] = set()
+        self._leave_out(unfit)
         self._of = share_count(sum(item.load.work for item in items), self._fit.values())
         self._shares = shared_out(items, self._of)
         works = {item.target: item.load.work for item in items}
@@ -107,9 +110,7 @@ class Handing:
             self._died(share, worker, "is gone")
         if new := names.keys() - self._fit.keys() - self._unfit:
             unfit = self._workers.unfit(new, self._settings.output_dir, self._items[0].entry)
-            for worker, error in unfit.items():
-                logger.warning(f"the worker {worker} is not used: {error}")
-            self._unfit |= unfit.keys()
+            self._leave_out(unfit)
         self._fit = {name: threads for name, threads in names.items() if name not in self._unfit}
         self._unfit &= names.keys()
         self._seen = now if self._fit else self._seen
@@ -118,6 +119,12 @@ class Handing:
                 f"CLUSTER={self._settings.cluster}: no worker is left, and none came for {WORKER_SECONDS:.0f} s",
                 hint="what is finished is on record; run it again to go on from there",
             )
+
+    def _leave_out(self, unfit: dict[str, ProcError]) -> None:
+        for worker, error in unfit.items():
+            logger.warning(f"the worker {worker} is not used: {error}")
+            self._unfit.add(worker)
+            self._fit.pop(worker, None)
 
     def _give_out(self) -> None:
         for worker in self._fit.keys() - self._busy.keys():

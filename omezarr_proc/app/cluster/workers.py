@@ -129,9 +129,11 @@ class Workers:
     def _complaints(self, names: Set[str], work: Callable[..., Any], *arguments: Any) -> dict[str, ProcError]:
         """Have workers do something; returns those that cannot, and why."""
         futures = {name: self._submit(name, work, *arguments) for name in names}
-        give_up = time.monotonic() + CHECK_SECONDS
-        while any(future.status == "pending" for future in futures.values()) and time.monotonic() < give_up:
+        give_up, looked, there = time.monotonic() + CHECK_SECONDS, time.monotonic(), names
+        while any(futures[name].status == "pending" for name in there & futures.keys()) and time.monotonic() < give_up:
             time.sleep(0.02)
+            if time.monotonic() > looked + 1:  # who has gone is not waited for
+                there, looked = self.names().keys(), time.monotonic()
         return {name: error for name, future in futures.items() if (error := self._complaint(future))}
 
     def _complaint(self, future: "Future") -> ProcError | None:
@@ -139,7 +141,7 @@ class Workers:
             return None
         if future.status == "pending":
             future.cancel(force=True)
-            return ClusterError(f"it did not answer within {CHECK_SECONDS:.0f} s")
+            return ClusterError(f"it is gone, or has not answered for {CHECK_SECONDS:.0f} s")
         error = future.exception()
         if isinstance(error, ProcError):
             return error
