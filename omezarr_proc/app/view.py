@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from omezarr_proc.viewer.served import Source
 from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
 
 if TYPE_CHECKING:
-    from omezarr_proc.build.live.dataset import Live
+    from omezarr_proc.viewer.served import Source
 
 PROGRAM = "omezarr-proc view"
 
@@ -138,7 +138,7 @@ def chosen_folder(text: str) -> Place:
     return folder
 
 
-def opened(inputs: "Sequence[Input]") -> "dict[str, Live]":
+def opened(inputs: "Sequence[Input]") -> "Mapping[str, Source]":
     """The images of TIFFs as live datasets, by what they are called; who cannot be opened is told of in a line."""
     if not inputs:
         return {}

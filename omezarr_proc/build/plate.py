@@ -6,14 +6,14 @@ dataset in a folder has them.
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 from omezarr_proc.build.dataset import own_attributes, plate_key
-from omezarr_proc.build.fields import by_path, field_of, plate_notes, plate_objects
+from omezarr_proc.build.fields import by_path, field_of, plate_groups, plate_notes, plate_objects
 from omezarr_proc.build.image import Conversion, noted
 from omezarr_proc.build.means import Means
 from omezarr_proc.check.verdict import refuse_wrong
@@ -29,9 +29,6 @@ from omezarr_proc.model.errors import (
 )
 from omezarr_proc.model.events import Advice, Begun, Phase, Progress, Summary
 from omezarr_proc.model.image import FileState, Image
-from omezarr_proc.model.plate import Field
-from omezarr_proc.model.text import shown
-from omezarr_proc.ngff.plates import acquired, plate_attributes, well_attributes
 from omezarr_proc.publish.existing import dataset_key as existing_key
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import ByRename, Tree
@@ -176,19 +173,14 @@ class PlateConversion:
         """The groups of rows, wells and plate, the plate's last; the OME-XML is kept once, at the top."""
         zarr_format: Literal[2, 3] = 2 if self.means.settings.zarr_format == "2" else 3
         version = self.means.settings.ngff_version
-        fields: dict[str, list[Field]] = {}
-        for image in by_path(self.images).values():
-            fields.setdefault(field_of(image).well, []).append(field_of(image))
-        every = [field for of_well in fields.values() for field in of_well]
-        groups: dict[str, Mapping[str, object]] = {row: {} for row in dict.fromkeys(well.split("/")[0] for well in fields)}
-        groups |= {well: well_attributes(of_well, acquired(every), zarr_format, version) for well, of_well in fields.items()}
+        groups = plate_groups(self.images, own_attributes(self.key, self.notes[1:]), zarr_format, version)
+        root = groups.pop("")
         for path, attributes in groups.items():
-            for name, document in group_documents(dict(attributes), zarr_format).items():
+            for name, document in group_documents(attributes, zarr_format).items():
                 tree.objects.put(f"{path}/{name}", document, atomic=True)
         if (text := self.images[0].ome_xml) and self.means.settings.ome_xml == "keep":
             write_ome_xml(tree.objects, text)
-        own = own_attributes(self.key, self.notes[1:])
-        write_root(tree.objects, plate_attributes(shown(PurePath(self.source).name), every, own, zarr_format, version), zarr_format)
+        write_root(tree.objects, root, zarr_format)
 
 
 class _Within:

@@ -47,8 +47,11 @@ class _Object:
 class Source(Protocol):
     """A dataset that is made while it is looked at.
 
-    slow  whether its smallest level takes long to make
+    slow   whether its smallest level takes long to make
+    plate  whether it is a well plate
     """
+
+    plate: bool
 
     @property
     def slow(self) -> bool:

@@ -150,6 +150,7 @@ class ViewerServer(ThreadingHTTPServer):
                     "zarr_format": 3,
                     "labels": [],
                     "preview": None,
+                    "plate": source.plate,
                     "slow": source.slow,
                 }
                 for name, source in self.live.items()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from plates import write_plate
 from tiffs import coordinates
 
 from omezarr_proc import cli
@@ -109,6 +110,29 @@ def test_stored_levels_are_shown_and_the_others_made_of_them(pyramid: tuple[Path
     scales = [entry["coordinateTransformations"][0]["scale"][1:] for entry in attributes["ome"]["multiscales"][0]["datasets"]]
     assert scales == [[1, 1], [2, 2], [4, 4], [8, 8]]
     assert "levels the file has: 2" in attributes["omezarr_proc"]["notes"]
+
+
+def test_a_plate_has_the_groups_and_fields_of_its_conversion(tmp_path: Path) -> None:
+    write_plate(tmp_path / "a.ome.tif", [(0, 1, 2), (2, 1, 1)], attributes='Rows="3" Columns="4"')
+    assert cli.main([str(tmp_path / "a.ome.tif"), "--output-dir", str(tmp_path), "--initial-downsample", "1", "--quiet"]) == 0
+    plate = open_live(named([str(tmp_path / "a.ome.tif")]))["a.ome.tif"]
+    for group in ("", "A/", "A/2/", "C/2/"):
+        made, converted = (
+            json.loads(plate.get(f"{group}zarr.json")),
+            json.loads((tmp_path / "a.ome.zarr" / group / "zarr.json").read_text()),
+        )
+        assert made["attributes"].get("ome") == converted["attributes"].get("ome")
+    for field in ("A/2/0", "A/2/1", "C/2/0"):
+        for key in ("zarr.json", "0/zarr.json", *(f"0/c/{c}/0/0" for c in (0, 1))):
+            (tmp_path / "made" / field / key).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "made" / field / key).write_bytes(plate.get(f"{field}/{key}"))
+        for ours, theirs in zip(levels_of(tmp_path / "made" / field), levels_of(tmp_path / "a.ome.zarr" / field), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    with serving(None, {"a.ome.tif": plate}) as server:
+        assert [one["plate"] for one in json.loads(answer(server, "/datasets.json")[1])["datasets"]] == [True]
+        assert answer(server, "/data/a.ome.tif/A/2/zarr.json")[0] == 200
+        for absent in ("B/zarr.json", "A/2/2/zarr.json", "A/2/0", "A/2/0/zarr.json/", "A/2/0/0/c/2/0/0"):
+            assert answer(server, f"/data/a.ome.tif/{absent}")[0] == 404
 
 
 def test_many_ask_at_once_and_each_gets_its_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

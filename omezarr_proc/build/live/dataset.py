@@ -28,18 +28,21 @@ from omezarr_proc.store.objects import InMemory
 LOOKED_AT = 16_000_000
 # A plane up to this size is swept for a thumbnail: that takes a second or less.
 SWEPT = 64_000_000
+NOTE = "made while it is looked at"
 _PLACES = ((1, 4), (1, 2), (3, 4))  # along both sides
 
 
 class Live:
     """A dataset that is made of an image while it is looked at. Threads may use it at once."""
 
+    plate = False
+
     def __init__(self, image: Image, stored: Sequence[Image], limits: Limits, workshop: Workshop) -> None:
         """`stored`: the levels that the file has of it (`open_images`). Raises ProcError where it cannot be converted."""
         self._runs = runs(image, stored, limits)
         self._pyramid, self._workshop = joined(self._runs), workshop
         found = ", ".join(str(run.first) for run in self._runs[1:])
-        notes = ("made while it is looked at", *((f"levels the file has: {found}",) if found else ()))
+        notes = (NOTE, *((f"levels the file has: {found}",) if found else ()))
         self.image = replace(image, notes=(*image.notes, *notes))
         self._store = ChunkStore(
             InMemory(), self._pyramid, codec_for(self._pyramid.dtype, SETTINGS.compression, SETTINGS.compression_level)
