@@ -17,7 +17,7 @@ from omezarr_proc.model.address import Address, Place, is_address
 from omezarr_proc.model.errors import InputError, OutputError, SettingsError
 from omezarr_proc.model.text import shown
 from omezarr_proc.store.places import objects_at
-from omezarr_proc.store.read import open_dataset
+from omezarr_proc.store.read import metadata_of, open_dataset
 from omezarr_proc.store.zipped import SUFFIX, Zipped
 from omezarr_proc.viewer.catalogue import dataset_format
 from omezarr_proc.viewer.served import Source
@@ -107,8 +107,12 @@ def is_one_file(text: str) -> bool:
 
 def one_files(names: Sequence[str]) -> "dict[str, OneFile]":
     """The datasets that are one file each, by what these are called. Raises InputError for one that is none."""
-    places = [Path(os.path.abspath(text)) for text in names]
-    return {open_dataset(place).path.name: OneFile(Zipped(str(place))) for place in places}
+    found = {}
+    for text in names:
+        place = Path(os.path.abspath(text))
+        dataset = open_dataset(place)
+        found[dataset.path.name] = OneFile(Zipped(str(place)), "plate" in metadata_of(dataset.attributes, "plate"))
+    return found
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class OneFile:
     """A dataset that is one file, as the server gives it out."""
 
     objects: Zipped
+    plate: bool
     slow: bool = False
 
     def get(self, key: str) -> bytes:

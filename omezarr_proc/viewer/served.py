@@ -51,7 +51,9 @@ class Source(Protocol):
     plate  whether it is a well plate
     """
 
-    plate: bool
+    @property
+    def plate(self) -> bool:
+        """See the class."""
 
     @property
     def slow(self) -> bool:
