@@ -68,13 +68,14 @@ class Kept:
 def written(dataset: Dataset, level: Level, dtype: str, text: str | None) -> Written:
     """How the pixels of a level are written; `text`: the document that was kept of them. Without one of these sizes one is made."""
     sizes = dict(zip(AXES, level.shape, strict=True))
-    kept = _kept(text, sizes, str(first_multiscale(dataset.ome).get("name"))) if text else None
+    name = str(first_multiscale(dataset.ome).get("name") or "")
+    kept = _kept(text, sizes, name) if text else None
     samples, rgb = _samples(dataset, sizes["c"], kept)
     order = "XYCZT" if level.tile[C] > samples else "XYZCT"  # each chunk is decoded as seldom as can be
     how = Written(sizes, dtype, samples, rgb, (), b"", kept is not None)
     if kept and (pages := _stated_pages(kept, how)):
         return replace(how, pages=pages, xml=kept.text.encode())
-    xml = _of_one_image(kept, how, order) if kept else _made(dataset, how, order)
+    xml = _of_one_image(kept, name, how, order) if kept else _made(dataset, how, order)
     return replace(how, pages=tuple(_pages(how, order)), xml=xml)
 
 
@@ -133,8 +134,8 @@ def _samples(dataset: Dataset, channels: int, kept: Kept | None) -> tuple[int, b
     return (channels, True) if picture else (1, False)
 
 
-def _of_one_image(kept: Kept, how: Written, order: str) -> bytes:
-    """The kept document for a file that has one image of it: other images go, and what refers to them."""
+def _of_one_image(kept: Kept, name: str, how: Written, order: str) -> bytes:
+    """The kept document for a file that has one image of it: other images go, and what refers to them. `name`: of one that has none."""
     text = repaired(kept.text)
     for _, (prefix, uri) in ElementTree.iterparse(StringIO(text), ["start-ns"]):
         with suppress(ValueError):  # ns0 and the like, which it makes itself
@@ -143,6 +144,8 @@ def _of_one_image(kept: Kept, how: Written, order: str) -> bytes:
     images = [node for node in root if _name(node) == "Image"]
     image = images[kept.number]
     root.attrib.pop("UUID", None)
+    if not image.get("Name", "").strip():
+        image.set("Name", name)
     if len(images) > 1:
         for parent in [*root.iter()]:
             gone = [n for n in parent if (_name(n) == "Image" and n is not image) or _is_of_others(n, image.get("ID"))]
