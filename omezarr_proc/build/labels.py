@@ -24,6 +24,7 @@ _INTEGERS = re.compile(r"u?int(8|16|32|64)|bool")
 _LOSSLESS = {"none", "deflate", "lzw", "packbits", "zstd"}
 _SIDE = 256  # pixels of a window
 _MOST_BYTES = 4 << 20  # decoded for one window
+_MOST_ROWS = 1 << 20  # bytes of whole rows that are read for a window of them
 _PLACES = ((0.5, 0.5), (0.3, 0.3), (0.3, 0.7), (0.7, 0.3), (0.7, 0.7))
 
 
@@ -85,6 +86,10 @@ def _segments(layout: Layout, rect: Rect) -> int:
 
 def _read(reader: "Reader", plane: Plane, layout: Layout, rect: Rect) -> NDArray[Any]:
     """The window's samples [samples, h, w]."""
+    width = layout.width * layout.samples * np.dtype(layout.dtype).itemsize
+    if layout.raw and rect.width < layout.width <= layout.segment_width and rect.height * width <= _MOST_ROWS:
+        rows = _read(reader, plane, layout, Rect(rect.y0, rect.y1, 0, layout.width))  # one read, not one for each row
+        return rows[:, :, rect.x0 : rect.x1]
     pixels = np.empty((rect.height, rect.width, layout.samples), layout.dtype)
     for y, x, block in reader.read(plane, rect, "rows" if layout.raw else "segment"):
         pixels[y - rect.y0 :, x - rect.x0 :][: block.shape[0], : block.shape[1]] = block

@@ -11,7 +11,7 @@ from omezarr_proc.ngff import attributes as ngff
 from omezarr_proc.ngff import windows
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.pixels import histogram
-from omezarr_proc.pixels.histogram import Counts, Extremes, Place
+from omezarr_proc.pixels.histogram import Extremes, Packed, Place
 from omezarr_proc.work.tasks import Count, Counted, Loose, Reply
 
 
@@ -26,20 +26,21 @@ def display_windows(engine: Engine, image: Image, pyramid: Pyramid, extremes: Ma
     total: dict[int, Extremes | None] = {}
     for c, owner in enumerate(owners):
         total[owner] = histogram.merge_extremes(total.get(owner), extremes[c])
-    return tuple(windows.window(total[c], histogram.percentiles(pyramid.dtype, places[c], within.get(c))) for c in owners)
+    second = {c: counted.whole() for c, counted in within.items()}
+    return tuple(windows.window(total[c], histogram.percentiles(pyramid.dtype, places[c], second.get(c))) for c in owners)
 
 
-def _count(engine: Engine, pyramid: Pyramid, owners: Sequence[int], places: Mapping[int, tuple[Place, ...]] | None) -> dict[int, Counts]:
+def _count(engine: Engine, pyramid: Pyramid, owners: Sequence[int], places: Mapping[int, tuple[Place, ...]] | None) -> dict[int, Packed]:
     """The histogram of each window, of all channels that `owners` gives it."""
     level = pyramid.levels[windows.window_level(pyramid.levels)]
     size_t, size_c, size_z, height, width = level.shape
     planes = windows.sampled_planes(size_t, size_z, height, width)
-    totals: dict[int, Counts] = {}
+    totals: dict[int, Packed] = {}
 
     def add(task: Loose, reply: Reply) -> None:
         assert isinstance(task, Count) and isinstance(reply, Counted)
         c = owners[task.channel]
-        totals[c] = reply.counts.added(totals.get(c))
+        totals[c] = totals[c] + reply.counts if c in totals else reply.counts
 
     depth = level.chunk[Z]
     together = [tuple(group) for _, group in groupby(planes, lambda plane: (plane[0], plane[1] // depth))]  # each chunk is decoded once

@@ -49,11 +49,16 @@ class Packed:
         bins = np.flatnonzero(counts)
         return cls(counts.shape, bins.astype(np.uint32), counts.reshape(-1)[bins])
 
-    def added(self, total: Counts | None) -> Counts:
-        """`total`, or an empty one, with this histogram added to it."""
-        if total is None:
-            total = np.zeros(self.shape, np.int64)
-        total.reshape(-1)[self.bins] += self.counts
+    def __add__(self, other: "Packed") -> "Packed":
+        """Both together."""
+        total = self.whole()
+        total.reshape(-1)[other.bins] += other.counts
+        return Packed.of(total)
+
+    def whole(self) -> Counts:
+        """The histogram with all its bins."""
+        total = np.zeros(self.shape, np.int64)
+        total.reshape(-1)[self.bins] = self.counts
         return total
 
 
@@ -86,16 +91,14 @@ def count(pixels: NDArray[Any], total: Counts | None = None) -> Counts:
     return total
 
 
-def locate(counts: Counts) -> tuple[Place, ...]:
+def locate(counts: Packed) -> tuple[Place, ...]:
     """Where the percentiles lie, by the whole first histogram: one place for each, none where nothing was counted."""
-    used = np.flatnonzero(counts)  # most bins are empty in most images
-    if used.size == 0:
+    if counts.bins.size == 0:
         return ()
-    held = counts[used]
-    ends = np.cumsum(held)
+    ends = np.cumsum(counts.counts)
     ranks = [-(-int(ends[-1]) * permille // 1000) for permille in PERMILLE]
     places = [int(np.searchsorted(ends, rank)) for rank in ranks]
-    return tuple(Place(int(used[i]), rank - int(ends[i] - held[i])) for i, rank in zip(places, ranks, strict=True))
+    return tuple(Place(int(counts.bins[i]), rank - int(ends[i] - counts.counts[i])) for i, rank in zip(places, ranks, strict=True))
 
 
 def count_within(pixels: NDArray[Any], places: Sequence[Place]) -> Counts:

@@ -64,7 +64,7 @@ def part_target(target: Path, part: Part) -> Path:
 
 def part_files(target: Path) -> list[tuple[Part, str, Path]]:
     """The part, role ("lock", "owner" or "record") and path of each hidden file of a part of `target`. Raises OSError."""
-    of_target = ((_PART.fullmatch(role), path) for name, role, path in hidden_files(target.parent) if name == target.name)
+    of_target = ((_PART.fullmatch(role), path) for role, path in _hidden_of(target))
     return [(Part(int(match[1]), int(match[2])), match[3], path) for match, path in of_target if match]
 
 
@@ -118,7 +118,15 @@ def free_old_path(target: Path) -> Path:
 
 def old_paths(target: Path) -> list[Path]:
     """What is left of replaced datasets `target`. Raises OSError."""
-    return [path for name, role, path in hidden_files(target.parent) if name == target.name and role.startswith("old-")]
+    return [path for role, path in _hidden_of(target) if role.startswith("old-")]
+
+
+def _hidden_of(target: Path) -> Iterator[tuple[str, Path]]:
+    """(role, path) of all hidden files of `target`. Raises OSError. Beside it there may be thousands of others: each image looks here."""
+    begin = f".{target.name}."
+    for name in sorted(name for name in os.listdir(target.parent) if name.startswith(begin)):
+        if (match := _HIDDEN.fullmatch(name)) and match[1] == target.name:
+            yield match[2], target.parent / name
 
 
 def hidden_files(folder: Path) -> Iterator[tuple[str, str, Path]]:

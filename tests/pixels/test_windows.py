@@ -34,10 +34,8 @@ Pixels = NDArray[Any]
 def chunked(pixels: Pixels, cuts: Sequence[int]) -> tuple[float, float] | None:
     """The percentiles as workers make them: each chunk counted alone, histograms packed and added up."""
     chunks = np.split(pixels, sorted(c % (pixels.size + 1) for c in cuts))
-    total = None
-    for chunk in chunks:
-        total = Packed.of(count(chunk)).added(total)
-    assert total is not None and np.array_equal(total, sum((count(chunk) for chunk in chunks), np.zeros(BINS, np.int64)))
+    total = sum((Packed.of(count(chunk)) for chunk in chunks), Packed.of(np.zeros(BINS, np.int64)))
+    assert np.array_equal(total.whole(), sum((count(chunk) for chunk in chunks), np.zeros(BINS, np.int64)))
     places = locate(total)
     if not needs_second_count(pixels.dtype):
         return percentiles(pixels.dtype, places)
@@ -97,7 +95,7 @@ def test_float_order_over_the_whole_range() -> None:
 
 def test_the_second_histogram_is_asked_for() -> None:
     with pytest.raises(ValueError, match="second histogram"):
-        percentiles("float32", locate(count(np.ones(3, "float32"))))
+        percentiles("float32", locate(Packed.of(count(np.ones(3, "float32")))))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -85,7 +85,7 @@ class Live:
         found = {}
         for owner in dict.fromkeys(owners):
             pixels = np.concatenate([self._pixels(*looked_at, c).reshape(-1) for c, whose in enumerate(owners) if whose == owner])
-            places = histogram.locate(histogram.count(pixels))
+            places = histogram.locate(histogram.Packed.of(histogram.count(pixels)))
             within = histogram.count_within(pixels, places) if histogram.needs_second_count(pixels.dtype) else None
             percentiles = histogram.percentiles(pixels.dtype, places, within)
             found[owner] = windows.window(histogram.extremes(pixels), percentiles)
