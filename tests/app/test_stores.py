@@ -173,3 +173,19 @@ def test_what_view_cannot_show_is_told(store, capsys):
     assert main(["view", "--no-browser", "https://127.0.0.1:9/x.tif"]) == Exit.TRY_AGAIN
     assert main(["view", "--no-browser", "s3://no-such-bucket/x"]) == Exit.CANNOT_WRITE
     assert "there is no such bucket" in capsys.readouterr().err
+
+
+def test_a_dataset_goes_to_another_version_and_back_to_a_tiff(store, tmp_path):
+    local = made("stack", 3)
+    address = put(store, local)
+    assert main(["upgrade", "--ngff-version", "0.6", address]) == 0
+    assert main(["validate", address]) == 0
+    assert main(["upgrade", "--ngff-version", "0.5", address]) == 0
+    keys = {path.relative_to(local).as_posix(): path.read_bytes() for path in local.rglob("*") if path.is_file()}
+    listed = [entry["path"] for batch in obstore.list(store.client, f"{store.prefix}/{local.name}") for entry in batch]
+    assert {key.split(f"{local.name}/")[1]: bytes(obstore.get(store.client, key).bytes()) for key in listed} == keys
+    with tifffile.TiffFile(local.parent / "a.ome.tif") as source:
+        shape = source.series[0].shape
+    assert main(["restore", "--lossy", address, str(tmp_path / "b.ome.tif")]) == 0
+    found = tifffile.imread(tmp_path / "b.ome.tif")
+    assert np.array_equal(found, zarr.open_array(local / "0", mode="r")[...]) and found.shape[:2] == (shape[1], shape[0])
