@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InTheWayError
+from omezarr_proc.model.text import shown
 
 if TYPE_CHECKING:
     from omezarr_proc.build.image import Conversion
@@ -60,6 +63,7 @@ def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, tar
     if (means.settings.certificate or certified is not None) and (is_new or certified != key):
         from omezarr_proc.build.certificate import Certifier
 
+        logger.info(f"{shown(dataset)}: input and dataset are read once more for its certificate")
         means.report.phase("certificate")
         Certifier(
             target=target,

@@ -41,7 +41,7 @@ from omezarr_proc.tiff.file.changes import changed
 from omezarr_proc.work.tasks import Hash, Hashed, Job, Loose, Reply
 
 _PIECE = 1 << 22  # bytes of a file that are read at once
-_TAKEN = ("IMAGES", "PLATES", "SEQUENCE", "CROP_REGION", "CROP_CHANNELS", "CROP_Z", "CROP_T", "COLOR", "SHARDING")
+_TAKEN = ("IMAGES", "PLATES", "SEQUENCE", "CROP_REGION", "CROP_CHANNELS", "CROP_Z", "CROP_T", "COLOR", "SHARDING", "NGFF_VERSION")
 _MADE_WITH = ("numcodecs", "imagecodecs", "numpy")
 
 
