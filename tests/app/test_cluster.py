@@ -96,6 +96,19 @@ def test_work_that_nobody_wants_ends() -> None:
         notebook.advance(1)
 
 
+def test_images_that_are_made_side_by_side_keep_their_events() -> None:
+    notebook = Notebook(lambda: True)
+    aside = []
+    for name in "ab":
+        notebook.begin(Begun(source=name, series=0, target=f"/out/{name}", shape=(1, 1), levels=1, objects=3))
+        aside.append(notebook.aside())
+    for name, image in zip("ab", aside, strict=True):
+        notebook.again(image)
+        notebook.skip(name, "is there", f"/out/{name}")
+    assert [(len(events), events[0][1][0].source, events[1][1][0]) for events in notebook.images] == [(2, "a", "a"), (2, "b", "b")]
+    assert [result.source for result in notebook.results.done] == ["a", "b"]
+
+
 def made(target: str, status: str, error: OutputError | InputError | None = None) -> Made:
     """What a worker says of an image: as a run has it, sent through a pickle."""
     notebook = Notebook(lambda: True)

@@ -255,8 +255,8 @@ def test_a_share_that_kills_its_workers_is_given_up(own: Cluster, batch: tuple[P
         "import os, sys\n"
         "if 'dask' in str(sys.orig_argv):\n"
         "    from omezarr_proc.build import image\n"
-        "    run = image.Conversion.run\n"
-        "    image.Conversion.run = lambda self, *a, **k: os._exit(9) if 'stack' in self.source else run(self, *a, **k)\n"
+        "    stage = image.Conversion.stage\n"
+        "    image.Conversion.stage = lambda self, *a, **k: os._exit(9) if 'stack' in self.source else stage(self, *a, **k)\n"
     )
     source, expected = batch
     for worker in own.workers:

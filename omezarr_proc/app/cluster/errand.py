@@ -13,8 +13,8 @@ from typing import Any
 
 from omezarr_proc import __version__
 from omezarr_proc.app.inputs import Input
-from omezarr_proc.app.progress import Report
-from omezarr_proc.app.results import Result
+from omezarr_proc.app.progress import Aside, Report
+from omezarr_proc.app.results import Result, Work
 from omezarr_proc.app.shares import Owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.address import Address, Place
@@ -145,6 +145,7 @@ class Notebook(Report):
         super().__init__()
         self.images: list[list[Event]] = []
         self._events: list[Event] = []
+        self._of_aside: dict[Work, list[Event]] = {}
         self._is_wanted, self._looked = is_wanted, 0.0
 
     def go_on(self) -> None:
@@ -163,6 +164,17 @@ class Notebook(Report):
         super().phase(phase)
         if phase != "publish":
             self.go_on()
+
+    def aside(self) -> Aside:
+        """See `Report`."""
+        image = super().aside()
+        self._of_aside[image.work], self._events = self._events, []
+        return image
+
+    def again(self, image: Aside) -> None:
+        """See `Report`."""
+        super().again(image)
+        self._events = self._of_aside.pop(image.work)
 
     def begin(self, begun: Begun) -> None:
         """See `Report`."""
