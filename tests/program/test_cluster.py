@@ -270,4 +270,5 @@ def test_a_share_that_kills_its_workers_is_given_up(own: Cluster, batch: tuple[P
         status, text = program.finish()
     assert status == 71
     assert "was lost with its worker 3 times" in text
-    assert digest(tmp_path / "out").keys() < expected.keys()
+    made = {name for name in digest(tmp_path / "out") if name[0] != "."}  # what the killed ones have noted waits for another run
+    assert made < expected.keys()
