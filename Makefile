@@ -139,7 +139,7 @@ docker-run: docker-build
 	docker compose run --rm omezarr-proc $(ARGS)
 
 clean:
-	rm -rf .venv* build dist sbom.cdx.json *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv* build dist sbom.cdx.json *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* omezarr_proc/pixels/_kernels.*so
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

@@ -211,7 +211,7 @@ def test_in_workers_of_joblib(scans: Path, tmp_path: Path):
 def test_in_threads_of_a_dask_worker(scans: Path, tmp_path: Path):
     distributed = pytest.importorskip("distributed")
     files = [scans / "a.tif", scans / "ba.tif"]
-    with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as client:
         calls = client.gather([client.submit(omezarr_proc.convert, file, tmp_path / "out", **SMALL) for file in files])
     assert [one.status for outcomes in calls for one in outcomes] == ["converted"] * 2
 

@@ -1,1 +1,1 @@
-"""Pure decisions: the geometry of a pyramid, what the container has, and the plan that follows."""
+"""Pure decisions: passes and bands, how the source is read, memory and workers, shares for several machines."""

@@ -93,11 +93,6 @@ class Record:
             raise output_error("cannot make the output", error, error.filename or staging) from error
 
     @property
-    def resumed(self) -> bool:
-        """Whether something was finished before."""
-        return bool(self.units)
-
-    @property
     def unfinished(self) -> int:
         """How many of the latest attempts in a row were killed: each should make the next plan a step smaller."""
         ended = [attempt.how is not None for attempt in reversed(self.attempts)]

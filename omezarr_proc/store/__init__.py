@@ -1,1 +1,1 @@
-"""A dataset on disk: chunks and their codec, array metadata, lock, record, publishing."""
+"""A dataset as objects, in a folder, an object store or memory: chunks, shards and their codec, documents, reading it again."""

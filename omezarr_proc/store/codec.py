@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal
 
 import numcodecs.blosc
@@ -84,19 +85,42 @@ class Codec:
         numcodecs.blosc.decompress(encoded, out)
 
 
+class _Switch:
+    """Blosc's own thread pool, off for as long as anybody wants it to be; then as it was before the first."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._before: bool | None = None
+
+    def off(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._before, numcodecs.blosc.use_threads = numcodecs.blosc.use_threads, False
+            self._users += 1
+
+    def back(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                numcodecs.blosc.use_threads = self._before
+
+
+_SWITCH = _Switch()
+
+
 @contextmanager
 def without_threads() -> Iterator[None]:
     """Within, Blosc works in the thread that calls it.
 
     Its own thread pool takes a global lock and does not survive a fork; without it, calls release the GIL and run side by side. The switch
-    is one of the whole process, which may be a caller's, so it is put back.
+    is one of the whole process, which may be a caller's, so the last of those who are within puts it back.
     """
-    before = numcodecs.blosc.use_threads
-    numcodecs.blosc.use_threads = False
+    _SWITCH.off()
     try:
         yield
     finally:
-        numcodecs.blosc.use_threads = before
+        _SWITCH.back()
 
 
 def codec_for(dtype: DTypeLike, cname: str, clevel: int) -> Codec:

@@ -30,6 +30,9 @@ class Folder:
     durable: bool = False
     apart: ClassVar[bool] = False
 
+    def __str__(self) -> str:
+        return self.root
+
     def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
         """See `Objects`.
 

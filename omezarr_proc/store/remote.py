@@ -26,6 +26,9 @@ class Bucket:
     root: Address
     apart: ClassVar[bool] = True
 
+    def __str__(self) -> str:
+        return str(self.root)
+
     def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
         """See `Objects`."""
         try:

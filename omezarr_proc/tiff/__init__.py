@@ -1,1 +1,1 @@
-"""TIFF and OME-TIFF: `images` in the main process (what there is and where), `reader` in the workers (pixels)."""
+"""TIFF and OME-TIFF: `file` (bytes, directories), `describe` (what there is and where, in the main process), `read` (pixels, in workers)."""

@@ -105,7 +105,7 @@ def test_default_texts_mean_the_defaults():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("downsample_method", "median"),
+        ("downsample_method", "average"),
         ("tile_size", 100),
         ("tile_size", "512"),
         ("tile_size", True),

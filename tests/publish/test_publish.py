@@ -131,7 +131,7 @@ def test_what_is_staged_for_a_dataset_that_is_done_is_discarded(target: Path) ->
     assert not discard(target, deadline=time.monotonic() - 1)
     record = Record.open(target, "new")
     record.close()
-    assert not record.resumed
+    assert not record.units
     assert discard(target)
     assert tree(target) == NEW
     assert os.listdir(target.parent) == [target.name]
@@ -147,7 +147,7 @@ def test_killed_just_before_the_exchange_loses_nothing(target: Path, there: str)
     assert tree(target) == dataset(there)
     record = Record.open(target, "new")
     record.close()
-    assert record.resumed == (there == "old")
+    assert bool(record.units) == (there == "old")
     next_run(target)
     assert tree(target) == NEW
     assert os.listdir(target.parent) == [target.name]

@@ -61,7 +61,7 @@ def test_units_come_back_exactly(target: Path) -> None:
         Unit(0, 3, (1, 2), (0, 1)),
     ]
     record = Record.open(target, "k")
-    assert not record.resumed
+    assert not record.units
     record.begin({"workers": 2})
     record.add(added[:1])
     record.add(added[1:])
@@ -69,7 +69,7 @@ def test_units_come_back_exactly(target: Path) -> None:
     record.close()
     again = reopened(target)
     assert again.units == tuple(added)
-    assert again.resumed
+    assert again.units
     assert [(a.plan, a.units, a.how) for a in again.attempts] == [({"workers": 2}, 2, None)]
 
 
@@ -180,7 +180,7 @@ def test_what_is_worthless_is_begun_anew(target: Path, change: str) -> None:
     elif change == "staging":
         module.remove_tree(record.staging)
     again = reopened(target, "other" if change == "key" else "k")
-    assert not again.resumed
+    assert not again.units
     assert os.listdir(again.staging) == []
 
 
@@ -225,7 +225,7 @@ def test_links_in_the_staging_folder_are_not_followed(target: Path, what: str) -
     else:
         place.symlink_to(elsewhere / "0" if what in ("chunk", "metadata") else elsewhere)
     again = reopened(target)
-    assert not again.resumed
+    assert not again.units
     assert not again.staging.is_symlink() and os.listdir(again.staging) == []
     assert {path.name: path.read_text() for path in elsewhere.iterdir()} == dict.fromkeys(("0", "zarr.json", ".zattrs"), "mine")
 

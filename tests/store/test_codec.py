@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numcodecs.blosc
+import numcodecs.blosc as blosc
 import numpy as np
 import pytest
 import tifffile
 import zarr
 from zarr.codecs import BloscCodec
 
-from omezarr_proc.store.codec import Codec, codec_for
+from omezarr_proc.config.settings import COMPRESSORS
+from omezarr_proc.store.codec import Codec, codec_for, without_threads
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 
@@ -24,7 +26,7 @@ def pixels(dtype: str, shape: tuple[int, ...] = (2, 64, 64)) -> np.ndarray[Any, 
     return (np.arange(np.prod(shape)).reshape(shape) * 37 % 30011).astype(dtype)
 
 
-@pytest.mark.parametrize("cname", ["zstd", "lz4", "lz4hc", "zlib"])
+@pytest.mark.parametrize("cname", COMPRESSORS)
 @pytest.mark.parametrize("shuffle", ["noshuffle", "shuffle", "bitshuffle"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zarr_reads_what_encode_wrote(tmp_path: Path, dtype: str, shuffle: Any, cname: str) -> None:
@@ -96,3 +98,13 @@ print(status, blosc.use_threads)
     command = [sys.executable, "-c", code, tmp_path / "a.tif", tmp_path / "out"]
     run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}, check=True)
     assert run.stdout == "0 None\n"
+
+
+def test_the_last_of_several_puts_the_switch_back() -> None:
+    before = blosc.use_threads
+    first, second = without_threads(), without_threads()
+    for step in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
+        step()
+        assert blosc.use_threads is False
+    second.__exit__(None, None, None)
+    assert blosc.use_threads is before

@@ -19,6 +19,7 @@ from runs import ROOT
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 from zarr.storage import LocalStore
 
+from omezarr_proc.config.settings import COMPRESSORS
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.pyramid import make_pyramid
 from omezarr_proc.model.shards import sharded
@@ -29,7 +30,6 @@ from omezarr_proc.store.documents import array_documents, group_documents
 from omezarr_proc.store.folder import Folder
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64", "int64", "uint64")
-COMPRESSORS = ("zstd", "lz4", "lz4hc", "zlib")
 AXES = (
     (("c", "y", "x"), picture(300, 401, c=3, samples=3)),
     (("c", "z", "y", "x"), picture(300, 401, z=5)),
