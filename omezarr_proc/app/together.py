@@ -6,6 +6,7 @@
 An image counts as done, and says so, when its name is safe on disk, and in the order of the inputs.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from omezarr_proc.store.sync import Disks, sync_folder
 # Of a group: what a kill may have to be made again, about what a record would lose.
 MOST_IMAGES = 32
 MOST_BYTES = 256 << 20
+MOST_SECONDS = 5.0
+# How long an orderly stop waits for the disk, so that what is made is not lost: within it a container's last seconds are not over.
+STOP_SECONDS = 3.0
 # Of an image that is small: its pixels, its planes, its OME-XML, of which two groups are kept.
 SMALL_BYTES = 32 << 20
 SMALL_PLANES = 256
@@ -98,27 +102,49 @@ class Together:
         self._tell()
 
     def close(self) -> None:
-        """Let go of what an exception has left, which another run makes anew; what is being published may take a second."""
-        if self._publishing:
-            self._publishing.wait(1.0)
-            if not self._publishing.is_alive():
-                self._tell()
+        """Let go of what an exception has left: what is made is published if the disk is fast enough, the rest another run makes anew."""
+        until = time.monotonic() + STOP_SECONDS
+        self._wait(until)
+        if self._made and not self._publishing:
+            made, self._published, self._made = self._made, self._made, []
+
+            def publish() -> None:
+                _sync(made)
+                _publish(made)
+
+            self._publishing = Background("publish", publish)
+            self._wait(until)
         for member in (*self._begun, *self._made):
             member.tree.close()
             member.held.close()
         self._begun, self._made = [], []
         self.disks.close()
 
+    def _wait(self, until: float) -> None:
+        """Wait for what is being published, but no longer than until then."""
+        if self._publishing:
+            self._publishing.wait(max(0.0, until - time.monotonic()))
+            if not self._publishing.is_alive():
+                self._tell()
+
     def _turn(self) -> None:
-        self._tell()
-        _sync((*self._begun, *self._made))
-        self._published = made = self._made
-        self._made = []
-        self._publishing = Background("publish", lambda: _publish(made))
+        """Publish what is made, and make what has begun; where that takes long, publish again between two images."""
+        self._publish()
+        begun_at = time.monotonic()
         for member in self._begun.copy():
+            if time.monotonic() > begun_at + MOST_SECONDS:
+                self._publish()
+                begun_at = time.monotonic()
             self._make(member)
             self._begun.remove(member)
             self._made.append(member)
+
+    def _publish(self) -> None:
+        """Get all onto the disk, also the records of those that come; then give those that are made their names meanwhile."""
+        self._tell()
+        _sync((*self._begun, *self._made))
+        made, self._published, self._made = self._made, self._made, []
+        self._publishing = Background("publish", lambda: _publish(made))
 
     def _make(self, member: Member) -> None:
         tree = member.tree

@@ -148,7 +148,26 @@ def test_an_interrupted_group_is_made_by_the_next_run(
         with pytest.raises(KeyboardInterrupt):
             api.convert(inputs, out, tile_size=64, min_dimension=64)
     assert not any(name.endswith(".lock") for name in names(out))
+    assert [name for name in names(out) if not name.startswith(".")] == ["0.ome.zarr", "1.ome.zarr"], "what is made is kept"
     assert convert(inputs, out) == 0
+    assert digest(out) == alone
+
+
+def test_where_images_take_long_those_made_are_published_between(
+    inputs: Path, alone: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, make, there = tmp_path / "out", together.Together._make, []
+
+    def looking(group: together.Together, member: together.Member) -> None:
+        if group._publishing:
+            group._publishing.wait()
+        there.append([name for name in names(out) if not name.startswith(".")])
+        make(group, member)
+
+    monkeypatch.setattr(together, "MOST_SECONDS", -1.0)
+    monkeypatch.setattr(together.Together, "_make", looking)
+    assert convert(inputs, out) == 0
+    assert [len(found) for found in there] == [0, 1, 2, 3]
     assert digest(out) == alone
 
 
