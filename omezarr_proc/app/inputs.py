@@ -19,7 +19,7 @@ from loguru import logger
 from omezarr_proc.app.sequence import FileSequence, matched, name_of, proposals
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host import mounts
-from omezarr_proc.host.remote import PASSING, store_error, walk
+from omezarr_proc.host.remote import PASSING, require, store_error, walk
 from omezarr_proc.model.address import READABLE, Address, Place, place
 from omezarr_proc.model.errors import (
     InputError,
@@ -90,10 +90,12 @@ def collect(settings: Settings, files: Sequence[str] = (), *, create_output: boo
 
     An object store is searched, and the error raised, when the inputs are iterated: who has made a request must not be forked.
     """
+    require(settings.output_dir)
     if files:
         inputs: Iterable[Input] = named(files)
     else:
         assert settings.input_dir is not None  # Settings.load has seen to it
+        require(settings.input_dir)
         inputs = _found(settings.input_dir, settings.output_dir)
         if not isinstance(settings.input_dir, Address):
             inputs = list(inputs)
@@ -187,6 +189,7 @@ def named_place(name: str) -> Place:
             f"the address of {shown(found.partition('?')[0].rpartition('/')[2])} has a query, a fragment or a user. These can hold a"
             " password, which would be logged and noted: download the file, or use the store's own address (s3://...)"
         )
+    require(found)
     return found
 
 

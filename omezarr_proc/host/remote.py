@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from omezarr_proc.model.address import READABLE, STORES, Address, is_address
+from omezarr_proc.model.address import READABLE, STORES, Address, Place, is_address
 from omezarr_proc.model.errors import OutputError, SettingsError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -33,15 +34,23 @@ _CLIENT = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(secon
 _GIVES_CREDENTIALS = re.compile(r"https?://(169\.254\.|\[fd00:|metadata\.|sts\.|oauth2\.|login\.|localhost:\d+/metadata)|.*/v2/credentials")
 
 
+def require(place: Place) -> None:
+    """Raise SettingsError where a place is an address, and what reaches it is not installed."""
+    if isinstance(place, Address) and find_spec("obstore") is None:
+        raise _not_installed(place)
+
+
+def _not_installed(address: Address) -> SettingsError:
+    return SettingsError(f"{address}: object stores need the package obstore, which is not installed: pip install 'omezarr-proc[remote]'")
+
+
 @lru_cache(maxsize=64)
 def client(root: Address, *, patient: bool = True) -> "ObjectStore":
     """The client of a bucket, container or host; without `patient` it asks once. Raises SettingsError where there is none for it."""
     try:
         from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
     except ImportError:
-        raise SettingsError(
-            f"{root}: object stores need the package obstore, which is not installed: pip install 'omezarr-proc[remote]'"
-        ) from None
+        raise _not_installed(root) from None
     kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore, "https": HTTPStore, "http": HTTPStore}
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     server = {"s3": endpoint, "az": os.environ.get("AZURE_STORAGE_ENDPOINT", ""), "http": "http://"}.get(root.scheme, "")

@@ -4,6 +4,8 @@
 import functools
 import http.server
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import tifffile
 from conversion import convert, digest
 from objectserver import SECRET, object_server, store  # noqa: F401  # fixtures
 from reading import accesses, whole
+from runs import ROOT
 from tiffs import coordinates
 
 from omezarr_proc.app.inputs import find
@@ -190,10 +193,22 @@ def test_variables_that_are_wrong_or_missing_are_told_before_anybody_is_asked(mo
 
 
 def test_without_the_extra_a_message_says_how_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
     remote.client.cache_clear()
     with pytest.raises(ProcError, match=r"obstore, which is not installed: pip install 'omezarr-proc\[remote\]'"):
         open_images("s3://bucket/x.tif")
+
+
+@pytest.mark.parametrize("words", [["info", "s3://b/x"], ["validate", "s3://b/x"], ["clean", "s3://b/x"], ["view", "s3://b/x"],
+                                   ["--input-dir", "s3://b/x"], ["a.tif", "-o", "s3://b/x"], ["s3://b/x.tif", "out/"]])  # fmt: skip
+def test_without_the_extra_nothing_is_begun(tmp_path, words):
+    """In a process that has no obstore."""
+    code = "import sys; sys.modules['obstore'] = None; from omezarr_proc.cli import main; sys.exit(main(sys.argv[1:]))"
+    environ = {"PATH": os.environ["PATH"], "OUTPUT_DIR": str(tmp_path / "out")} if "--input-dir" in words else {"PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=ROOT, env=environ)
+    assert done.returncode == 2
+    assert done.stderr.endswith("object stores need the package obstore, which is not installed: pip install 'omezarr-proc[remote]'\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_file_is_read_from_a_web_server(tmp_path):
