@@ -9,16 +9,18 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from omezarr_proc import version
 from omezarr_proc.app.standard import say
 from omezarr_proc.app.stop import STOPPED, Stop, Terminated, signals_raise
-from omezarr_proc.app.words import named_as_given, place_output
+from omezarr_proc.app.words import named_as_given, place_output, refuse_misspelt
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.host.system import check_system
+from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import Exit, OutputError, ProcError, SettingsError, leading
 
 if TYPE_CHECKING:
@@ -77,14 +79,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def convert(argv: Sequence[str], stop: Stop) -> int:
-    """Convert, or do what a verb as the first word says; a file that is named like a verb is given as `./view`."""
+    """Convert, or do what a verb as the first word says; a file that is named like a verb is given as `./view`.
+
+    The verb `convert` may be left out.
+    """
     environ = dict(os.environ)
     forget_environment()
+    argv = argv[1:] if argv and argv[0] == "convert" else argv
     if argv and argv[0] in VERBS:
         module: Verb = importlib.import_module(VERBS[argv[0]][0])
         return printing(lambda: module.main(list(argv[1:])))
     try:
         arguments, wrong_flag = parse(argv), None
+        refuse_misspelt(arguments.files, VERBS)
     except SettingsError as error:
         arguments, wrong_flag = argparse.Namespace(files=[], dry_run=False, quiet=False), error
     check_system()
@@ -129,6 +136,8 @@ def convert_inputs(settings: Settings, files: Sequence[str], report: "Report") -
     """Find the inputs and convert them."""
     from omezarr_proc.app import inputs
 
+    # Of an image that failed, an empty folder would look like a dataset that is broken.
+    new = settings.output_layout == "root" and not os.path.lexists(settings.output_dir)
     found = inputs.collect(settings, files, create_output=True)
     from omezarr_proc.app import batch as process
 
@@ -136,6 +145,9 @@ def convert_inputs(settings: Settings, files: Sequence[str], report: "Report") -
         process.run(settings, found, report)
     finally:
         report.end()
+        if new and not isinstance(settings.output_dir, Address):
+            with suppress(OSError):  # something is in it
+                settings.output_dir.rmdir()
 
 
 def plan(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -389,3 +389,13 @@ def test_a_switch_needs_no_value_and_takes_no_file():
     assert cli.parse(["--preview"]).preview == "1"
     given = cli.parse(["--preview", "True", "--use-existing-resolutions", "false", "a.tif"])
     assert (given.preview, given.use_existing_resolutions, given.files) == ("True", "false", ["a.tif"])
+
+
+def test_a_word_that_is_nearly_a_verb_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["valdate", "a.ome.zarr"]) == 2
+    assert "valdate: there is no such file; is the verb validate meant?" in capsys.readouterr().err
+
+
+def test_the_verb_convert_may_be_said(folders, engine: Engine) -> None:
+    assert cli.main(["convert", *arguments(folders)]) == 0
+    assert [entry.relative.name for entry in engine.calls[0][1]] == ["a.tif", "b.ome.tif"]

@@ -48,8 +48,10 @@ def _the_only_one(opened: "Iterator[tuple[Input, list[Image] | ProcError]]") -> 
     first: list[tuple[Input, list[Image] | ProcError]] = []
     names: list[str] = []
     for entry, found in opened:
-        images = [""] if isinstance(found, ProcError) else [f" (image {image.series})" for image in found]
-        names += [shown(entry.path) + image for image in images]
+        if not found:  # the errors of its images follow
+            continue
+        images = [found.message] if isinstance(found, ProcError) else [f"image {image.series}" for image in found]
+        names += [f"{shown(entry.path)} ({image})" for image in images]
         first = first or [(entry, found)]
         if len(names) > MENTIONED:
             names[MENTIONED:] = ["..."]

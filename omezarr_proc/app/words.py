@@ -1,8 +1,9 @@
 """What the words of a command mean beyond their flags: where the output goes, and how errors name what was given as a flag."""
 
+import os
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def is_output(word: str) -> bool:
     if is_address(word):
         return not tiff_ending(word)
     return Path(word).is_dir() or not (tiff_ending(word) or Path(word).exists())
+
+
+def refuse_misspelt(files: Sequence[str], verbs: Iterable[str]) -> None:
+    """Raise SettingsError where the first word is no file, but nearly a verb."""
+    if not files or is_address(files[0]) or os.path.lexists(files[0]):
+        return
+    from difflib import get_close_matches
+
+    if verb := next(iter(get_close_matches(files[0], list(verbs), 1)), None):
+        raise SettingsError(f"{files[0]}: there is no such file; is the verb {verb} meant?")
 
 
 @contextmanager

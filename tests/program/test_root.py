@@ -223,3 +223,24 @@ def test_full_disk_that_is_the_output_folder_itself(stack_run: Reference, tmp_pa
         complete(stack_run, out)
     finally:
         subprocess.run(["umount", out], check=True)
+
+
+def test_a_part_that_the_image_does_not_have_is_told_and_leaves_no_folder(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flags in (("--region", "100000,0,10,10"), ("--channels", "77")):
+        assert cli.main([str(source), "-o", str(tmp_path / "a.ome.zarr"), *flags]) == 1
+        assert str(source) in capsys.readouterr().err
+        assert cli.main([str(source), "-o", str(tmp_path / "a.ome.zarr"), "--dry-run", *flags]) == 1
+        capsys.readouterr()
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+def test_of_several_images_each_is_named_with_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif", ome=True) as tiff:
+        for side in (300, 100):
+            tiff.write(np.zeros((side, side), np.uint8))
+    assert cli.main([str(tmp_path / "two.ome.tif"), "-o", str(tmp_path / "a.ome.zarr"), "--region", "0,0,200,200"]) == 2
+    told = capsys.readouterr().err
+    assert "two.ome.tif (image 0), " in told and "two.ome.tif (image 1 has 100 x 100 pixels, and the region" in told
+    assert not (tmp_path / "a.ome.zarr").exists()
