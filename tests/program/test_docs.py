@@ -1,6 +1,7 @@
 """The pages beside the code: links lead somewhere, decisions are listed and dated, the changelog has this version."""
 
 import importlib
+import json
 import pkgutil
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pyramids import picture
 from runs import ROOT
 
 import omezarr_proc
+from omezarr_proc.app.stop import CODES
 from omezarr_proc.build.dataset import object_count, pyramid_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import Exit, ProcError
@@ -74,9 +76,17 @@ def every_error() -> set[type[ProcError]]:
 
 def test_the_runbook_has_each_code_with_its_status_and_its_error_in_lambda() -> None:
     kinds = every_error()
-    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| `(\w+)` \| .+ \| .+ \|$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted((kind.code, str(int(kind.exit)), kind.__name__) for kind in kinds)
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \|(?: `(\w+)`)? \| .+ \| .+ \|$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    expected = [(kind.code, str(int(kind.exit)), kind.__name__) for kind in kinds]
+    assert sorted(rows) == sorted(expected + [(code, str(int(status)), "") for status, code in CODES.items()])
     assert len({kind.code for kind in kinds}) == len(kinds)
+
+
+def test_the_schema_of_the_report_has_each_code_and_status() -> None:
+    schema = json.loads((ROOT / "docs/report.schema.json").read_text())
+    codes = [kind.code for kind in every_error()] + list(CODES.values())
+    assert sorted(schema["$defs"]["code"]["enum"][1:]) == sorted(codes)
+    assert schema["properties"]["status"]["enum"] == [None, *map(int, Exit)]
 
 
 def test_readme_and_runbook_have_each_exit_status() -> None:
