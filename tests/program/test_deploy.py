@@ -59,6 +59,18 @@ def test_the_state_machine_tries_again_what_passes() -> None:
     assert set(rows) - named == {"ClusterError"}  # of CLUSTER, which is not for parts
 
 
+def test_a_part_that_fails_stops_no_other_part_and_the_machine_fails_at_its_end() -> None:
+    states = json.loads((DEPLOY / "step-functions.asl.json").read_text())["States"]
+    inner = states["Parts"]["ItemProcessor"]["States"]
+    (catch,) = inner["Part"]["Catch"]
+    assert catch["ErrorEquals"] == ["States.ALL"]
+    failed = inner[catch["Next"]]
+    assert failed["Type"] == "Pass" and failed["End"]  # so the iteration succeeds, and the map goes on
+    assert (inner["Part"]["ResultSelector"]["done"], failed["Parameters"]["done"]) == (True, False)
+    (choice,) = states[states["Parts"]["Next"]]["Choices"]
+    assert choice["StringMatches"] == "*false*" and states[choice["Next"]]["Type"] == "Fail"
+
+
 def test_a_batch_is_submitted_as_an_array(tmp_path: Path) -> None:
     (tmp_path / "aws").write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
     (tmp_path / "aws").chmod(0o755)
