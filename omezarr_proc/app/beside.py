@@ -1,4 +1,7 @@
-"""What lies beside a dataset and is kept in step with it: picture, one file, certificate. What is there already is, asked for or not."""
+"""What lies beside a dataset and is kept in step with it: picture, one file, certificate. What is there already is, asked for or not.
+
+A dataset that was there already is held against its input before it is certified: it may have been changed, or damaged, since.
+"""
 
 import os
 from pathlib import Path
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import InTheWayError
+from omezarr_proc.model.errors import DifferentOutputError, InTheWayError
 from omezarr_proc.model.text import shown
 
 if TYPE_CHECKING:
@@ -20,11 +23,39 @@ def keep_in_step(conversion: "Conversion | PlateConversion", dataset: Place, tar
 
     target  what files beside it are named after (see `hidden.inside`)
 
-    Raises ProcError; the dataset stays.
+    Raises ProcError, DifferentOutputError where the dataset is not what its input gives; the dataset stays.
     """
+    certified = _wants_certificate(conversion, target, is_new=is_new)
+    verified = conversion.means.settings.verify
+    if not is_new and (verified or certified):
+        verified = _compare(conversion, dataset)
+        certified = certified and verified
     _picture(conversion, dataset, target, is_new=is_new)
     _one_file(conversion, dataset, is_new=is_new)
-    _certificate(conversion, dataset, target, is_new=is_new)
+    if certified:
+        _certificate(conversion, dataset, target, verified=verified)
+
+
+def _compare(conversion: "Conversion | PlateConversion", dataset: Place) -> bool:
+    """Hold a dataset that was there already against its input; False, and a warning, where it is of another input or other settings."""
+    from omezarr_proc.build.verify import different
+    from omezarr_proc.store.read import open_dataset
+
+    means = conversion.means
+    if (open_dataset(dataset).own or {}).get("key") != conversion.key:
+        logger.warning(f"{shown(dataset)} is of another input or with other settings: it is not compared, and gets no certificate")
+        return False
+    logger.info(f"{shown(dataset)}: is compared with its input")
+    for path, image in conversion.made_of.items():
+        place = dataset / path if path else dataset
+        if what := different(open_dataset(place), image, means.settings, means.engine, means.limits):
+            raise DifferentOutputError(
+                f"is there already, and is not what the input gives: {what}",
+                source=place,
+                hint="EXISTING=force makes it anew; look at what has changed it: memory, storage or somebody",
+            )
+    means.engine.rest()
+    return True
 
 
 def _picture(conversion: "Conversion | PlateConversion", dataset: Place, target: Place, *, is_new: bool) -> None:
@@ -55,22 +86,25 @@ def _one_file(conversion: "Conversion | PlateConversion", dataset: Place, *, is_
         write_one_file(dataset, file)
 
 
-def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, target: Place, *, is_new: bool) -> None:
+def _wants_certificate(conversion: "Conversion | PlateConversion", target: Place, *, is_new: bool) -> bool:
     from omezarr_proc.build.certified import certified_key
 
-    means, key = conversion.means, conversion.key
     certified = certified_key(target)
-    if (means.settings.certificate or certified is not None) and (is_new or certified != key):
-        from omezarr_proc.build.certificate import Certifier
+    return (conversion.means.settings.certificate or certified is not None) and (is_new or certified != conversion.key)
 
-        logger.info(f"{shown(dataset)}: input and dataset are read once more for its certificate")
-        means.report.phase("certificate")
-        Certifier(
-            target=target,
-            dataset=dataset,
-            key=key,
-            states=conversion.states,
-            images=conversion.made_of,
-            means=means,
-            verified=is_new and means.settings.verify,
-        ).write()
+
+def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, target: Place, *, verified: bool) -> None:
+    from omezarr_proc.build.certificate import Certifier
+
+    means = conversion.means
+    logger.info(f"{shown(dataset)}: input and dataset are read once more for its certificate")
+    means.report.phase("certificate")
+    Certifier(
+        target=target,
+        dataset=dataset,
+        key=conversion.key,
+        states=conversion.states,
+        images=conversion.made_of,
+        means=means,
+        verified=verified,
+    ).write()

@@ -26,7 +26,7 @@ from omezarr_proc.build.through import read_through, with_plans
 from omezarr_proc.check.digests import level_digest, object_digests
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import ChangedInputError, InputError
+from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError
 from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.model.region import AXES
 from omezarr_proc.pixels.digests import BLOCK, Digests
@@ -53,7 +53,7 @@ class Certifier:
     key       the dataset's
     states    of the files that it was made of
     images    what it was made of: an image, by the path ""; the fields of a plate by theirs
-    verified  whether it was compared with its source before it was published
+    verified  whether it was compared with its source
     """
 
     target: Place
@@ -65,7 +65,10 @@ class Certifier:
     verified: bool
 
     def write(self) -> None:
-        """Write both files, the certificate last. Raises ProcError; then what was there before is there still."""
+        """Write both files, the certificate last. Raises ProcError; then what was there before is there still.
+
+        Raises DifferentOutputError where a level 0 of full resolution has not the pixels of its source.
+        """
         root = open_dataset(self.dataset)
         with ThreadPoolExecutor(max(1, round(self.means.limits.cpus))) as threads, without_threads():
             files = [_of_file(state) for state in sorted(self.states, key=lambda state: state.path)]
@@ -115,7 +118,16 @@ class Certifier:
         source = {"image": image.series, "name": image.name, **source_digests(image, self.means)}
         self.means.engine.rest()
         dataset = open_dataset(self.dataset / path if path else self.dataset)
-        return {"path": path, "source": source, "levels": [_of_level(dataset, number, threads) for number in range(len(dataset.arrays))]}
+        levels = [_of_level(dataset, number, threads) for number in range(len(dataset.arrays))]
+        sizes = dict(zip(dataset.axes, levels[0]["shape"], strict=True))
+        is_whole = all(sizes.get(axis, 1) == size for axis, size in source["shape"].items())
+        if is_whole and levels[0]["sha256"] != source["sha256"]:
+            raise DifferentOutputError(
+                "level 0 has not the pixels of the input: no certificate is written",
+                source=dataset.path,
+                hint="`omezarr-proc verify` says where; EXISTING=force makes it anew",
+            )
+        return {"path": path, "source": source, "levels": levels}
 
     def _list(self, root: Dataset, threads: ThreadPoolExecutor) -> tuple[bytes, int]:
         """The list of all objects, named as the folder that it lies in has them, and their bytes."""

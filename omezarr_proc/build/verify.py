@@ -106,6 +106,16 @@ def _above(dataset: Dataset, pyramid: Pyramid, method: str, difference: Differen
 
 def refuse_different(dataset: Dataset, image: Image, settings: Settings, engine: Engine, limits: Limits) -> None:
     """Raise DifferentOutputError where a dataset about to be published is not what its source gives."""
+    if found := different(dataset, image, settings, engine, limits):
+        raise DifferentOutputError(
+            f"is not published, since what is stored is not what the input gives (VERIFY=1): {found}",
+            source=image.source,
+            hint="run it again; if it comes again the same, it is a mistake of this program, else look at memory and storage",
+        )
+
+
+def different(dataset: Dataset, image: Image, settings: Settings, engine: Engine, limits: Limits) -> str:
+    """What first of a dataset is not what its source gives, or a level not of the one before; empty where all is."""
     of_source = compare_with_source(dataset, image, settings, engine, limits)
     found = [*of_source.metadata]
     if of_source.difference or of_source.problem:
@@ -114,12 +124,7 @@ def refuse_different(dataset: Dataset, image: Image, settings: Settings, engine:
         if not level.exact:
             what = level.difference.text if level.difference else level.problem
             found.append(f"level {level.path} is not the exact {level.method} of level {level.before}: {what}")
-    if found:
-        raise DifferentOutputError(
-            f"is not published, since what is stored is not what the input gives (VERIFY=1): {found[0]}",
-            source=image.source,
-            hint="run it again; if it comes again the same, it is a mistake of this program, else look at memory and storage",
-        )
+    return found[0] if found else ""
 
 
 def _compare(engine: Engine, pyramid: Pyramid, plan: Plan) -> tuple[list[Difference | None], dict[int, Extremes | None]]:

@@ -228,7 +228,7 @@ class Settings:
         metadata=row(
             FLAG,
             "1 = before a dataset is published, make it anew of the input and compare every pixel with what is stored; a difference is an "
-            "error, and nothing is published",
+            "error, and nothing is published; one that is there already is compared too, and stays",
         ),
     )
     certificate: bool = field(

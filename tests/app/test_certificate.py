@@ -106,12 +106,40 @@ def test_made_for_a_finished_dataset_kept_in_step_and_no_part_of_the_key(tmp_pat
     written = place.stat().st_mtime_ns
     certified(tiff, tmp_path)
     assert place.stat().st_mtime_ns == written
+    assert first["verified"]  # one that was there already is compared with its input
     assert cli.main([*run, "--initial-downsample", "1"]) == 0  # without asking: else it would be of another dataset
     second = read(place)
     assert first["images"][0]["source"] == second["images"][0]["source"]
     digests = [[level["sha256"] for level in found["images"][0]["levels"]] for found in (first, second)]
     assert digests[0] == digests[1][1:]
     assert second["key"] != first["key"]
+
+
+@pytest.mark.parametrize("asked", ["--certificate", "--verify"])
+def test_a_dataset_that_is_there_and_is_not_what_the_input_gives_is_an_error(
+    asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = [str(source(tmp_path)), "--output-dir", str(tmp_path), *SMALL]
+    assert cli.main(run) == 0
+    shutil.copy(tmp_path / "a.ome.zarr/0/c/0/1/0/0", tmp_path / "a.ome.zarr/0/c/0/0/0/0")
+    assert cli.main([*run, asked]) == 73
+    assert "a.ome.zarr: is there already, and is not what the input gives: level 0: " in capsys.readouterr().err
+    assert cli.main([*run, "--certificate", "--existing", "skip", "--initial-downsample", "1"]) == 0
+    assert "it is not compared, and gets no certificate" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.glob("a.ome.zarr*")) == ["a.ome.zarr"]
+    assert cli.main([*run, asked, "--existing", "force"]) == 0
+
+
+def test_a_level_0_of_full_resolution_with_other_pixels_gets_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Damaged while it was made, and not compared."""
+    first, other = (f"0/c/0/{z}/0/0" for z in (0, 1))
+    monkeypatch.setattr("omezarr_proc.build.image.refuse_wrong", lambda place: shutil.copy(place / other, place / first))
+    flags = ("--certificate", "--initial-downsample", "1", *SMALL)
+    assert cli.main([str(source(tmp_path)), "--output-dir", str(tmp_path), *flags]) == 73
+    assert "a.ome.zarr: level 0 has not the pixels of the input: no certificate is written" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.glob("a.ome.zarr*")) == ["a.ome.zarr"]
 
 
 @pytest.mark.slow
