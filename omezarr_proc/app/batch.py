@@ -22,7 +22,7 @@ from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import read_limits
 from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.address import Address, Place
-from omezarr_proc.model.errors import InTheWayError, ProcError, without_frames
+from omezarr_proc.model.errors import InTheWayError, ProcError, StoreUnavailableError, without_frames
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.publish.lock import LockedError
 from omezarr_proc.publish.tree import ByRename, tree_for
@@ -157,6 +157,7 @@ class _Images:
                 continue
             try:
                 with typed(entry.path):
+                    self._refuse_silence()
                     refuse_plate(self.settings, planned)
                     outcome = self._make(entry, self._conversion(planned), planned.target, alone=self.alone and len(images) == 1)
             except ProcError as error:
@@ -164,6 +165,12 @@ class _Images:
                 outcome = self._failed(entry, planned.target, without_frames(error))
             if outcome:
                 self.outcomes.append(outcome)
+
+    def _refuse_silence(self) -> None:
+        """Raise StoreUnavailableError where the image before has waited in vain for the output: the others would, one by one."""
+        error, output = self.outcomes[-1].error if self.outcomes else None, self.settings.output_dir
+        if isinstance(error, StoreUnavailableError) and isinstance(output, Address) and f"{error.source}/".startswith(f"{output}/"):
+            raise StoreUnavailableError("does not answer, so this is not begun", source=output, hint="run it again to go on")
 
     def _join(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> bool:
         """Take a small image into the group that is made together; returns whether it is one of those, and the first to work on it."""

@@ -121,6 +121,18 @@ def test_a_store_that_stops_answering_while_it_is_read_is_unavailable(store, sou
         assert "the store answers with HTTP 503: run again later" in capsys.readouterr().err
 
 
+def test_an_output_that_does_not_answer_is_waited_for_once_not_for_every_image(store, source, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
+    remote.client.cache_clear()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("b", "c"):
+        shutil.copy(source, source.with_name(f"{name}.ome.tif"))
+    assert main(["--input-dir", str(source.parent), "--output-dir", f"{store.address}/out", *FLAGS]) == Exit.TRY_AGAIN
+    told = capsys.readouterr().err
+    assert told.count("the store does not answer: check") == 1, "of the first image"
+    assert told.count("does not answer, so this is not begun; run it again to go on") == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("at", [15, 60])
 def test_the_server_may_be_killed_and_come_back(own_server, source, expected, at):
