@@ -31,9 +31,9 @@ def keep_in_step(conversion: "Conversion | PlateConversion", dataset: Place, tar
         verified = _compare(conversion, dataset)
         certified = certified and verified
     _picture(conversion, dataset, target, is_new=is_new)
-    _one_file(conversion, dataset, is_new=is_new)
     if certified:
         _certificate(conversion, dataset, target, verified=verified)
+    _one_file(conversion, dataset, is_new=is_new or certified)  # the certificate is in the dataset too
 
 
 def _compare(conversion: "Conversion | PlateConversion", dataset: Place) -> bool:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,14 @@ def test_made_for_a_finished_dataset_kept_in_step_and_no_part_of_the_key(tmp_pat
     place = tmp_path / "a.ome.zarr.certificate.json"
     assert cli.main(run) == 0
     assert not place.exists()
+    assert cli.main([*run, "--ozx"]) == 0
     inode = (tmp_path / "a.ome.zarr").stat().st_ino
     first = certified(tiff, tmp_path)
     assert (tmp_path / "a.ome.zarr").stat().st_ino == inode
     written = place.stat().st_mtime_ns
     certified(tiff, tmp_path)
     assert place.stat().st_mtime_ns == written
+    assert CRATE in zipfile.ZipFile(tmp_path / "a.ozx").namelist()
     assert first["verified"]  # one that was there already is compared with its input
     assert cli.main([*run, "--initial-downsample", "1"]) == 0  # without asking: else it would be of another dataset
     second = read(place)
