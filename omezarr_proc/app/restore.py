@@ -3,7 +3,7 @@
 Tiled, compressed, with the levels as SubIFDs and the OME-XML that was kept; without that one, with what the dataset says of itself. It
 appears under its name when it is whole; `verify DATASET --source out.ome.tif` compares it. What a dataset has not of its source is said,
 and taken with --lossy only. Exit status: 0 it is written, 1 the dataset cannot be restored, or not without a loss, 2 wrong usage, 73 it
-cannot be written, 75 another run writes it.
+cannot be written, or is there already, 75 another run writes it.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="omezarr-proc restore",
         description="Write the full resolution of an OME-Zarr image as a tiled, compressed, pyramidal OME-TIFF.",
-        epilog="Exit status: 0 written, 1 the dataset cannot be restored, or not without --lossy, 2 wrong usage, 73 cannot be written.",
+        epilog="Exit status: 0 written, 1 cannot be restored, or not without --lossy, 2 wrong usage, 73 cannot be written, or is there.",
         allow_abbrev=False,
     )
     parser.add_argument("dataset", metavar="DATASET", type=named_place, help="folder or address of an OME-Zarr image")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from omezarr_proc.host.faults import output_error, rename
-from omezarr_proc.model.errors import OutputError
+from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.publish.lock import LockedError
 from omezarr_proc.store.opening import open_file
 
@@ -22,12 +22,12 @@ def whole_file(target: Path, *, replaces: bool = False) -> Iterator[BinaryIO]:
 
     replaces  whether one that has the name already is replaced; else that is an error
 
-    Raises OutputError, LockedError where another run writes it.
+    Raises OutputError, InTheWayError where it is there and not to be replaced, LockedError where another run writes it.
     """
     partial = target.with_name(f".{target.name}.unfinished")
     try:
         if not replaces and os.path.lexists(target):
-            raise OutputError("is there already, and is not replaced: remove it, or choose another name", source=target)
+            raise InTheWayError("is there already, and is not replaced: remove it, or choose another name", source=target)
         with open(partial, "r+b", opener=lambda _, flags: open_file(partial, flags | os.O_CREAT)) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
