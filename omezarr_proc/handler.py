@@ -19,6 +19,7 @@ import omezarr_proc.app.together
 import omezarr_proc.build.advice
 import omezarr_proc.build.certified
 import omezarr_proc.build.image
+import omezarr_proc.build.one_file
 import omezarr_proc.build.plate
 import omezarr_proc.build.preview
 import omezarr_proc.engine.local.engine
