@@ -21,7 +21,7 @@ from omezarr_proc.app.shares import Owned, chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import read_limits
 from omezarr_proc.host.memory import PeakMemory
-from omezarr_proc.model.address import Address, Place
+from omezarr_proc.model.address import Address, Place, absolute
 from omezarr_proc.model.errors import InTheWayError, ProcError, StoreUnavailableError, without_frames
 from omezarr_proc.model.outcome import Outcome
 from omezarr_proc.publish.lock import LockedError
@@ -206,7 +206,7 @@ class _Images:
             self.outcomes.append(self._failed(member.entry, member.target, member.error))
 
     def _failed(self, entry: Input, target: Place | None, error: ProcError) -> Outcome:
-        self.report.fail(str(entry.path), error, None if target is None else str(target))
+        self.report.fail(absolute(str(entry.path)), error, None if target is None else str(target))
         return Outcome(source=str(entry.path), status="failed", target=target, error=error)
 
     def _beside(self, conversion: "Conversion | PlateConversion", target: Place, *, is_new: bool) -> None:
@@ -278,7 +278,7 @@ class _Images:
         return self._converted(entry, conversion, target, summary)
 
     def _in_part(self, entry: Input, target: Place, done: str) -> Outcome:
-        self.report.share(str(entry.path), done, str(target))
+        self.report.share(absolute(str(entry.path)), done, str(target))
         return Outcome(source=str(entry.path), status="part", target=target, reason=done)
 
     def _converted(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, summary: "Summary") -> Outcome:

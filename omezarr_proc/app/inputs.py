@@ -20,7 +20,7 @@ from omezarr_proc.app.sequence import FileSequence, matched, name_of, proposals
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host import mounts
 from omezarr_proc.host.remote import PASSING, require, store_error, walk
-from omezarr_proc.model.address import READABLE, Address, Place, place
+from omezarr_proc.model.address import READABLE, Address, Place, absolute, place
 from omezarr_proc.model.errors import (
     InputError,
     InTheWayError,
@@ -200,6 +200,7 @@ def check_file(path: Place) -> None:
     """
     if isinstance(path, Address):
         return
+    path = path.absolute()  # as messages about images have it
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -232,8 +233,8 @@ def check_twin(entry: Input) -> None:
     """Raise InTheWayError for an input that would become the same dataset as another."""
     if entry.twin is not None:
         raise InTheWayError(
-            f"would become {shown(dataset_path(entry.relative))} as {shown(entry.twin)} would, so neither is converted",
-            source=entry.path,
+            f"would become {shown(dataset_path(entry.relative))} as {shown(absolute(str(entry.twin)))} would, so neither is converted",
+            source=absolute(str(entry.path)),
             hint="rename one of them (upper and lower case count as the same)",
         )
 

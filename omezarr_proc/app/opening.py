@@ -12,7 +12,7 @@ from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin
 from omezarr_proc.app.sequence import image_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits
-from omezarr_proc.model.address import Place, real
+from omezarr_proc.model.address import Place, absolute, place, real
 from omezarr_proc.model.crop import Crop
 from omezarr_proc.model.errors import (
     LimitError,
@@ -95,7 +95,7 @@ def _open(
         try:
             with typed(entry.path):
                 if first := members.get(real(entry.path)):
-                    logger.info(f"{shown(entry.path)}: is part of {shown(first.path)}")
+                    logger.info(f"{shown(absolute(str(entry.path)))}: is part of {shown(absolute(str(first.path)))}")
                     continue
                 check_time(deadline)
                 check_twin(entry)
@@ -131,7 +131,7 @@ def check_time(deadline: float | None) -> None:
 @contextmanager
 def typed(source: Place) -> Iterator[None]:
     """Within, whatever goes wrong with an input becomes a ProcError about it: the others are tried all the same."""
-    with about(source):
+    with about(place(absolute(str(source)))):
         try:
             yield
         except ProcError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from omezarr_proc.model.errors import UnsupportedInputError
 from omezarr_proc.model.image import Image, Rect
 from omezarr_proc.model.indices import ranges
+from omezarr_proc.model.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +29,9 @@ class Crop:
         Raises UnsupportedInputError where the image has no such pixels, or stores channels interleaved that are to be parted.
         """
         samples = image.layouts[0].samples
-        channels = self._indices(image, "channels", self.channels, image.size_c)
-        z = self._indices(image, "z", self.z, image.size_z)
-        t = self._indices(image, "t", self.t, image.size_t)
+        channels = self._indices(image, "channel", self.channels, image.size_c)
+        z = self._indices(image, "z slice", self.z, image.size_z)
+        t = self._indices(image, "time point", self.t, image.size_t)
         groups = list(dict.fromkeys(channel // samples for channel in channels))
         if len(groups) * samples != len(channels):
             raise UnsupportedInputError(
@@ -66,9 +67,10 @@ class Crop:
             fingerprint=hashlib.sha256(f"{image.fingerprint} {taken}".encode()).hexdigest(),
         )
 
-    def _indices(self, image: Image, axis: str, wanted: Sequence[int] | None, size: int) -> Sequence[int]:
+    def _indices(self, image: Image, what: str, wanted: Sequence[int] | None, size: int) -> Sequence[int]:
         if wanted and wanted[-1] >= size:
-            raise UnsupportedInputError(
-                f"image {image.series} has {size} of {axis}, 0 to {size - 1}, and {ranges(wanted)} is asked for", source=image.source
-            )
+            there = f"only {what} 0" if size == 1 else f"{counted(size, what)}, 0 to {size - 1}"
+            absent = [index for index in wanted if index >= size]
+            of_it = f"{what} {absent[0]} is" if len(absent) == 1 else f"{what}s {ranges(absent)} are"
+            raise UnsupportedInputError(f"image {image.series} has {there}: {of_it} not there", source=image.source)
         return range(size) if wanted is None else wanted

@@ -149,7 +149,9 @@ def test_by_flags_with_a_key_of_its_own_and_the_whole_with_the_one_it_had(tmp_pa
     [
         (Crop(region=(100, 0, 200, 100)), "has 203 x 301 pixels, and the region of 200 x 100 from x=100, y=0 on is not inside"),
         (Crop(channels=(1,)), r"stores its channels interleaved, 3 together, so \[1\] cannot be taken alone"),
-        (Crop(z=(2, 3)), "has 1 of z, 0 to 0, and 2-3 is asked for"),
+        (Crop(z=(2, 3)), "has only z slice 0: z slices 2-3 are not there"),
+        (Crop(channels=(1, 3)), "has 3 channels, 0 to 2: channel 3 is not there"),
+        (Crop(t=(1,)), "has only time point 0: time point 1 is not there"),
     ],
 )
 def test_what_the_image_does_not_have_is_refused(tmp_path: Path, crop: Crop, words: str) -> None:
