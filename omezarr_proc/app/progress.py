@@ -112,7 +112,7 @@ class Report:
         numbers = {name: value for name, value in asdict(summary).items() if name != "name"}
         facts = {"source": result.source, "dataset": result.target, "phases": result.row()["phases"], "retries": result.retries}
         rate = f"{summary.megapixels_per_second:.1f} Mpx/s"
-        logger.bind(event="image-done", image=summary.name, **facts, **numbers).info(
+        logger.bind(event="image-done", image=shown(result.source), **facts, **numbers).info(
             f"{summary.name}: done in {duration(summary.seconds)}, {rate}"
         )
 
@@ -120,24 +120,25 @@ class Report:
         """End an image that is left as it is, since it is there already."""
         self.end()
         self.results.end("skipped", name, target, reason=reason)
-        name = shown(name)
-        self.skipped.append((name, reason))
-        logger.bind(event="image-skipped", image=name, dataset=target).info(f"{name}: {reason}")
+        image = shown(name)
+        self.skipped.append((image, reason))
+        logger.bind(event="image-skipped", image=image, source=name, dataset=target).info(f"{image}: {reason}")
 
     def share(self, name: str, done: str, target: str) -> None:
         """End an image of which this run's part is done; others go on with it."""
         self.end()
         self.results.end("part", name, target, reason=done)
-        name = shown(name)
-        self.shared.append((name, done))
-        logger.bind(event="image-part", image=name, dataset=target).info(f"{name}: {done}")
+        image = shown(name)
+        self.shared.append((image, done))
+        logger.bind(event="image-part", image=image, source=name, dataset=target).info(f"{image}: {done}")
 
     def fail(self, name: str, error: ProcError, target: str | None = None) -> None:
         """End an image that failed."""
         self.end()
         self.results.end("failed", name, target, error=error)
         self.failures.append(error)
-        logger.bind(event="image-failed", image=shown(name), dataset=target, code=error.code).error(one_line(str(error)))
+        facts = {"image": shown(name), "source": name, "dataset": target, "code": error.code}
+        logger.bind(event="image-failed", **facts).error(one_line(str(error)))
 
     def write(self, text: str) -> None:
         """Write whole lines to where the progress is shown, without tearing it."""

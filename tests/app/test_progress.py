@@ -4,6 +4,7 @@ import io
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import hypothesis
 import pytest
@@ -15,7 +16,7 @@ from omezarr_proc.app import log
 from omezarr_proc.app.progress import BarReport, LineReport, Report, make_report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.model.events import Summary
+from omezarr_proc.model.events import Begun, Summary
 from omezarr_proc.model.text import duration, quantity
 
 SETTINGS = Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out"}, {})
@@ -116,6 +117,21 @@ def test_results_are_logged_and_kept(lines: list[str]):
         [("b.ome.zarr", "is there already")],
         [error],
     )
+
+
+def test_every_end_of_an_image_names_its_input_and_its_dataset():
+    report, ends = Report(), []
+    sink = logger.add(lambda message: ends.append(message.record["extra"]), level="INFO")
+    try:
+        report.begin(Begun(source="in/a.tif", series=0, target="out/a.ome.zarr", shape=(1, 8, 8), levels=1, objects=3))
+        report.finish(replace(DONE, name="out/a.ome.zarr"))
+        report.skip("in/a.tif", "is there already", "out/a.ome.zarr")
+        report.share("in/a.tif", "part 1/2 is done", "out/a.ome.zarr")
+        report.fail("in/a.tif", InputError("is broken"), "out/a.ome.zarr")
+    finally:
+        logger.remove(sink)
+    assert [end["event"] for end in ends] == ["image-begun", "image-done", "image-skipped", "image-part", "image-failed"]
+    assert {(end["image"], end["source"], end["dataset"]) for end in ends[1:]} == {("in/a.tif", "in/a.tif", "out/a.ome.zarr")}
 
 
 def test_table_is_aligned_and_complete():
