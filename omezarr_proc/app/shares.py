@@ -15,6 +15,7 @@ from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import CeilingError, Exit, ProcError
 from omezarr_proc.model.part import Part
+from omezarr_proc.model.text import counted
 
 if TYPE_CHECKING:
     from omezarr_proc.model.image import Image
@@ -96,7 +97,7 @@ def owned(found: Sequence[Item], part: Part) -> dict[Input, Owned]:
     mine = shared_out(found, part.of).get(part.number, {})
     whole = sum(shared.cut is None for of_entry in mine.values() for shared in of_entry.datasets.values())
     pieces = sum(len(of_entry.datasets) for of_entry in mine.values()) - whole
-    text = f"part {part}: {whole} whole datasets and pieces of {pieces} others, of {len(found)} in all"
+    text = f"part {part}: {counted(whole, 'whole dataset')} and pieces of {counted(pieces, 'other')}, of {len(found)} in all"
     logger.bind(event="part", part=part.number, parts=part.of, whole=whole, pieces=pieces, datasets=len(found)).info(text)
     return mine
 

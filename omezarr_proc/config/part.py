@@ -47,8 +47,8 @@ _ARRAYS = (
 def _parse(text: str) -> Part | AutoPart | None:
     if not text:
         return None
-    number, _, of = (word.strip() for word in text.partition("/"))
-    if not (of.isascii() and of.isdigit() and len(of) <= 9 and 1 <= int(of) <= MOST_PARTS):
+    number, _, of = text.strip().partition("/")
+    if not _is_count(of):
         raise ValueError(text)
     if number.casefold() == "auto":
         return AutoPart(int(of))
@@ -58,8 +58,12 @@ def _parse(text: str) -> Part | AutoPart | None:
 
 
 def _hint(text: str) -> str:
-    number, _, of = (word.strip() for word in text.partition("/"))
-    return f"parts are counted from 1: 1/{of} to {of}/{of}" if number.isdigit() and of.isdigit() else ""
+    number, _, of = text.strip().partition("/")
+    return f"parts are counted from 1: 1/{of} to {of}/{of}" if number.isdigit() and _is_count(of) else ""
+
+
+def _is_count(of: str) -> bool:
+    return of.isascii() and of.isdigit() and len(of) <= 9 and 1 <= int(of) <= MOST_PARTS
 
 
 PART = Rule(_parse, f"like 3/16: one of 1/16 to 16/16, or auto/16 (up to {MOST_PARTS})", _hint)

@@ -15,7 +15,7 @@ def part(text: str, **environ: str) -> Part | None:
     return Settings.load(FOLDERS | environ, {"PART": text}).part
 
 
-@pytest.mark.parametrize("text", ["3/16", " 3 / 16 ", "03/16"])
+@pytest.mark.parametrize("text", ["3/16", " 3/16 ", "03/16"])
 def test_a_part_is_named_by_its_number_from_1(text: str) -> None:
     assert part(text) == Part(3, 16)
     assert str(part(text)) == "3/16"
@@ -29,7 +29,7 @@ def test_without_it_a_run_is_no_part() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0/16", "17/16", "1/0", "-1/4", "1/100001", "3", "3/", "/3", "a/b", "1.5/2", "1/2/3", "auto", "auto/0", "³/4"]
+    "text", ["0/16", "17/16", "1/0", "-1/4", "1/100001", "3", "3/", "/3", "a/b", "1.5/2", "1/2/3", "1 / 3", "auto", "auto/0", "³/4"]
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"PART=.*must be like 3/16"):
@@ -39,6 +39,13 @@ def test_anything_else_is_refused(text: str) -> None:
 def test_who_counts_from_0_is_told() -> None:
     with pytest.raises(SettingsError, match=r"parts are counted from 1: 1/16 to 16/16"):
         part("0/16")
+
+
+@pytest.mark.parametrize("text", ["1/0", "1/200000"])
+def test_a_number_of_parts_that_there_cannot_be_is_no_example(text: str) -> None:
+    with pytest.raises(SettingsError, match="must be like 3/16") as refused:
+        part(text)
+    assert "counted from 1" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
