@@ -68,15 +68,14 @@ def describe(path: Place) -> Json:
 def describe_tiff(path: Place) -> Json:
     """The images of a TIFF with all members of its set. Raises InputError."""
     from omezarr_proc.host.limits import read_limits
-    from omezarr_proc.plan.memory import metadata_bytes
     from omezarr_proc.tiff.describe.images import open_images
     from omezarr_proc.tiff.file.budget import Budget
 
     check_file(path)
-    most = metadata_bytes(read_limits())
-    converted = {image.series for image in open_images(str(path), budget=Budget(source=str(path), bytes=most), refused=[])}
+    limits = read_limits()
+    converted = {image.series for image in open_images(str(path), budget=Budget.within(limits, source=str(path)), refused=[])}
     refused: list[UnsupportedInputError] = []
-    images = open_images(str(path), images="all", budget=Budget(source=str(path), bytes=most), refused=refused)
+    images = open_images(str(path), images="all", budget=Budget.within(limits, source=str(path)), refused=refused)
     told = {"images": [_image(image, image.series in converted) for image in images]}
     return told | {"refused": [str(error) for error in refused]}
 

@@ -15,7 +15,6 @@ from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.address import real
 from omezarr_proc.model.errors import ProcError, UnsupportedInputError
 from omezarr_proc.model.image import Image
-from omezarr_proc.plan.memory import metadata_bytes
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.file.budget import Budget
 
@@ -67,7 +66,7 @@ def _images(entry: Input, limits: Limits) -> tuple[list[tuple[Image, list[Image]
     """Each image with its stored levels, and the errors of those that are not supported."""
     check_file(entry.path)
     refused: list[UnsupportedInputError] = []
-    budget = Budget(source=str(entry.path), bytes=metadata_bytes(limits))
+    budget = Budget.within(limits, source=str(entry.path))
     images = open_images(str(entry.path), on_missing="fill", budget=budget, refused=refused, levels=True)
     return list(grouped(images)), refused
 

@@ -67,7 +67,6 @@ def _the_only_one(opened: "Iterator[tuple[Input, list[Image] | ProcError]]") -> 
 def _open(
     settings: Settings, inputs: Iterable[Input], limits: Limits, deadline: float | None
 ) -> Iterator[tuple[Input, "list[Image] | ProcError"]]:
-    from omezarr_proc.plan.memory import metadata_bytes
     from omezarr_proc.tiff.describe.images import open_images
     from omezarr_proc.tiff.file.budget import Budget
 
@@ -99,7 +98,7 @@ def _open(
                     continue
                 check_time(deadline)
                 check_twin(entry)
-                budget = Budget(source=str(entry.path), bytes=metadata_bytes(limits), segments=settings.max_segments, deadline=deadline)
+                budget = Budget.within(limits, source=str(entry.path), segments=settings.max_segments, deadline=deadline)
                 if entry.sequence is None:
                     found = opened(entry.path, budget, refused)
                 else:

@@ -162,7 +162,6 @@ def _image(dataset: "Dataset", source: Place, which: int | str | None, limits: "
     """
     from omezarr_proc.build.fields import by_path
     from omezarr_proc.build.recovered import base_factor, crop_of, in_srgb, settings_of, stored_level_taken
-    from omezarr_proc.plan.memory import metadata_bytes
     from omezarr_proc.tiff.describe.images import open_images
     from omezarr_proc.tiff.file.budget import Budget
 
@@ -172,7 +171,7 @@ def _image(dataset: "Dataset", source: Place, which: int | str | None, limits: "
         images=(which,) if isinstance(which, int) else "all",
         on_missing="fill",
         reduced_by=(base_factor(dataset) or 1) if stored_level_taken(dataset) else 1,
-        budget=Budget(source=str(source), bytes=metadata_bytes(limits)),
+        budget=Budget.within(limits, source=str(source)),
         refused=[],
         to_srgb=in_srgb(dataset),
     )

@@ -32,6 +32,8 @@ NURSERY_BYTES = 20 * MB
 WORKER_BYTES = 13 * MB
 # Kept free beside the projection: kernel memory, page tables, what the allocators do not give back.
 RESERVE_BYTES = 24 * MB
+# What a conversion takes before it has opened anything.
+SMALLEST_BYTES = MAIN_BYTES + NURSERY_BYTES + WORKER_BYTES + RESERVE_BYTES
 
 # Of an input in an object store: bytes that a worker holds ahead of its decoder, and what a client with its connections takes.
 AHEAD_BYTES = 8 * MB
@@ -135,7 +137,12 @@ def metadata_bytes(limits: Limits) -> int:
 
     The other half is for the plan, which counts what is kept of them in each process.
     """
-    return max(0, limits.headroom_bytes - RESERVE_BYTES - MAIN_BYTES - NURSERY_BYTES - WORKER_BYTES) // 2
+    return max(0, limits.headroom_bytes - SMALLEST_BYTES) // 2
+
+
+def limit_for_metadata(limits: Limits, number: int) -> int:
+    """The memory limit in bytes with which so many bytes of metadata may be taken, all else being as it is now."""
+    return limits.memory_bytes - limits.headroom_bytes + SMALLEST_BYTES + 2 * number
 
 
 def _plans(

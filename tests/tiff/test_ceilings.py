@@ -1,5 +1,6 @@
 """Files that state far more than they hold are refused or begun soon, within the memory and the time there are."""
 
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,6 +95,21 @@ def test_what_metadata_may_take_follows_from_the_limit() -> None:
 
     assert [most(64), most(90)] == [0, MB // 2]
     assert 64 * MB < most(256) < 128 * MB < most(512) < most(4096) < 2048 * MB
+
+
+def test_who_has_too_little_memory_for_metadata_is_told_how_much_would_do() -> None:
+    def limits(megabytes: int) -> Limits:
+        return Limits(
+            memory_bytes=megabytes * MB, headroom_bytes=(megabytes - 10) * MB, memory_source="a test", cpus=2, cpu_source="a test"
+        )
+
+    for megabytes, number in ((64, 1), (128, 40 * MB)):
+        with pytest.raises(LimitError, match=r"give it \d+ MB at least") as refused:
+            Budget.within(limits(megabytes), source="a.tif").need(number)
+        least = int(re.findall(r"(\d+) MB at least", str(refused.value))[0])
+        Budget.within(limits(least), source="a.tif").need(number)
+        with pytest.raises(LimitError):
+            Budget.within(limits(least - 1), source="a.tif").need(number)
 
 
 def test_many_tiffdata_that_name_the_same_planes_are_placed_in_linear_time() -> None:

@@ -6,7 +6,9 @@ The constants are measured (Python 3.12): what one value takes in the main proce
 import time
 from dataclasses import dataclass
 
+from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import CeilingError, LimitError, OutOfTimeError
+from omezarr_proc.plan.memory import limit_for_metadata, metadata_bytes
 
 MB = 1 << 20
 PAGE_BYTES = 800  # a directory beside its entries, its kind and number
@@ -26,13 +28,20 @@ class Budget:
     bytes     all that its metadata may take in the main process
     segments  most segments of a page (MAX_SEGMENTS)
     deadline  when to stop in good order, as time.monotonic() counts
+    limits    of which `bytes` are a part
     """
 
     source: str
     bytes: int = DEFAULT_BYTES
     segments: int = DEFAULT_SEGMENTS
     deadline: float | None = None
+    limits: Limits | None = None
     used: int = 0
+
+    @classmethod
+    def within(cls, limits: Limits, *, source: str, segments: int = DEFAULT_SEGMENTS, deadline: float | None = None) -> "Budget":
+        """With what the memory limit leaves for metadata."""
+        return cls(source=source, bytes=metadata_bytes(limits), segments=segments, deadline=deadline, limits=limits)
 
     def need(self, number: int = 0) -> None:
         """Ask for `number` bytes for a while. Raises LimitError when they are too many, OutOfTimeError when time is up."""
@@ -41,10 +50,13 @@ class Budget:
                 f"its metadata (pages, places of segments, OME-XML) take more than the {self.bytes / MB:.1f} MB"
                 " that the memory limit leaves for them",
                 source=self.source,
-                hint="give it more memory",
+                hint=f"give it {self._enough(self.used + number)}",
             )
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise OutOfTimeError("not begun, since time is up", source=self.source, hint="run it again to go on")
+
+    def _enough(self, number: int) -> str:
+        return "more memory" if self.limits is None else f"{-(-limit_for_metadata(self.limits, number) // MB)} MB at least"
 
     def keep(self, number: int) -> None:
         """Ask for `number` bytes for as long as the input is open. Raises as `need` does."""
