@@ -254,11 +254,20 @@ def check_output(output_dir: Place, *, create: bool) -> None:
         if not existing.is_dir():
             raise NotADirectoryError(20, f"{shown(existing)} is not a folder")
         if not os.access(existing, os.W_OK | os.X_OK):
-            raise PermissionError(13, f"{shown(existing)} is not writable")
+            raise PermissionError(13, _why_not_writable(existing))
     except FileExistsError:
         raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} is not a folder") from None
     except OSError as error:
         raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} cannot be written to: {error.strerror}") from None
+
+
+def _why_not_writable(folder: Path) -> str:
+    """Whose right is missing where, or that nobody can write there."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"{shown(folder)} is on a read-only file system"
+    status = folder.stat()
+    owner = f"it belongs to {status.st_uid}:{status.st_gid} with mode {stat.S_IMODE(status.st_mode):o}"
+    return f"user {os.geteuid()}:{os.getegid()} may not write to {shown(folder)}: {owner}"
 
 
 def output_doubt(output_dir: Place) -> str:

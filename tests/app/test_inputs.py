@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -218,7 +219,12 @@ def test_output_dir_that_cannot_be_a_folder_is_refused(tmp_path: Path, create: b
 
 def test_output_dir_that_is_not_writable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(SettingsError, match="not writable"):
+    tmp_path.chmod(0o750)
+    whose = f"user {os.geteuid()}:{os.getegid()} may not write to .*: it belongs to {os.getuid()}:{tmp_path.stat().st_gid} with mode 750"
+    with pytest.raises(SettingsError, match=whose):
+        check_output(tmp_path, create=True)
+    monkeypatch.setattr("os.statvfs", lambda folder: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with pytest.raises(SettingsError, match="is on a read-only file system"):
         check_output(tmp_path, create=True)
 
 
