@@ -57,7 +57,7 @@ class _Planes:
         wanted = {"t": rdefs.get("defaultT"), "z": rdefs.get("defaultZ", sizes.get("z", 1) // 2)}
         self._index = {name: min(max(value if isinstance(value, int) else 0, 0), sizes.get(name, 1) - 1) for name, value in wanted.items()}
         self._axes, self._level, self._step = dataset.axes, level, step
-        self._path = dataset.path / level.path
+        self._path, self._has_all = dataset.path / level.path, dataset.own is not None
         try:
             self._decode = chunk_decoder(dataset, level)
         except Exception as error:  # whatever zarr says to codecs that it does not know, or to their settings
@@ -77,13 +77,26 @@ class _Planes:
         parts = []
         for column in range(self._level.grid[-1]):
             place = (*(number for number, _ in leading), row, column)
-            try:
-                pixels = self._decode(place)[inside]
-            except Exception as error:  # whatever a codec says to damaged bytes
-                chunk = self._path / self._level.chunk_name(place)
-                raise InputError(f"a chunk cannot be read: {error}", source=chunk, hint="run validate --deep") from error
+            pixels = self._chunk(place)[inside]
             parts.append(pixels[-row * height % step :: step, -column * width % step :: step].copy())
         return np.concatenate(parts, axis=1)
+
+    def _chunk(self, place: tuple[int, ...]) -> NDArray[Any]:
+        """A chunk of the level; one that is absent is its fill value, as Zarr says, but in a dataset of ours, which has all of them."""
+        try:
+            return self._decode(place)
+        except FileNotFoundError as error:
+            if self._has_all:
+                raise self._unread(place, "it is missing") from error
+            sizes = zip(place, self._level.chunks, self._level.shape, strict=True)
+            shape = [min(size, end - number * size) for number, size, end in sizes]
+            return np.full(shape, float(self._level.fill_value or 0), self._level.dtype)
+        except Exception as error:  # whatever a codec says to damaged bytes
+            raise self._unread(place, str(error)) from error
+
+    def _unread(self, place: tuple[int, ...], why: str) -> InputError:
+        chunk = self._path / self._level.chunk_name(place)
+        return InputError(f"a chunk cannot be read: {why}", source=chunk, hint="run validate --deep")
 
 
 def _add(picture: NDArray[np.float64], plane: NDArray[Any], channel: dict[str, Any]) -> None:

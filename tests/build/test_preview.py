@@ -140,8 +140,21 @@ def test_a_damaged_or_absent_chunk_is_named_as_such(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"0/c/0/1/0/0: a chunk cannot be read: .*validate --deep"):
         compose(open_dataset(dataset))
     chunk.unlink()
-    with pytest.raises(InputError, match=r"0/c/0/1/0/0: a chunk cannot be read: .*validate --deep"):
+    with pytest.raises(InputError, match=r"0/c/0/1/0/0: a chunk cannot be read: it is missing; .*validate --deep"):
         compose(open_dataset(dataset))
+
+
+def test_an_absent_chunk_of_others_is_its_fill_value(tmp_path: Path) -> None:
+    """As Zarr says; zarr itself leaves out chunks that are nothing else."""
+    dataset = copied(tmp_path, "stack", 3)
+    change(dataset / "zarr.json", lambda found: found["attributes"].pop("omezarr_proc"))
+    zarr.open_array(dataset / "0", mode="r+", config={"write_empty_chunks": True})[0, 1] = 0
+    expected = compose(open_dataset(dataset))
+    stored = [path for path in (dataset / "0/c/0/1").rglob("*") if path.is_file()]
+    for path in stored:
+        path.unlink()
+    assert stored
+    np.testing.assert_array_equal(compose(open_dataset(dataset)), expected)
 
 
 def test_a_preview_that_cannot_be_written_fails_its_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
