@@ -25,15 +25,25 @@ def treat_all(root: Address, *, remove: bool) -> Iterator[bool]:
 
 
 def unfinished(root: Address) -> Iterator[Address]:
-    """Where hidden objects are: at `root` or below it, not in hidden folders, nor in what is a node of Zarr or named as one."""
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        inner, names = listed(folder)
+    """Where hidden objects are. Raises OSError."""
+    for folder, inner, _ in folders(root):
         if any(found.name == IN_STORE.rstrip("/") for found in inner) and any(True for _ in Bucket(folder).keys(IN_STORE)):
             yield folder  # some servers list prefixes that are empty
-        if not folder.name.lower().endswith(".zarr") and not _NODES & {name for name, _ in names}:
-            folders += [found for found in sorted(inner, reverse=True) if not found.name.startswith(".")]
+
+
+def folders(root: Address) -> Iterator[tuple[Address, list[Address], bool]]:
+    """`root` and what lies below it, but for hidden folders and the inner of nodes of Zarr and what is named as one. Raises OSError.
+
+    Of each what lies directly below it, and whether it is, or is named as, a node.
+    """
+    left = [root]
+    while left:
+        folder = left.pop()
+        inner, names = listed(folder)
+        node = folder.name.lower().endswith(".zarr") or bool(_NODES & {name for name, _ in names})
+        yield folder, inner, node
+        if not node:
+            left += [found for found in sorted(inner, reverse=True) if not found.name.startswith(".")]
 
 
 def treat(dataset: Address, *, remove: bool) -> tuple[str, bool]:

@@ -1,26 +1,36 @@
 """`status OUTPUT_DIR`: which datasets are there, which are being made, and which parts of these are done, at work, stopped or not begun.
 
 It reads what runs have noted, and writes nothing but the lock that tells whether somebody is at work. With `--input-dir` it also says which
-inputs have neither a dataset nor anything unfinished, by their names. Exit status: 0 all is done, 1 something is not, 2 wrong usage.
+inputs have neither a dataset nor anything unfinished, by their names. In an object store parts have no records of their own: a dataset
+there is done, or a run is at work on it or has stopped. Exit status: 0 all is done, 1 something is not or there is nothing, 2 wrong usage.
 """
 
 import argparse
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omezarr_proc.app import clean_store
 from omezarr_proc.app.clean import folders
+from omezarr_proc.app.inputs import dataset_path, find, named_place
+from omezarr_proc.host.remote import store_error
+from omezarr_proc.model.address import STORES, Address, Place
 from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.part import Part
 from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.publish.existing import dataset_at
-from omezarr_proc.publish.hidden import dataset_of, hidden_files, part_files, part_target, record_path, staging_path
+from omezarr_proc.publish.hidden import IN_STORE, dataset_of, hidden_files, part_files, part_target, record_path, staging_path
 from omezarr_proc.publish.history import History, read, recorded_key
+from omezarr_proc.publish.in_store import InStoreRoot
 from omezarr_proc.publish.lock import is_held
+from omezarr_proc.publish.store_lock import LOCK, STALE
+from omezarr_proc.publish.store_record import RECORD
 from omezarr_proc.store.opening import read_file
+from omezarr_proc.store.remote import Bucket
 
 
 @dataclass(frozen=True)
@@ -65,17 +75,23 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="omezarr-proc status",
         description="Tell which datasets of OUTPUT_DIR and its subfolders are done, and which parts of others are to be started again.",
-        epilog="Exit status: 0 all is done, 1 something is not, 2 wrong usage.",
+        epilog="Exit status: 0 all is done, 1 something is not or there is nothing at all, 2 wrong usage.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", metavar="OUTPUT_DIR", type=Path, help="folder of datasets")
-    parser.add_argument("--input-dir", metavar="INPUT_DIR", type=Path, help="also tell which inputs have no dataset yet")
+    parser.add_argument("folder", metavar="OUTPUT_DIR", type=named_place, help="folder of datasets, or an address in an object store")
+    parser.add_argument("--input-dir", metavar="INPUT_DIR", type=named_place, help="also tell which inputs have no dataset yet")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
     for folder in (arguments.folder, arguments.input_dir):
-        if folder is not None and not folder.is_dir():
+        if isinstance(folder, Address):
+            if folder.scheme not in STORES:
+                parser.error(f"{shown(folder)} is no object store")
+        elif folder is not None and not folder.is_dir():
             parser.error(f"{shown(folder)} is not a folder")
-    done, unfinished = look(arguments.folder)
+    try:
+        done, unfinished = look_in_store(arguments.folder) if isinstance(arguments.folder, Address) else look(arguments.folder)
+    except OSError as error:
+        raise store_error("cannot be looked at", error, arguments.folder) from None
     known = {*done, *(one.dataset for one in unfinished)}
     missing = _not_begun(arguments.input_dir, arguments.folder, known) if arguments.input_dir else []
     if arguments.json:
@@ -84,7 +100,7 @@ def main(argv: list[str]) -> int:
     else:
         for line in _lines(done, unfinished, missing):
             print(one_line(line))
-    return 1 if unfinished or missing else 0
+    return 0 if done and not unfinished and not missing else 1
 
 
 def look(root: Path) -> tuple[list[str], list[Unfinished]]:
@@ -100,16 +116,43 @@ def look(root: Path) -> tuple[list[str], list[Unfinished]]:
     return done, unfinished
 
 
+def look_in_store(root: Address) -> tuple[list[str], list[Unfinished]]:
+    """The same of an object store. Raises OSError, and OutputError where something there cannot be read."""
+    done, unfinished = [], []
+    for folder, inner, node in clean_store.folders(root):
+        hidden = any(found.name == IN_STORE.rstrip("/") for found in inner)
+        if not node and not hidden:
+            continue
+        standing = InStoreRoot.look(folder)
+        if standing.taken:
+            done.append(str(folder))
+        elif standing.unfinished:
+            unfinished.append(_unfinished_in_store(folder))
+    return done, unfinished
+
+
+def _unfinished_in_store(dataset: Address) -> Unfinished:
+    bucket = Bucket(dataset)
+    data = b"".join(map(bucket.get, sorted(bucket.keys(RECORD))))
+    key = recorded_key(data)
+    history = (key and read(data, key)) or History()
+    held = bucket.exists(LOCK) and time.time() - bucket.changed(LOCK) < STALE
+    work = _work(history, held=held)
+    return Unfinished(str(dataset), work, bytes=work.bytes)
+
+
 def _unfinished(target: Path) -> Unfinished:
     """What is noted of a dataset that is being made. Raises OSError."""
     of_parts = {part: path for part, role, path in part_files(target) if role == "record"}
     histories = {part: history for part, path in of_parts.items() if (history := _history(path))}
     run, main_history = None, _history(record_path(target))
     if main_history and (main_history.attempts or is_held(target)):
-        run = _work(target, main_history)
+        run = _work(main_history, held=is_held(target))
     latest = max((part.of for part in histories), default=0, key=lambda of: sum(part.of == of for part in histories))
     shares = {number for history in histories.values() for attempt in history.attempts for number in attempt.plan.get("parts", [])}
-    states = {part.number: _work(part_target(target, part), history) for part, history in histories.items() if part.of == latest}
+    states = {
+        part.number: _work(history, held=is_held(part_target(target, part))) for part, history in histories.items() if part.of == latest
+    }
     by_state = {state: sorted(n for n, work in states.items() if work.state == state) for state in ("done", "working", "stopped")}
     stored = sum(unit.bytes for history in [main_history, *histories.values()] if history for unit in history.units)
     missing = sorted(number for number in shares - states.keys() if isinstance(number, int) and number <= latest)
@@ -123,10 +166,10 @@ def _fields(target: Path, history: History) -> tuple[int, int] | None:
     return None if count is None else (sum(1 for field in staging_path(target).glob("*/*/[0-9]*") if dataset_at(field)), count)
 
 
-def _work(target: Path, history: History) -> Work:
-    """What the record of `target` tells."""
+def _work(history: History, *, held: bool) -> Work:
+    """What a record tells; `held`: whether somebody has the lock."""
     last = history.attempts[-1] if history.attempts else None
-    state = "working" if is_held(target) else "done" if last and last.how == "finished" else "stopped"
+    state = "working" if held else "done" if last and last.how == "finished" else "stopped"
     chunks = last.plan.get("chunks") if last else None
     noted = sum((unit.rows[1] - unit.rows[0]) * (unit.columns[1] - unit.columns[0]) for unit in history.units)
     percent = min(100, 100 * noted // chunks) if isinstance(chunks, int) and chunks else None
@@ -142,10 +185,8 @@ def _history(path: Path) -> History | None:
     return None if key is None else read(data, key)
 
 
-def _not_begun(input_dir: Path, output_dir: Path, known: Iterable[str]) -> list[str]:
+def _not_begun(input_dir: Place, output_dir: Place, known: Iterable[str]) -> list[str]:
     """The inputs of which no image has a dataset, nor an unfinished one."""
-    from omezarr_proc.app.inputs import dataset_path, find
-
     try:
         inputs = find(input_dir, output_dir).inputs
     except SettingsError:  # there is none
@@ -161,6 +202,8 @@ def _lines(done: list[str], unfinished: list[Unfinished], missing: list[str]) ->
         yield f"{shown(one.dataset)}: {'; '.join(_facts(one))}"
     for path in missing:
         yield f"{shown(path)}: nothing of it is there"
+    if not (done or unfinished or missing):
+        yield "nothing is here: no dataset, and none that is being made"
     more = f", nothing of: {len(missing)}" if missing else ""
     yield f"done: {len(done)}, not done: {len(unfinished)}{more}"
 

@@ -88,3 +88,8 @@ def test_a_run_without_parts_and_inputs_without_anything(out: Path, capsys: pyte
 
 def test_what_is_no_folder_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", str(tmp_path / "none")]) == 2
+
+
+def test_a_folder_with_nothing_is_not_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = status(capsys, tmp_path)
+    assert (code, text) == (1, "nothing is here: no dataset, and none that is being made\ndone: 0, not done: 0\n")

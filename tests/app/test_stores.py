@@ -14,6 +14,7 @@ import tifffile
 import zarr
 from datasets import copied, made
 from objectserver import object_server, store  # noqa: F401  # fixtures
+from runs import stack
 from tiffs import coordinates
 
 from omezarr_proc.app.inputs import named
@@ -22,6 +23,8 @@ from omezarr_proc.cli import main
 from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import Exit
+from omezarr_proc.publish.hidden import MAGIC
+from omezarr_proc.publish.history import header
 from omezarr_proc.viewer.serving import ViewerServer
 
 
@@ -189,3 +192,22 @@ def test_a_dataset_goes_to_another_version_and_back_to_a_tiff(store, tmp_path):
     assert main(["restore", "--lossy", address, str(tmp_path / "b.ome.tif")]) == 0
     found = tifffile.imread(tmp_path / "b.ome.tif")
     assert np.array_equal(found, zarr.open_array(local / "0", mode="r")[...]) and found.shape[:2] == (shape[1], shape[0])
+
+
+def test_what_is_done_and_what_is_not_is_told(store, tmp_path, capsys):
+    def status(*words):
+        return main(["status", *map(str, words)]), capsys.readouterr().out
+
+    (tmp_path / "in").mkdir()
+    stack(tmp_path / "in/a.ome.tif", 1, 64)
+    stack(tmp_path / "in/c.ome.tif", 1, 64)
+    assert status(store.address)[0] == 1
+    assert main(["--quiet", "--output-dir", f"{store.address}/deep", str(tmp_path / "in/a.ome.tif")]) == 0
+    assert status(store.address) == (0, "done: 1, not done: 0\n")
+    hidden = f"{store.prefix}/deep/b.ome.zarr/.omezarr_proc"
+    for number, data in enumerate((MAGIC, header("k"))):
+        obstore.put(store.client, f"{hidden}/record/{number:08}", data)
+    assert status(store.address)[1].startswith(f"{store.address}/deep/b.ome.zarr: a run has stopped; 0 B are stored\n")
+    obstore.put(store.client, f"{hidden}/lock", b"{}")
+    code, text = status(f"{store.address}/deep", "--input-dir", tmp_path / "in")
+    assert (code, "b.ome.zarr: a run is at work" in text, text.count("nothing of it is there")) == (1, True, 1)
