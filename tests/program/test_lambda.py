@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -17,12 +18,11 @@ from objectserver import object_server, store
 from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, slide, slide_run, stack, volume
 
 from omezarr_proc.app import batch as process
-from omezarr_proc.app import opening
+from omezarr_proc.app import opening, together
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.handler import handler
 from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.events import Summary
-from omezarr_proc.publish.lock import Lock
 
 __all__ = ["object_server", "slide_run", "store"]  # fixtures
 
@@ -42,16 +42,16 @@ def test_ten_images_are_done_after_four_calls_that_have_time_for_three_each(tmp_
     event = {"inputDir": str(tmp_path), "outputDir": str(out)}
     late = [0.0]  # seconds by which the clock is ahead
     converted: list[Path] = []
-    convert_one = Conversion.run
+    make_one = Conversion.stage
 
-    def run_and_wait(conversion: Conversion, target: Path, lock: Lock) -> Summary:
-        summary = convert_one(conversion, target, lock)
+    def make_and_wait(conversion: Conversion, target: Path, tree: Any) -> Summary:
+        summary = make_one(conversion, target, tree)
         converted.append(target)
         late[0] += 300  # each takes five of the fifteen minutes
         return summary
 
-    monkeypatch.setattr(Conversion, "run", run_and_wait)
-    for module in (process, opening):
+    monkeypatch.setattr(Conversion, "stage", make_and_wait)
+    for module in (process, opening, together):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late[0]))
     for done in (3, 6, 9):
         late[0] = 0
