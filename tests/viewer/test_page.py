@@ -303,7 +303,7 @@ def test_the_overview_shows_where_the_stage_is_and_moves_it(page: Page, address:
 def test_keys_choose_planes_and_play(laptop: Page, address: str, output: Path) -> None:
     laptop.open(address, FLUORESCENCE)
     laptop.keys("#stage", ".", ".", ",")
-    assert laptop.text(".plane output").startswith("6 / 9")
+    laptop.wait(lambda: laptop.text(".plane output").startswith("6 / 9"))
     laptop.expect(output / FLUORESCENCE, channels_of(output / FLUORESCENCE), plane=(5,))
     laptop.keys("#stage", KEY["space"])
     assert laptop.text(".play") != "▶"
@@ -311,8 +311,9 @@ def test_keys_choose_planes_and_play(laptop: Page, address: str, output: Path) -
     laptop.keys("#stage", KEY["space"])
     assert laptop.text(".play") == "▶"
     laptop.open(address, "time.ome.zarr")
+    laptop.wait(lambda: " / 3" in laptop.text(".plane output"))  # not the dataset before any more
     laptop.keys("#stage", "]", "]", "[")
-    assert laptop.text(".plane output").startswith("2 / 3")
+    laptop.wait(lambda: laptop.text(".plane output").startswith("2 / 3"))
 
 
 def test_full_screen_and_back(laptop: Page, address: str) -> None:
