@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import ome_zarr_models.v05
-import ome_zarr_models.v06
 import pytest
 import zarr
 from conversion import convert, digest
@@ -21,6 +20,7 @@ from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.store.folder import Folder
 
+v06 = pytest.importorskip("ome_zarr_models.v06", reason="the newest ome-zarr-models for Python 3.11 does not know NGFF 0.6")
 SMALL = ("--tile-size", "64", "--min-dimension", "64")
 NEWER = ("--ngff-version", "0.6")
 
@@ -38,7 +38,7 @@ def upgrade(*words: object) -> int:
 def test_what_is_written_is_what_the_models_make_of_the_older_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     older, newer = made("stack", 3), newer_of("stack", tmp_path)
     group = zarr.open_group(newer, mode="r")
-    model = ome_zarr_models.v06.Image.from_zarr(group)
+    model = v06.Image.from_zarr(group)
     converted = ome_zarr_models.v05.Image.from_zarr(zarr.open_group(older, mode="r")).ome_attributes.multiscales[0].to_version("0.6")
     assert model.ome_attributes.multiscales[0].model_dump() == converted.model_dump()
 
@@ -90,7 +90,7 @@ def test_a_plate_that_was_left_half_way_is_whole_and_goes_on(tmp_path: Path, mon
     assert upgrade(dataset, *NEWER) == 0
     assert digest(dataset) == digest(newer)
     group = zarr.open_group(dataset, mode="r")
-    assert ome_zarr_models.v06.HCS.from_zarr(group).ome_attributes.plate.field_count == 2
+    assert v06.HCS.from_zarr(group).ome_attributes.plate.field_count == 2
     assert cli.main(["validate", str(dataset)]) == 0
     assert upgrade(dataset, "--ngff-version", "0.5") == 0
     assert digest(dataset) == first
