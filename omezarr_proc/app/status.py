@@ -109,10 +109,11 @@ def look(root: Path) -> tuple[list[str], list[Unfinished]]:
     for folder in folders(root):
         if dataset_at(folder):
             done.append(str(folder))
-        names = sorted(os.listdir(folder))
-        done += [str(folder / name) for name in names if name.lower().endswith(".zarr") and name[0] != "." and dataset_at(folder / name)]
-        for name in sorted({name for name, role, _ in hidden_files(folder) if role == "record"}):
-            unfinished.append(_unfinished(folder / name))
+        inner = [folder / name for name in sorted(os.listdir(folder)) if name.lower().endswith(".zarr") and name[0] != "."]
+        done += [str(path) for path in inner if dataset_at(path)]
+        for place in (folder, *(path for path in inner if path.is_dir())):  # one that OUTPUT_LAYOUT=root makes hides its files in itself
+            for name in sorted({name for name, role, _ in hidden_files(place) if role == "record"}):
+                unfinished.append(_unfinished(place / name))
     return done, unfinished
 
 

@@ -8,7 +8,7 @@ from runs import stack
 
 from omezarr_proc import cli
 from omezarr_proc.model.part import Part
-from omezarr_proc.publish.hidden import part_target
+from omezarr_proc.publish.hidden import inside, part_target
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.record import Record
@@ -41,6 +41,18 @@ def test_a_folder_where_all_is_done(out: Path, capsys: pytest.CaptureFixture[str
     assert status(capsys, out) == (0, "done: 1, not done: 0\n")
     code, text = status(capsys, out, "--json")
     assert (code, json.loads(text)) == (0, {"done": [str(out / "in.ome.zarr")], "unfinished": []})
+
+
+def test_one_that_hides_its_files_in_itself_is_not_done(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `-o b.ome.zarr` leaves it where it is interrupted."""
+    target = inside(out / "b.ome.zarr")
+    target.parent.mkdir()
+    record = Record.open(target, "k")
+    record.begin({})
+    record.end("interrupted")
+    record.close()
+    found, told = status(capsys, out)
+    assert found == 1 and "b.ome.zarr: a run has stopped" in told and "not done: 1" in told
 
 
 def test_parts_are_done_at_work_stopped_or_missing(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
