@@ -118,7 +118,8 @@ class Together:
             member.tree.close()
             member.held.close()
         self._begun, self._made = [], []
-        self.disks.close()
+        if not self._publishing:  # who still waits for a disk needs its descriptor
+            self.disks.close()
 
     def _wait(self, until: float) -> None:
         """Wait for what is being published, but no longer than until then."""
