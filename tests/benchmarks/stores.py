@@ -2,9 +2,9 @@
 
 python -m tests.benchmarks.stores [CASE ...] [--scale 1] [--rounds 3] [--latency 0.03] [--scratch /dev/shm]
 
-A real S3 server of this machine is behind a proxy that makes every request wait. For each case, in turn and `rounds` times: from a folder into a
-folder, from the store into a folder, both with default settings; from a folder into a folder with shards, from a folder into the store (without
-the wait) with shards. Server and proxy use the same cores, so their CPU seconds are shown beside the converter's.
+A real S3 server of this machine is behind a proxy that makes every request wait. For each case, in turn and `rounds` times: from a
+folder into a folder, from the store into a folder, both with default settings; from a folder into a folder with shards, from a folder
+into the store (without the wait) with shards. Server and proxy use the same cores, so their CPU seconds are shown beside the converter's.
 """
 
 import argparse
