@@ -11,9 +11,9 @@ from omezarr_proc.tiff.describe import images as tiff
 from omezarr_proc.tiff.read.reader import Reader
 
 
-def opened(path):
+def opened(path, **options):
     image = tiff.open_images(str(path))[0]
-    return image, Reader(image)
+    return image, Reader(image, **options)
 
 
 def collect(blocks, rect, samples, dtype):

@@ -14,7 +14,6 @@ from tiffs import build, coordinates, grey, save
 
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import Rect
-from omezarr_proc.tiff.read import reader as reading_of_rows
 
 
 @settings(max_examples=120, deadline=None)
@@ -68,10 +67,9 @@ def test_any_rectangle_by_any_access_is_that_part_of_the_plane(data):
 )
 def test_planes_that_are_read_together_come_in_whole_boxes(sides, planes, d, stored, byteorder, data):
     pixels = coordinates((planes, *sides))
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory() as folder:
         tifffile.imwrite(f"{folder}/x.tif", pixels, metadata=None, photometric="minisblack", byteorder=byteorder, **stored)
-        patch.setattr(reading_of_rows, "PIECE", data.draw(st.sampled_from([100, 1000, 1 << 18])))
-        image, reader = opened(f"{folder}/x.tif")
+        image, reader = opened(f"{folder}/x.tif", piece=data.draw(st.sampled_from([100, 1000, 1 << 18])))
         with closing(reader):
             together = [plane for plane in image.planes if plane]
             ends = stored.get("tile", (stored.get("rowsperstrip", 0), 1000))

@@ -34,9 +34,12 @@ Block = tuple[int, int, NDArray[Any]]
 class Reader:
     """Reads the planes of one image; opens its files when they are needed."""
 
-    def __init__(self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener | None = None) -> None:
+    def __init__(
+        self, image: Image, on_damage: Callable[[str], None] | None = None, opener: Opener | None = None, piece: int = PIECE
+    ) -> None:
         """`on_damage` is told of each damaged segment whose pixels are taken as decoded; without it such a segment is an error."""
         self.image = image
+        self._piece = piece
         self._source = Segments(image, on_damage, opener)
         self._streams = Streams(self._source)
 
@@ -57,7 +60,7 @@ class Reader:
             colours = self._source.page(plane).shown.colours
             return self._segments(plane, rect) if colours is None else colours.blocks(self._segments(plane, rect))
         if access == "stream" and layout.stream:
-            return self._streams.read(plane, rect, PIECE)
+            return self._streams.read(plane, rect, self._piece)
         raise ValueError(f"no access {access!r} to {layout.compression} segments")
 
     def ahead(self, wanted: Iterable[tuple[Plane, Rect, str]]) -> None:
@@ -112,7 +115,7 @@ class Reader:
 
     def read_spooled(self, plane: Plane, rect: Rect, fd: int, offset: int) -> Iterator[Block]:
         """The pixels of `rect` from such a file, in pieces of rows."""
-        return read_spooled(self.image.layouts[plane.layout], rect, fd, offset, PIECE)
+        return read_spooled(self.image.layouts[plane.layout], rect, fd, offset, self._piece)
 
     def _segments(self, plane: Plane, rect: Rect) -> Iterator[Block]:
         layout, samples = self.image.layouts[plane.layout], self._source.page(plane).shown.samples_before
@@ -121,7 +124,7 @@ class Reader:
         columns = range(rect.x0 // wide, -(-rect.x1 // wide))
         line = min(wide, layout.width) * samples * np.dtype(layout.dtype).itemsize
         # A block of a few rows costs what comes after as much as one of many, and boxes that straddle blocks cost more.
-        joined = max(1, PIECE // (high * line)) if across == 1 else 1
+        joined = max(1, self._piece // (high * line)) if across == 1 else 1
         end = -(-rect.y1 // high)
         for top in range(rect.y0 // high, end, joined):
             rows = range(top, min(top + joined, end))
@@ -145,7 +148,7 @@ class Reader:
         high, wide = layout.segment_height, layout.segment_width
         across = -(-layout.width // wide)
         pixel = shown.stored.itemsize * shown.stored_samples
-        lines = min(PIECE, _STACK // len(planes)) // (pixel * min(wide, rect.width)) // d * d or d
+        lines = min(self._piece, _STACK // len(planes)) // (pixel * min(wide, rect.width)) // d * d or d
         buffer = bytearray()
         for row in range(rect.y0 // high, -(-rect.y1 // high)):
             end = min(rect.y1, row * high + high)
