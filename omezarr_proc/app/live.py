@@ -19,12 +19,12 @@ from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.file.budget import Budget
 
 
-def open_live(inputs: Sequence[Input]) -> dict[str, Live | LivePlate]:
+def open_live(inputs: Sequence[Input], limits: Limits | None = None, workshop: Workshop | None = None) -> dict[str, Live | LivePlate]:
     """The images of TIFFs by name: that of the file, with `/series1` or `/plate0` behind it where it has several. A plate is one.
 
     What is refused is told in a line each. Members of a set are one input, the first of them. No pixels are read.
     """
-    limits, workshop = read_limits(), Workshop()
+    limits, workshop = limits or read_limits(), workshop or Workshop()
     found: dict[str, Live | LivePlate] = {}
     members: set[str] = set()
     taken: set[str] = set()

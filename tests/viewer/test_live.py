@@ -19,8 +19,8 @@ from omezarr_proc import cli
 from omezarr_proc.app import view
 from omezarr_proc.app.inputs import named
 from omezarr_proc.app.live import open_live
-from omezarr_proc.build.live import workshop
 from omezarr_proc.build.live.dataset import Live
+from omezarr_proc.build.live.workshop import Workshop
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import InputError, SettingsError
 from omezarr_proc.viewer.serving import ViewerServer
@@ -53,12 +53,11 @@ def levels_of(folder: Path) -> list[np.ndarray]:
     return [group[entry["path"]][:] for entry in group.attrs["ome"]["multiscales"][0]["datasets"]]
 
 
-def small(*_: object) -> Limits:
-    """So little memory that the levels of a small image take several passes."""
-    return Limits(memory_bytes=112 * MB, headroom_bytes=112 * MB, memory_source="test", cpus=4, cpu_source="test")
+# So little memory that the levels of a small image take several passes.
+LITTLE = Limits(memory_bytes=112 * MB, headroom_bytes=112 * MB, memory_source="test", cpus=4, cpu_source="test")
 
 
-def test_pixels_and_description_are_those_of_a_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_and_description_are_those_of_a_conversion(tmp_path: Path) -> None:
     inputs = tmp_path / "in"
     inputs.mkdir()
     grey = coordinates((1900, 2100))
@@ -68,10 +67,8 @@ def test_pixels_and_description_are_those_of_a_conversion(tmp_path: Path, monkey
     stack = coordinates((2, 3, 2, 300, 400), "float32")
     tifffile.imwrite(inputs / "stack.ome.tif", stack, metadata={"axes": "TZCYX"})
     assert cli.main(["--input-dir", str(inputs), "--output-dir", str(tmp_path), "--initial-downsample", "1", "--quiet"]) == 0
-    monkeypatch.setattr("omezarr_proc.app.live.read_limits", small)
-    monkeypatch.setattr(workshop, "FINE_BYTES", 1)  # what was made is soon gone, and made again
-    monkeypatch.setattr(workshop, "COARSE_BYTES", 1)
-    found = open_live(named([str(path) for path in sorted(inputs.iterdir())]))
+    forgetful = Workshop(fine_bytes=1, coarse_bytes=1)  # what was made is soon gone, and made again
+    found = open_live(named([str(path) for path in sorted(inputs.iterdir())]), LITTLE, forgetful)
     assert [*found] == ["rgb.tif", "stack.ome.tif", "strip.tif", "tiles.tif"]
     assert len(found["tiles.tif"]._runs[0].plan.passes) > 1
     for name, live in found.items():
@@ -135,10 +132,9 @@ def test_a_plate_has_the_groups_and_fields_of_its_conversion(tmp_path: Path) -> 
             assert answer(server, f"/data/a.ome.tif/{absent}")[0] == 404
 
 
-def test_many_ask_at_once_and_each_gets_its_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_ask_at_once_and_each_gets_its_chunk(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", coordinates((1900, 2100)), tile=(256, 256))
-    monkeypatch.setattr("omezarr_proc.app.live.read_limits", small)
-    alone, together = (open_live(named([str(tmp_path / "a.tif")]))["a.tif"] for _ in range(2))
+    alone, together = (open_live(named([str(tmp_path / "a.tif")]), LITTLE)["a.tif"] for _ in range(2))
     wanted = [*keys(alone)]
     expected = {key: alone.get(key) for key in wanted}
     got: dict[int, dict[str, bytes]] = {}

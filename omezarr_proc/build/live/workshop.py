@@ -34,13 +34,13 @@ _Key = tuple[int, str]  # which run, and which of its objects
 class Workshop:
     """Makes chunks of all live datasets of a server; any thread may ask."""
 
-    def __init__(self) -> None:
+    def __init__(self, fine_bytes: int = FINE_BYTES, coarse_bytes: int = COARSE_BYTES) -> None:
         """Nothing is opened yet."""
         self._turn = threading.Condition()
         self._making: set[tuple[int, int, Index]] = set()
         self._busy: Counter[tuple[int, int]] = Counter()
         self._idle: list[tuple[tuple[int, int], _Lane]] = []
-        self._fine, self._coarse = _Kept(FINE_BYTES), _Kept(COARSE_BYTES)
+        self._fine, self._coarse = _Kept(fine_bytes), _Kept(coarse_bytes)
 
     def chunk(self, run: Run, key: str, level: int, place: Index) -> bytes:
         """An encoded chunk of a level, by its key and place. Raises ProcError."""
