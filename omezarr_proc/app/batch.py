@@ -29,7 +29,7 @@ from omezarr_proc.publish.tree import ByRename, tree_for
 from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
-    from omezarr_proc.app.together import Member, Together
+    from omezarr_proc.app.together import Member, Most, Together
     from omezarr_proc.build.image import Conversion
     from omezarr_proc.build.means import Means
     from omezarr_proc.build.plate import PlateConversion
@@ -49,6 +49,7 @@ def run(
     deadline: float | None = None,
     may_fork: bool = True,
     mine: dict[Input, Owned] | None = None,
+    most: "Most | None" = None,
 ) -> list[Outcome]:
     """Convert every image of every input; errors are outcomes, told to `report` where they happen.
 
@@ -56,6 +57,7 @@ def run(
     deadline  when to stop in good order, as time.monotonic() counts
     may_fork  whether this process is ours to fork
     mine      what of each input is this part's, where somebody knows; else the part finds out
+    most      how large a group of small images becomes
     """
     if settings.cluster:
         from omezarr_proc.app.cluster.run import run_on_cluster
@@ -90,7 +92,9 @@ def run(
         with PeakMemory(engine.processes) as memory:
             means = Means(settings=settings, limits=limits, engine=engine, report=report, deadline=deadline, memory=memory)
             alone = len(inputs) == 1
-            images = _Images(settings=settings, means=means, report=report, left=left, mine=mine or {}, alone=alone, outcomes=outcomes)
+            images = _Images(
+                settings=settings, means=means, report=report, left=left, mine=mine or {}, alone=alone, most=most, outcomes=outcomes
+            )
             with closing(images.together):
                 for entry, of_entry in opened:
                     report.at(numbers[entry], len(inputs))
@@ -124,6 +128,7 @@ class _Images:
     left      datasets with hidden files of an earlier run beside them
     alone     whether there is one input only
     mine      what of each input is this run's, where it is one of several parts
+    most      how large a group of small images becomes
     outcomes  where what becomes of each goes, in the order of the inputs
     """
 
@@ -133,6 +138,7 @@ class _Images:
     left: set[Path]
     mine: dict[Input, Owned]
     alone: bool
+    most: "Most | None"
     outcomes: list[Outcome]
 
     @cached_property
@@ -140,7 +146,7 @@ class _Images:
         """The small images, until they are done."""
         from omezarr_proc.app.together import Together
 
-        return Together(self.report, self._begin, self._end, self.means.deadline)
+        return Together(self.report, self._begin, self._end, self.means.deadline, self.most)
 
     @property
     def _tree(self) -> Any:

@@ -24,10 +24,6 @@ from omezarr_proc.model.image import Image
 from omezarr_proc.publish.brief import Brief
 from omezarr_proc.store.sync import Disks, sync_folder
 
-# Of a group: what a kill may have to be made again, about what a record would lose.
-MOST_IMAGES = 32
-MOST_BYTES = 256 << 20
-MOST_SECONDS = 5.0
 # How long an orderly stop waits for the disk, so that what is made is not lost: within it a container's last seconds are not over.
 STOP_SECONDS = 3.0
 # Of an image that is small: its pixels, its planes, its OME-XML, of which two groups are kept.
@@ -46,6 +42,19 @@ def is_small(conversion: Conversion) -> bool:
     image = conversion.image
     known = len(image.planes) <= SMALL_PLANES and len(image.ome_xml or "") <= SMALL_TEXT
     return known and pixel_bytes(image, conversion.pyramid.itemsize) <= SMALL_BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Most:
+    """How large a group becomes: what a kill may have to be made again, about what a record would lose.
+
+    bytes    of pixels
+    seconds  after which those that are made are published before the next is made
+    """
+
+    images: int = 32
+    bytes: int = 256 << 20
+    seconds: float = 5.0
 
 
 @dataclass(kw_only=True)
@@ -79,10 +88,16 @@ class Together:
     """
 
     def __init__(
-        self, report: Report, begin: Callable[[Conversion, Path], None], end: Callable[[Member], None], deadline: float | None
+        self,
+        report: Report,
+        begin: Callable[[Conversion, Path], None],
+        end: Callable[[Member], None],
+        deadline: float | None,
+        most: Most | None = None,
     ) -> None:
         self.disks = Disks()
         self._report, self._begin, self._end, self._deadline = report, begin, end, deadline
+        self._most = most or Most()
         self._begun: list[Member] = []
         self._made: list[Member] = []
         self._published: list[Member] = []
@@ -92,7 +107,7 @@ class Together:
         """Take an image whose record is written."""
         self._begun.append(member)
         size = sum(pixel_bytes(one.conversion.image, one.conversion.pyramid.itemsize) for one in self._begun)
-        if len(self._begun) >= MOST_IMAGES or size >= MOST_BYTES:
+        if len(self._begun) >= self._most.images or size >= self._most.bytes:
             self._turn()
 
     def finish(self) -> None:
@@ -133,7 +148,7 @@ class Together:
         self._publish()
         begun_at = time.monotonic()
         for member in self._begun.copy():
-            if time.monotonic() > begun_at + MOST_SECONDS:
+            if time.monotonic() > begun_at + self._most.seconds:
                 self._publish()
                 begun_at = time.monotonic()
             self._make(member)

@@ -13,7 +13,10 @@ import tifffile
 from runs import ROOT, digest
 
 from omezarr_proc import api, cli
-from omezarr_proc.app import together
+from omezarr_proc.app import batch, together
+from omezarr_proc.app.inputs import find
+from omezarr_proc.app.progress import Report
+from omezarr_proc.config.settings import Settings
 from omezarr_proc.publish import by_rename
 from omezarr_proc.publish.hidden import MAGIC
 from omezarr_proc.store.sync import Disk
@@ -51,6 +54,12 @@ def convert(inputs: Path, out: Path, *flags: str) -> int:
     return cli.main(["--input-dir", str(inputs), "--output-dir", str(out), *FLAGS, *flags])
 
 
+def convert_in_groups(inputs: Path, out: Path, most: together.Most) -> None:
+    settings = Settings(input_dir=inputs, output_dir=out, tile_size=64, min_dimension=64)
+    outcomes = batch.run(settings, find(inputs, out).inputs, Report(), may_fork=False, most=most)
+    assert [outcome.status for outcome in outcomes] == ["converted"] * COUNT
+
+
 def names(out: Path) -> list[str]:
     return sorted(path.name for path in out.iterdir())
 
@@ -76,7 +85,6 @@ def test_nothing_has_its_name_before_all_of_it_is_on_disk(
     """After a power cut what is left of a file may be what the last sync has written."""
     out, synced, renames = tmp_path / "out", {}, []
     convert(inputs, out, "--initial-downsample", "1")  # replaced below
-    monkeypatch.setattr(together, "MOST_IMAGES", 2)
     sync, rename, mkdir = Disk.sync, by_rename.rename, Path.mkdir
 
     def syncing(disk: Disk) -> None:
@@ -99,7 +107,7 @@ def test_nothing_has_its_name_before_all_of_it_is_on_disk(
     monkeypatch.setattr(Disk, "sync", syncing)
     monkeypatch.setattr(by_rename, "rename", renaming)
     monkeypatch.setattr(Path, "mkdir", making)
-    assert convert(inputs, out) == 0
+    convert_in_groups(inputs, out, together.Most(images=2))
     assert renames == [f".{number}.ome.zarr.partial" for number in range(COUNT)]
     assert names(out) == [f"{number}.ome.zarr" for number in range(COUNT)]
     assert digest(out) == alone
@@ -164,9 +172,8 @@ def test_where_images_take_long_those_made_are_published_between(
         there.append([name for name in names(out) if not name.startswith(".")])
         make(group, member)
 
-    monkeypatch.setattr(together, "MOST_SECONDS", -1.0)
     monkeypatch.setattr(together.Together, "_make", looking)
-    assert convert(inputs, out) == 0
+    convert_in_groups(inputs, out, together.Most(seconds=-1.0))
     assert [len(found) for found in there] == [0, 1, 2, 3]
     assert digest(out) == alone
 
