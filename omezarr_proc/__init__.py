@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from omezarr_proc.model.errors import SettingsError as SettingsError
     from omezarr_proc.model.outcome import Outcome as Outcome
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 REVISION_FILE = os.path.join(os.path.dirname(__file__), "REVISION")  # the image's build writes its commit there
 
 _HOMES = {"convert": "api", "Outcome": "model.outcome"} | dict.fromkeys(
@@ -34,7 +34,7 @@ def commit() -> str | None:
 
 
 def version() -> str:
-    """The version and, in the image, its commit: `0.1.0 (commit 1b20921...)`."""
+    """The version and, in the image, its commit: `0.2.0 (commit 1b20921...)`."""
     made_of = commit()
     return f"{__version__} (commit {made_of})" if made_of else __version__
 

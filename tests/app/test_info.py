@@ -10,7 +10,7 @@ import tifffile
 import zarr
 from datasets import IMAGES, change, copied, made
 
-from omezarr_proc import cli
+from omezarr_proc import __version__, cli
 
 SAMPLES = Path(__file__).parents[2] / "data" / "input"
 
@@ -91,7 +91,7 @@ def test_datasets(name: str, zarr_format: int, capsys: pytest.CaptureFixture[str
     assert entry["stored_bytes"] == sum(path.stat().st_size for path in files)
     assert entry["chunks"] == sum(1 for path in files if path.name.isdigit())
     assert [channel["window"] for channel in entry["channels"]] == [c["window"] for c in group.attrs["omero"]["channels"]]
-    assert entry["made_by"] == "omezarr_proc 0.1.0"
+    assert entry["made_by"] == f"omezarr_proc {__version__}"
     assert cli.main(["info", str(dataset)]) == 0
     shown = capsys.readouterr().out
     assert all(text in shown for text in (f"Zarr v{zarr_format}", "y micrometer", "blosc zstd", "channel 0: ", "made: omezarr_proc"))

@@ -83,6 +83,19 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str
     return source, out, digest(folder / "undisturbed")
 
 
+def test_what_another_version_has_begun_is_gone_on_with(tmp_path: Path) -> None:
+    """The version is told in the dataset, and decides nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("omezarr_proc.build.dataset.__version__", "0.1.0")
+        patch.setattr("omezarr_proc.ngff.attributes.__version__", "0.1.0")
+        source, out = stopped(tmp_path)
+    made = {path.relative_to(out).parts[1:]: path.stat().st_mtime_ns for path in chunks(out)}
+    assert run(source, out) == 0
+    assert {path: (out / "a.ome.zarr").joinpath(*path).stat().st_mtime_ns for path in made} == made
+    assert run(source, tmp_path / "undisturbed") == 0
+    assert digest(out) == digest(tmp_path / "undisturbed")
+
+
 def record(out: Path) -> Path:
     return out / ".a.ome.zarr.record"
 
