@@ -60,12 +60,17 @@ def _looks_so(image: Image) -> bool:
 def _windows(image: Image, reader: "Reader") -> Iterator[NDArray[Any]]:
     """Windows [h, w] of the first plane and the middle one, from its middle outwards: a function of the image alone."""
     chosen = dict.fromkeys((image.planes[0], image.planes[len(image.planes) // 2]))
-    for plane in (plane for plane in chosen if plane is not None):
-        layout = image.layouts[plane.layout]
-        if layout.compression in _LOSSLESS:
-            for rect in dict.fromkeys(_window(layout, *place) for place in _PLACES):
-                if layout.raw or _segments(layout, rect) * max(layout.segment_bytes, layout.encoded_bytes) <= _MOST_BYTES:
-                    yield from _read(reader, plane, layout, rect)
+    wanted = [
+        (plane, rect, "rows" if layout.raw else "segment")
+        for plane in chosen
+        if plane is not None and (layout := image.layouts[plane.layout]).compression in _LOSSLESS
+        for rect in dict.fromkeys(_window(layout, *place) for place in _PLACES)
+        if layout.raw or _segments(layout, rect) * max(layout.segment_bytes, layout.encoded_bytes) <= _MOST_BYTES
+    ]
+    for number, (plane, rect, access) in enumerate(wanted):
+        if number < 2:  # the first one mostly says enough; after it the others are fetched together, where the file is far away
+            reader.ahead(wanted[number : 1 if number == 0 else None])
+        yield from _read(reader, plane, image.layouts[plane.layout], rect, access)
 
 
 def _window(layout: Layout, down: float, across: float) -> Rect:
@@ -84,13 +89,13 @@ def _segments(layout: Layout, rect: Rect) -> int:
     return (ceil_div(rect.y1, high) - rect.y0 // high) * (ceil_div(rect.x1, wide) - rect.x0 // wide)
 
 
-def _read(reader: "Reader", plane: Plane, layout: Layout, rect: Rect) -> NDArray[Any]:
+def _read(reader: "Reader", plane: Plane, layout: Layout, rect: Rect, access: str) -> NDArray[Any]:
     """The window's samples [samples, h, w]."""
     width = layout.width * layout.samples * np.dtype(layout.dtype).itemsize
     if layout.raw and rect.width < layout.width <= layout.segment_width and rect.height * width <= _MOST_ROWS:
-        rows = _read(reader, plane, layout, Rect(rect.y0, rect.y1, 0, layout.width))  # one read, not one for each row
+        rows = _read(reader, plane, layout, Rect(rect.y0, rect.y1, 0, layout.width), access)  # one read, not one for each row
         return rows[:, :, rect.x0 : rect.x1]
     pixels = np.empty((rect.height, rect.width, layout.samples), layout.dtype)
-    for y, x, block in reader.read(plane, rect, "rows" if layout.raw else "segment"):
+    for y, x, block in reader.read(plane, rect, access):
         pixels[y - rect.y0 :, x - rect.x0 :][: block.shape[0], : block.shape[1]] = block
     return np.moveaxis(pixels, 2, 0)

@@ -206,7 +206,7 @@ def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...],
     bands = band_count(first, pyramid)
     undivided = slot_bytes <= UNDIVIDED_BAND_BYTES and bands >= 2 * workers and "stream" not in access
     distant = image.distant
-    slots = min(((2 + distant) * workers if undivided else workers) + spare, max(bands, 1))
+    slots = min((2 * workers if undivided else workers) + spare, max(bands, 1))
     layouts = zip(image.layouts, access, strict=True)
     carried = _kept_bytes if keeps_pixels else _sums_bytes
     load = max(_read_bytes(layout, how, first) + carried(layout, how, first, image.ground) for layout, how in layouts)

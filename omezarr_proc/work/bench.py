@@ -38,6 +38,7 @@ from omezarr_proc.work.tasks import (
     Made,
     Make,
     Part,
+    Promise,
     Reply,
     Seal,
     Sealed,
@@ -62,12 +63,10 @@ class Bench:
     files   takes what is to be stored
     spool   descriptor of the file for decoded planes, where the job's access names one; closed with the bench
     note    is told what the user should know of the source
-    distant  whether it is of use to `expect` tasks
     """
 
     def __init__(self, job: Job, memory: Memory, files: Files, spool: int | None, note: Callable[[str], None]) -> None:
         self.job = job
-        self.distant = job.image.distant
         self._memory, self._spool = memory, spool
         self._loader = Loader(job, spool, note)
         self._writer = Writer(job, files)
@@ -78,15 +77,12 @@ class Bench:
         if self._spool is not None:
             os.close(self._spool)
 
-    def expect(self, task: Task) -> None:
-        """Hear of a task that will be done after others: what it will read of a source that is far away is fetched meanwhile."""
-        if not self.distant:
-            return
-        match task:
-            case Load(pass_, _, band, part):
-                self._loader.ahead(pass_, [(band, part)])
-            case Make(pass_, _, bands):
-                self._loader.ahead(pass_, [(band, band) for band in bands])
+    def expect(self, promise: Promise) -> None:
+        """Hear of what will be loaded soon: it is fetched from a source that is far away meanwhile."""
+        parts: list[tuple[Region, Region]] = []
+        for load in promise.loads:
+            parts += [(load.band, load.part)] if isinstance(load, Load) else [(band, band) for band in load.bands]
+        self._loader.ahead(promise.loads[0].pass_, parts)
 
     def do(self, task: Task, ticket: Ticket) -> Reply:
         """Do a task and return the answer to it; `ticket` counts the files that are still to be written. Raises ProcError."""

@@ -94,6 +94,13 @@ class Make:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """The loads that a worker will be given next, their slots not known yet: so that it can fetch what they read. It is not answered."""
+
+    loads: tuple[Load | Make, ...]
+
+
+@dataclass(frozen=True)
 class Spool:
     """Decode the planes of a band's time point, channels and depth into the spool file, whence the bands of that ground are loaded.
 

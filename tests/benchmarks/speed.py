@@ -45,7 +45,7 @@ def timed(command: Sequence[str]) -> tuple[float, float]:
 
 
 def _reaped() -> float:
-    """CPU seconds of all descendants that have ended; those that their parents left behind are taken in here, a server that runs stays."""
+    """CPU seconds of all descendants that have ended, those that their parents left behind too; nobody who still runs is waited for."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

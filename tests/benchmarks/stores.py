@@ -2,9 +2,9 @@
 
 python -m tests.benchmarks.stores [CASE ...] [--scale 1] [--rounds 3] [--latency 0.03] [--scratch /dev/shm]
 
-A real S3 server of this machine is behind a proxy that makes every request wait. For each case, in turn and `rounds` times: from a
-folder into a folder, from the store into a folder, both with default settings; from a folder into a folder with shards, from a folder
-into the store (without the wait) with shards. Server and proxy use the same cores, so their CPU seconds are shown beside the converter's.
+A real S3 server of this machine is behind a proxy that makes every request wait. For each case, in turn and `rounds` times: from a folder
+into a folder, and from the store into a folder, with and without the wait; from a folder into a folder with shards, and into the store,
+without the wait. Server and proxy use the same cores, so the server's CPU seconds are shown beside the converter's.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
 def measure(name: str, path: Path, server: ObjectServer, out: Path, rounds: int, latency: float) -> str:
     """One case's medians."""
     obstore.put(server.store(), path.name, path.read_bytes(), use_multipart=False)
-    runs: dict[str, list[tuple[float, float, int]]] = {}
+    runs: dict[str, list[tuple[float, ...]]] = {}
     flags = ["--quiet", "--existing", "force", *CASES[name].flags]
     with FaultyProxy(server.port, latency=latency) as slow, FaultyProxy(server.port) as quick:
 
@@ -62,8 +62,9 @@ def measure(name: str, path: Path, server: ObjectServer, out: Path, rounds: int,
             os.environ.update(server.environ(endpoint))
             clean(out)
             seen = len(slow.requests) + len(quick.requests)
+            busy = server.cpu_seconds()
             wall, cpu = timed([sys.executable, "-m", "omezarr_proc", *flags, *further, "--output-dir", to, source])
-            runs.setdefault(what, []).append((wall, cpu, len(slow.requests) + len(quick.requests) - seen))
+            runs.setdefault(what, []).append((wall, cpu, server.cpu_seconds() - busy, len(slow.requests) + len(quick.requests) - seen))
 
         for number in range(rounds):
             run("folder to folder", str(path), str(out), server.endpoint)
@@ -74,8 +75,8 @@ def measure(name: str, path: Path, server: ObjectServer, out: Path, rounds: int,
     shutil.rmtree(out)
     lines = [f"{name}: {path.stat().st_size / 1e6:.0f} MB"]
     for what, found in runs.items():
-        wall, cpu, requests = (statistics.median(one[i] for one in found) for i in range(3))
-        lines.append(f"  {what:28} {wall:6.2f} s wall  {cpu:6.2f} CPU s  {requests:5.0f} requests")
+        wall, cpu, served, requests = (statistics.median(one[i] for one in found) for i in range(4))
+        lines.append(f"  {what:28} {wall:6.2f} s wall  {cpu:6.2f} CPU s  {served:5.2f} CPU s of the server  {requests:5.0f} requests")
     return "\n".join(lines)
 
 

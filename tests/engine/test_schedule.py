@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyramids import picture, pyramid
@@ -25,7 +27,8 @@ def play(schedule: Schedule, workers: int, seed: int) -> Iterator[tuple[str, Tas
     unstored: list[Storing] = []
     while True:
         for worker in range(workers):
-            if sum(w == worker for w, _ in busy) < 2 and (task := schedule.next(worker)):
+            held = sum(w == worker for w, _ in busy)
+            if held < 2 and (task := schedule.next(worker, idle=not held)):
                 busy.append((worker, task))
                 yield "start", task
         if not busy:
@@ -47,10 +50,11 @@ def play(schedule: Schedule, workers: int, seed: int) -> Iterator[tuple[str, Tas
     st.integers(1, 3),
     st.integers(1, 4),
     st.integers(0, 3),
+    st.booleans(),
     st.integers(0, 999),
 )
 def test_every_tile_is_loaded_then_written_once(
-    height: int, width: int, steps: int, slots: int, workers: int, whole: int, seed: int
+    height: int, width: int, steps: int, slots: int, workers: int, whole: int, far: bool, seed: int
 ) -> None:
     p = pyramid(picture(height, width, c=2), most=steps + 1, tile=TILE)
     last = len(p.levels) - 1
@@ -64,6 +68,7 @@ def test_every_tile_is_loaded_then_written_once(
         parts=lambda band: load_parts(pass_, band, (1, 16, 16), 4096),
         batch=3,
         together=whole,
+        promised_to=tuple(range(workers)) if far else (),
     )
     open_slots: dict[int, Region] = {}
     loaded: dict[Region, list[Region]] = {}
@@ -186,6 +191,47 @@ def test_a_stream_stays_with_the_worker_that_began_it() -> None:
     assert schedule.next("b") is None, "the second band of the frame belongs to a"
     second = schedule.next("a")
     assert isinstance(second, Load) and second.band.start == (0, 0, 0, TILE, 0)
+
+
+@pytest.mark.parametrize("together", [0, 2])
+def test_loads_of_a_far_source_go_to_whom_they_were_promised_before(together: int) -> None:
+    p = pyramid(picture(1280, 128, c=2), most=1, tile=TILE)
+    pass_ = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, 2 * TILE))
+    schedule = Schedule(
+        pyramid=p,
+        pass_=pass_,
+        bands=bands(pass_, p),
+        slots=[0, 1, 2, 3, 4, 5],
+        parts=lambda band: load_parts(pass_, band, (1, 16, 16), 1024),
+        batch=4,
+        together=together,
+        promised_to=("a", "b"),
+    )
+    promised: dict[object, list[Load | Make]] = {"a": [], "b": []}
+
+    def given(worker: str, idle: bool = False) -> Load | Make:
+        task = schedule.next(worker, idle)
+        for whom, loads in schedule.promises():
+            promised[whom] += loads
+        assert isinstance(task, Load | Make)
+        return replace(task, slot=-1)
+
+    for _ in range(3):
+        for worker in ("a", "b"):
+            task = given(worker)
+            assert task == promised[worker].pop(0)
+            if isinstance(task, Load):
+                assert promised[worker][0].band.start[3] in (task.band.start[3], task.band.start[3] + TILE), "neighbours in the source"
+    assert len(promised["a"]) + len(promised["b"]) >= 8, "far enough ahead"
+    while promised["a"] and schedule.slots:
+        assert given("a") == promised["a"].pop(0)
+    if not together:
+        return
+    schedule.slots += range(6, 40)
+    while promised["a"]:
+        assert given("a") == promised["a"].pop(0)
+    assert schedule.next("a") is None
+    assert given("a", idle=True) == promised["b"][0], "one who has nothing to do is given what is the other's"
 
 
 def test_no_bands_is_finished_at_once() -> None:

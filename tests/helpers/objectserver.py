@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
+import psutil
 import pytest
 from faultyproxy import FaultyProxy
 
@@ -86,6 +87,11 @@ class ObjectServer:
                 os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
             self._process = None
+
+    def cpu_seconds(self) -> float:
+        """What it has used of the processors."""
+        assert self._process
+        return sum(psutil.Process(self._process.pid).cpu_times()[:2])
 
     def _answers(self) -> bool:
         try:

@@ -99,6 +99,22 @@ def test_a_bucket_is_converted_as_a_folder_is_and_nobody_asked_before_the_nurser
     assert len(store.proxy.requests) < 12  # found again, not made again
 
 
+@pytest.mark.parametrize(
+    "options", [{"photometric": "minisblack"}, {"photometric": "minisblack", "tile": (128, 128)}], ids=["planes", "tiles"]
+)
+def test_what_workers_will_load_is_asked_for_before_once_and_much_at_a_time(store, tmp_path, options):
+    path = tmp_path / "x.tif"
+    shape = (24, 768, 768) if "tile" not in options else (6144, 4096)
+    tifffile.imwrite(path, np.random.default_rng(3).integers(0, 999, shape, np.uint16), **options)
+    address = store(path)
+    store.proxy.requests.clear()
+    store.proxy.latency = 0.05
+    assert convert(address, tmp_path / "out", "--max-workers", "2") == 0
+    asked = [tuple(map(int, request.range.removeprefix("bytes=").split("-"))) for request in store.proxy.requests if request.range]
+    assert sum(stop + 1 - start for start, stop in asked) < 1.25 * path.stat().st_size + (1 << 20)  # headers are asked for by each process
+    assert store.proxy.most >= 6
+
+
 @pytest.mark.parametrize("kind", ["side by side", "apart", "apart, of different lengths"])
 def test_headers_of_many_pages_take_few_rounds(store, tmp_path, kind):
     rng = np.random.default_rng(2)

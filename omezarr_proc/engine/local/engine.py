@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 from omezarr_proc.engine.base import OnEncoded, OnStored
 from omezarr_proc.engine.local.nursery import Nursery
-from omezarr_proc.engine.local.pipeline import HELD, HELD_FAR, run
-from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.local.pipeline import run
+from omezarr_proc.engine.local.pool import Pool, Worker
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.region import Region, Y
 from omezarr_proc.plan.memory import LOAD_PIXELS, Plan
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
-from omezarr_proc.work.tasks import Job, Load, Loose, Made, Part, Reply, Stored, Storing, Task
+from omezarr_proc.work.tasks import Job, Load, Loose, Made, Part, Promise, Reply, Stored, Storing, Task
 
 # Stored bytes per write task: long beside a message, short beside a band.
 _WRITE_BYTES = 1 << 20
@@ -61,8 +61,14 @@ class Local:
                     on_encoded(band, of_band)
             schedule.done(task)
 
-        distant = pass_.source is None and self._job is not None and self._job.image.distant
-        run(self._pool, schedule.next, note, lambda: schedule.finished, HELD_FAR if distant else HELD)
+        def take(worker: Worker) -> Task | None:
+            task = schedule.next(worker, idle=not worker.tasks)
+            for promised_to, loads in schedule.promises():
+                assert isinstance(promised_to, Worker)  # those that the schedule was given
+                self._pool.tell(promised_to, Promise(loads))
+            return task
+
+        run(self._pool, take, note, lambda: schedule.finished)
 
     def work(self, tasks: Iterable[Loose], on_reply: Callable[[Loose, Reply], None]) -> None:
         """See `Engine`."""
@@ -85,6 +91,8 @@ class Local:
         cut_high = pass_.band[Y] < pyramid.levels[pass_.first].height
         tile_bytes = pyramid.tile**2 * pyramid.levels[0].chunk[2] * pyramid.itemsize * pyramid.channels
 
+        sticky = pass_.source is None and "stream" in plan.access and cut_high
+
         def parts(band: Region) -> list[Region]:
             return load_parts(pass_, band, lines, LOAD_PIXELS // pyramid.channels)
 
@@ -96,7 +104,8 @@ class Local:
             parts=parts,
             batch=max(1, _WRITE_BYTES // tile_bytes),
             together=together if plan.undivided else 0,
-            sticky=pass_.source is None and "stream" in plan.access and cut_high,
+            sticky=sticky,
+            promised_to=tuple(self._pool.workers) if job.image.distant and pass_.source is None and not sticky else (),
         )
 
     def processes(self) -> list[int]:

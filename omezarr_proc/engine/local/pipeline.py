@@ -5,27 +5,22 @@ from collections.abc import Callable
 from omezarr_proc.engine.local.pool import Pool, Worker
 from omezarr_proc.work.tasks import Reply, Task
 
-# Tasks that a worker holds: one that it works on, and the next, so that it never waits for the main process; of a source that is far away
-# one more, which is there when the one before begins, so that it can be fetched meanwhile.
+# Tasks that a worker holds: one that it works on, and the next, so that it never waits for the main process.
 HELD = 2
-HELD_FAR = 3
 
 
-def run(
-    pool: Pool, take: Callable[[Worker], Task | None], note: Callable[[Task, Reply], None], finished: Callable[[], bool], held: int = HELD
-) -> None:
+def run(pool: Pool, take: Callable[[Worker], Task | None], note: Callable[[Task, Reply], None], finished: Callable[[], bool]) -> None:
     """Have tasks done until `take` has none for any worker, all answers are there and it is `finished`.
 
     take      gives the next task for a worker, None where there is none for it now
     note      is told of each answer, with its task
     finished  whether no more answers are to come, asked when no worker has a task
-    held      tasks that a worker holds
 
     Raises what a task failed with, or WorkerLostError; then no worker is left that could touch a slot or a file.
     """
     try:
         while True:
-            for depth in range(1, held + 1):
+            for depth in range(1, HELD + 1):
                 for worker in pool.workers:
                     if len(worker.tasks) < depth and (task := take(worker)):
                         pool.submit(worker, task)

@@ -23,7 +23,7 @@ from omezarr_proc.engine.local.nursery import CANNOT_START, Nursery, NurseryErro
 from omezarr_proc.engine.local.watch import Watch, thread_states
 from omezarr_proc.model.errors import OutOfTimeError, ProcError
 from omezarr_proc.model.text import duration
-from omezarr_proc.work.tasks import Failed, Job, Noted, Reply, Stored, Storing, Task, doing
+from omezarr_proc.work.tasks import Failed, Job, Noted, Promise, Reply, Stored, Storing, Task, doing
 
 # What a thread's state says of a process that does not move (proc(5)).
 _STATES = {"T": "stopped by a signal", "D": "waits for storage"}
@@ -148,7 +148,11 @@ class Pool:
         worker.tasks.append(task)
         self._send(worker, task)
 
-    def _send(self, worker: Worker, message: Job | Task) -> None:
+    def tell(self, worker: Worker, promise: Promise) -> None:
+        """Let a worker know what it will be given."""
+        self._send(worker, promise)
+
+    def _send(self, worker: Worker, message: Job | Task | Promise) -> None:
         # A dead worker's closed socket is noticed by `wait`, which knows how it ended.
         with contextlib.suppress(OSError):
             worker.connection.send(message)

@@ -2,11 +2,12 @@
 
 A band takes a free slot and is loaded in parts; when all parts are there its tiles are written (and folded) step by step, then the slot
 is free again, where shards are stored out of it when their files are written. Tasks of older bands come first, so slots are returned soon
-and the next band is loaded while this one is written.
+and the next band is loaded while this one is written. Of a source that is far away the bands after those are known too: each of their loads
+is promised to a worker, which is told, so that it can fetch what it will load.
 """
 
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import prod
 
@@ -14,6 +15,12 @@ from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, Y, Z
 from omezarr_proc.plan.passes import Pass, at
 from omezarr_proc.work.tasks import Load, Make, Seal, Storing, Task, Write
+
+# Loads that are promised to each worker before there is a slot for them: what a worker does meanwhile takes longer than the slowest store.
+PROMISED = 16
+# Tasks of whole bands that lie one behind the other, of which one worker is promised all.
+_RUN = 4
+_NO_SLOT = -1
 
 
 @dataclass(kw_only=True)
@@ -35,6 +42,7 @@ class Schedule:
     batch   chunk positions per write task, each with all channels of the band
     together  bands that one worker is given as one task; 0: the workers share each band
     sticky  the band's load must go to the worker that has loaded the frame's bands above (a decoder that works as a stream)
+    promised_to  workers to whom loads are promised; none where the source is near
     """
 
     pyramid: Pyramid
@@ -45,32 +53,47 @@ class Schedule:
     batch: int
     together: int = 0
     sticky: bool = False
+    promised_to: tuple[Hashable, ...] = ()
     _open: list[_Open] = field(default_factory=list)
+    _coming: list[Sequence[Load | Make]] = field(default_factory=list)
+    _untold: list[tuple[Hashable, tuple[Load | Make, ...]]] = field(default_factory=list)
     _unstored: dict[Region, int] = field(default_factory=dict)
     _homes: dict[tuple[int, ...], Hashable] = field(default_factory=dict)
     _held: dict[Region, int] = field(default_factory=dict)
     _exhausted: bool = False
+    _turn: int = 0
 
-    def next(self, worker: Hashable) -> Task | None:
-        """A task for `worker`, or None where there is none for it now."""
+    def next(self, worker: Hashable, idle: bool = False) -> Task | None:
+        """A task for `worker`, or None where there is none for it now. One that is `idle` is given what was promised to others, too."""
+        if task := self._ready(worker) or self._begun(worker):
+            return task
+        return self._ready(None) or self._begun(None) if idle and self.promised_to else None
+
+    def _ready(self, worker: Hashable | None) -> Task | None:
+        """A task of a band that has a slot, for `worker`; None: whomever it was promised to."""
         for entry in self._open:
-            if entry.ready and self._suits(entry, worker):
-                return self._take(entry)
-        if self.slots and not self._exhausted:
-            taken = tuple(islice(self.bands, self.together or 1))
-            if not taken:
-                self._exhausted = True
-                return None
-            slot, band = self.slots.pop(), taken[0]
-            if self.together:
-                tasks: list[Task] = [Make(self.pass_, slot, taken)]
-            else:
-                tasks = [Load(self.pass_, slot, band, part) for part in self.parts(band)]
-            entry = _Open(band=band, slot=slot, step=len(self.pass_.steps) if self.together else -1, ready=tasks, pending=len(tasks))
-            self._open.append(entry)
-            if self._suits(entry, worker):
-                return self._take(entry)
+            for number, task in enumerate(entry.ready):
+                if self._suits(task, worker):
+                    return entry.ready.pop(number)
         return None
+
+    def _begun(self, worker: Hashable | None) -> Task | None:
+        """The first task of a band that is given a slot now."""
+        self._look_ahead()
+        loads = next((loads for loads in self._coming if any(self._suits(load, worker) for load in loads)), None) if self.slots else None
+        if loads is None:
+            return None
+        self._coming.remove(loads)
+        band, slot = _band(loads[0]), self.slots.pop()
+        step = len(self.pass_.steps) if self.together else -1
+        ready: list[Task] = [replace(load, slot=slot) for load in loads]
+        self._open.append(_Open(band=band, slot=slot, step=step, ready=ready, pending=len(loads)))
+        return self._ready(worker)
+
+    def promises(self) -> Iterator[tuple[Hashable, tuple[Load | Make, ...]]]:
+        """What has been promised since this was asked last: a worker, and the loads that it will be given, in this order, without slots."""
+        while self._untold:
+            yield self._untold.pop(0)
 
     def done(self, task: Load | Storing) -> None:
         """Note the answer to `task`: what needed it becomes ready, its slot is free after the band's last one."""
@@ -106,19 +129,48 @@ class Schedule:
     @property
     def finished(self) -> bool:
         """Whether every band is done and its files are written."""
-        return self._exhausted and not self._open and not self._unstored
+        return self._exhausted and not self._coming and not self._open and not self._unstored
 
     @property
     def _sharded(self) -> bool:
         return any(self.pyramid.levels[self.pass_.first + step].sharded for step in self.pass_.steps)
 
-    def _suits(self, entry: _Open, worker: Hashable) -> bool:
-        if not self.sticky or entry.step >= 0:
-            return True
-        return self._homes.setdefault(entry.band.start[:Y], worker) == worker
+    def _look_ahead(self) -> None:
+        """Take the bands that come next: as many as have a slot, or where loads are promised, as hold enough of them."""
+        while not self._exhausted and self._few_coming():
+            run = (_RUN if self.promised_to else 1) * self.together
+            taken = tuple(islice(self.bands, run or 1))
+            if not taken:
+                self._exhausted = True
+            elif self.together:
+                makes = [Make(self.pass_, _NO_SLOT, taken[i : i + self.together]) for i in range(0, len(taken), self.together)]
+                self._coming.extend([make] for make in makes)
+                self._promise(makes, 1)
+            else:
+                loads = [Load(self.pass_, _NO_SLOT, taken[0], part) for part in self.parts(taken[0])]
+                self._coming.append(loads)
+                self._promise(loads, len(self.promised_to))
 
-    def _take(self, entry: _Open) -> Task:
-        return entry.ready.pop(0)
+    def _few_coming(self) -> bool:
+        if self.promised_to:
+            return sum(map(len, self._coming)) < PROMISED * len(self.promised_to)
+        return len(self._coming) < len(self.slots)
+
+    def _promise(self, loads: Sequence[Load | Make], shares: int) -> None:
+        """Promise loads, in so many shares: a worker has neighbours, which lie side by side in the source."""
+        for share in range(shares if self.promised_to else 0):
+            worker = self.promised_to[self._turn % len(self.promised_to)]
+            self._turn += 1
+            if own := tuple(loads[len(loads) * share // shares : len(loads) * (share + 1) // shares]):
+                self._homes.update((_key(load), worker) for load in own)
+                self._untold.append((worker, own))
+
+    def _suits(self, task: Task, worker: Hashable | None) -> bool:
+        if worker is None or not isinstance(task, Load | Make):
+            return True
+        if self.sticky:
+            return self._homes.setdefault(_band(task).start[:Y], worker) == worker
+        return self._homes.get(_key(task), worker) == worker
 
     def _seals(self, entry: _Open) -> Iterator[Task]:
         step = entry.step - 1
@@ -138,6 +190,15 @@ class Schedule:
         deep = 1 if level.index == self.pass_.last else self.pyramid.deep(level.index, level.index + 1)
         for part in chunks.within(chunks).cut((t, c, deep, 1, max(1, self.batch // deep))):
             yield Write(self.pass_, entry.slot, entry.band, entry.step, part.moved(chunks.start))
+
+
+def _band(load: Load | Make) -> Region:
+    return load.band if isinstance(load, Load) else load.bands[0]
+
+
+def _key(load: Load | Make) -> tuple[int, ...]:
+    """What tells a load from all others of its pass."""
+    return load.part.start if isinstance(load, Load) else _band(load).start
 
 
 def load_parts(pass_: Pass, band: Region, lines: tuple[int, int, int], pixels: int) -> list[Region]:

@@ -6,7 +6,6 @@ what goes wrong travels back as the answer.
 
 import contextlib
 import threading
-from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -16,7 +15,7 @@ from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import Filing, Ticket
-from omezarr_proc.work.tasks import Job, Noted, Reply, Stored, Storing, Task
+from omezarr_proc.work.tasks import Job, Noted, Promise, Reply, Stored, Storing, Task
 
 
 def serve(connection: Connection, memory_fd: int) -> None:
@@ -27,7 +26,6 @@ def serve(connection: Connection, memory_fd: int) -> None:
     arena, filing = ArenaMap(memory_fd), Filing()
     sending = threading.Lock()  # filing's threads answer too
     bench: Bench | None = None
-    inbox: deque[Job | Task] = deque()
 
     def send(reply: Reply) -> None:
         with sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -36,16 +34,16 @@ def serve(connection: Connection, memory_fd: int) -> None:
     with quiet_libraries(), without_threads():
         while True:
             try:
-                while not inbox or (bench and bench.distant and not isinstance(inbox[-1], Job) and connection.poll()):
-                    inbox.append(coming := connection.recv())
-                    if bench and not isinstance(coming, Job):  # a job is followed by a descriptor: nothing is taken behind it
-                        bench.expect(coming)
-                message = inbox.popleft()
+                message = connection.recv()
                 if isinstance(message, Job):
                     if bench:
                         bench.close()
                     spool = recv_handle(connection) if "spool" in message.access else None
                     bench = Bench(message, arena.buffer, filing, spool, lambda text: send(Noted(text)))
+                    continue
+                if isinstance(message, Promise):
+                    assert bench is not None
+                    bench.expect(message)
                     continue
             except (EOFError, ConnectionResetError):
                 return

@@ -17,7 +17,7 @@ from omezarr_proc.plan.memory import AHEAD_BYTES
 BLOCK = 1 << 20  # bytes of a request, at most
 GAP = 64 << 10  # bytes that are fetched in vain rather than asked about twice
 THREADS = 16
-PLANS = 8  # of one input; an older one is given up: what was planned and never read must not fill the room
+PLANS = 32  # of one input; an older one is given up: what was planned and never read must not fill the room
 
 # Fetches the bytes from `start` to before `stop`.
 Fetch = Callable[[int, int], memoryview]
@@ -150,8 +150,9 @@ class Ahead:
 
     def _go_on(self) -> None:
         """Fetch what comes next as far as there is room, and forget what has been read."""
-        while self._plans and not any(block.left > 0 for block in self._plans[0].blocks):
-            self._drop(self._plans.popleft())
+        for plan in [plan for plan in self._plans if not any(block.left > 0 for block in plan.blocks)]:
+            self._plans.remove(plan)
+            self._drop(plan)
         for plan in self._plans:
             while plan.waiting:
                 if plan.waiting[0].left > 0 and not self._start(plan.waiting[0]):
