@@ -60,7 +60,7 @@ GROUPS = (
     Group("resumed", _named("ome-z", "ome-5d"), SMALL, (LITTLE,), (MORE,), dies=True),
     Group("shards", _named("rgb-tiles", "tiles-240", "strips-of-7", "ome-5d", "volume"), (*SMALL, *SHARDS), (MORE,), (LITTLE,)),
     Group("shards-per-channel", _named("rgb-tiles", "volume"), (*SMALL, *SHARDS, "--channel-chunking", "per-channel", "--z-chunk", "1")),
-    Group("resumed-shards", _named("ome-5d", "volume"), (*SMALL, *SHARDS), (LITTLE,), (MORE,), dies=True),
+    Group("resumed-shards", _named("ome-z", "ome-5d"), (*SMALL, *SHARDS), (LITTLE,), (MORE,), dies=True),
     Group("defaults", (*FEW, _sample("brightfield.ome.tiff"), _sample("fluorescence.ome.tiff"))),
     Group(
         "downsample-2", _named("rgb-tiles", "nan-inf", "size-1x1", "tiles-16x48", "ome-z"), ("--tile-size", "64", "--min-dimension", "16")
