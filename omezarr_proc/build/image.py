@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -152,7 +152,8 @@ class Conversion:
                 write_root(store.objects, attributes(self.image, self.means.settings, self.key, store, found), store.zarr_format)
                 refuse_wrong(tree.place)
                 if self.means.settings.verify:
-                    refuse_different(open_dataset(tree.place), self.image, self.means.settings, self.means.engine, self.means.limits)
+                    staged = replace(open_dataset(tree.place), stored=tree.objects)
+                    refuse_different(staged, self.image, self.means.settings, self.means.engine, self.means.limits)
         finally:
             self.means.report.peak(memory.peak or None)
         return self._summary(target, build, time.monotonic() - began, memory.peak or None)

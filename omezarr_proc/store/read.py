@@ -93,6 +93,7 @@ class Dataset:
     """One image: its root attributes and its levels in the order of `multiscales`.
 
     problems  (where, what is wrong) of array metadata that cannot be read; such a level is not in `arrays`
+    stored    where its chunks are, if not at `path`: of a tree in an object store only the documents are beside this process
     """
 
     path: Place
@@ -100,11 +101,12 @@ class Dataset:
     attributes: Json
     arrays: tuple[Array, ...]
     problems: tuple[tuple[str, str], ...] = field(default=())
+    stored: Objects | None = None
 
     @property
     def objects(self) -> Objects:
-        """Where its chunks and documents are."""
-        return objects_at(self.path)
+        """Where its chunks are, and but for those of a tree its documents."""
+        return self.stored or objects_at(self.path)
 
     @property
     def ome(self) -> Json:

@@ -286,7 +286,7 @@ def test_a_dataset_in_an_object_store(store: Any, capsys: pytest.CaptureFixture[
     """Held against a source beside this machine, or in the store too."""
     source = made("rgb").with_name("a.ome.tif")
     flags = ("--initial-downsample", "1", "--sharding", "on", "--quiet")
-    assert cli.main([str(source), "--output-dir", store.address, *flags]) == 0
+    assert cli.main([str(source), "--output-dir", store.address, *flags, "--verify"]) == 0
     dataset = f"{store.address}/a.ome.zarr"
     assert verify(dataset, "--source", source) == 0
     assert "identical" in capsys.readouterr().out
