@@ -13,7 +13,7 @@ from loguru import logger
 
 from omezarr_proc.app.asset import write_beside
 from omezarr_proc.app.beside import keep_in_step
-from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
+from omezarr_proc.app.datasets import Planned, datasets
 from omezarr_proc.app.inputs import Input, dataset_path
 from omezarr_proc.app.opening import check_time, open_inputs, typed
 from omezarr_proc.app.progress import Report
@@ -164,7 +164,6 @@ class _Images:
             try:
                 with typed(entry.path):
                     self._refuse_silence()
-                    refuse_plate(self.settings, planned)
                     outcome = self._make(entry, self._conversion(planned), planned.target, alone=self.alone and len(images) == 1)
             except ProcError as error:
                 self.together.finish()
@@ -189,7 +188,7 @@ class _Images:
         assert isinstance(target, Path)  # by rename
         with ExitStack() as held:
             lock = held.enter_context(ByRename.locked(target))
-            if self._left_alone(target, conversion.key, locked=True) or not is_fresh(target):
+            if self._left_alone(conversion, target, locked=True) or not is_fresh(target):
                 return False
             ByRename.refuse_parts(target)
             try:
@@ -229,10 +228,10 @@ class _Images:
 
     def _make(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, *, alone: bool) -> Outcome | None:
         """Convert an image; None where it has joined others."""
-        key, tree = conversion.key, self._tree
+        tree = self._tree
         if isinstance(target, Path) and (link := first_link(Path(self.settings.output_dir), tree.target_of(target).parent)):
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
-        if target not in self.left and (reason := self._left_alone(target, key, locked=False)):
+        if target not in self.left and (reason := self._left_alone(conversion, target, locked=False)):
             self.together.finish()
             return self._skipped(entry, conversion, target, reason)
         check_time(self.means.deadline)
@@ -244,7 +243,7 @@ class _Images:
         if shared and cut:
             return self._make_share(entry, conversion, target, shared, cut)
         with tree.locked(target) as lock:
-            if reason := self._left_alone(target, key, locked=True):
+            if reason := self._left_alone(conversion, target, locked=True):
                 tree.discard(target, self.means.deadline)
                 return self._skipped(entry, conversion, target, reason)
             tree.refuse_parts(target)
@@ -261,7 +260,7 @@ class _Images:
         key, tree, part = conversion.key, self._tree, self.settings.part
         assert part
         with tree.locked_share(target, part):
-            if reason := self._left_alone(target, key, locked=True):
+            if reason := self._left_alone(conversion, target, locked=True):
                 with suppress(LockedError), tree.locked(target):  # who has it removes what is hidden
                     tree.discard(target, self.means.deadline)
                 return self._skipped(entry, conversion, target, reason)
@@ -275,7 +274,7 @@ class _Images:
             return self._in_part(entry, target, f"part {part} is done, others are not yet")
         try:
             with tree.locked(target) as lock:
-                if self._left_alone(target, key, locked=True):
+                if self._left_alone(conversion, target, locked=True):
                     tree.discard(target, self.means.deadline)
                     return self._in_part(entry, target, f"part {part} is done, and another part has published it")
                 summary = conversion.run(target, lock, trusted=True)
@@ -313,7 +312,7 @@ class _Images:
         self.report.skip(conversion.source, f"{target} {reason}", str(target))
         return Outcome(source=str(entry.path), status="skipped", target=target, reason=reason)
 
-    def _left_alone(self, target: Place, key: str, *, locked: bool) -> str:
+    def _left_alone(self, conversion: "Conversion | PlateConversion", target: Place, *, locked: bool) -> str:
         """Why the dataset that is there already is left alone; empty where it is not, or is unfinished, which who has `locked` it decides.
 
         Raises OutputError where it must not be there.
@@ -321,11 +320,11 @@ class _Images:
         existing = self.settings.existing
         if existing == "force":
             return ""
-        standing = self._tree.look(target)
+        standing = self._tree.look(target, conversion.rows)
         if standing.unfinished and not locked:
             return ""
         if standing.taken:
-            if standing.key == key:
+            if standing.key == conversion.key:
                 return "is there already, made of the same input with the same settings"
             if existing == "skip":
                 return "is there already (EXISTING=skip)"

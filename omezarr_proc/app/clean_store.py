@@ -8,7 +8,7 @@ from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.text import one_line, shown
 from omezarr_proc.publish.hidden import IN_STORE
 from omezarr_proc.publish.holder import moment
-from omezarr_proc.publish.in_store import InStoreRoot
+from omezarr_proc.publish.in_store import InStoreRoot, rows_of
 from omezarr_proc.publish.lock import LockedError
 from omezarr_proc.publish.store_lock import StoreLock
 from omezarr_proc.store.remote import Bucket
@@ -34,6 +34,8 @@ def unfinished(root: Address) -> Iterator[Address]:
 def folders(root: Address) -> Iterator[tuple[Address, list[Address], bool]]:
     """`root` and what lies below it, but for hidden folders and the inner of nodes of Zarr and what is named as one. Raises OSError.
 
+    The rows of a plate that is being made are its inner, too.
+
     Of each what lies directly below it, and whether it is, or is named as, a node.
     """
     left = [root]
@@ -43,7 +45,8 @@ def folders(root: Address) -> Iterator[tuple[Address, list[Address], bool]]:
         node = folder.name.lower().endswith(".zarr") or bool(_NODES & {name for name, _ in names})
         yield folder, inner, node
         if not node:
-            left += [found for found in sorted(inner, reverse=True) if not found.name.startswith(".")]
+            of_plate = rows_of(Bucket(folder)) if any(found.name == IN_STORE.rstrip("/") for found in inner) else ()
+            left += [found for found in sorted(inner, reverse=True) if not found.name.startswith(".") and found.name not in of_plate]
 
 
 def treat(dataset: Address, *, remove: bool) -> tuple[str, bool]:

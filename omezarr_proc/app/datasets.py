@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from omezarr_proc.app.inputs import Input, dataset_path
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import UnsupportedInputError
 from omezarr_proc.model.image import Image
 
 
@@ -17,6 +16,11 @@ class Planned:
     target: Place
     images: tuple[Image, ...]
     plate: bool = False
+
+    @property
+    def what(self) -> str:
+        """Which of its input's images it is, in words."""
+        return "a plate" if self.plate else f"image {self.images[0].series}"
 
 
 def datasets(settings: Settings, entry: Input, images: Sequence[Image]) -> Iterator[Planned]:
@@ -31,16 +35,6 @@ def datasets(settings: Settings, entry: Input, images: Sequence[Image]) -> Itera
     for image in images:
         if image.series not in placed:
             yield Planned(_place(settings, entry, f"series{image.series}" if image.series or plates else ""), (image,))
-
-
-def refuse_plate(settings: Settings, planned: Planned) -> None:
-    """Raise UnsupportedInputError for a plate where its dataset would lie in an object store or be OUTPUT_DIR itself."""
-    if planned.plate and (settings.output_layout == "root" or not hasattr(settings.output_dir, "is_dir")):
-        raise UnsupportedInputError(
-            "it is a well plate, and plates are made in a folder with OUTPUT_LAYOUT=folders only",
-            source=planned.images[0].source,
-            hint="write it to a folder, or set PLATES=off, which makes a dataset of each field",
-        )
 
 
 def _place(settings: Settings, entry: Input, apart: str) -> Place:

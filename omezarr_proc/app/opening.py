@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from omezarr_proc.app.datasets import datasets
 from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin
 from omezarr_proc.app.sequence import image_of
 from omezarr_proc.config.settings import Settings
@@ -40,17 +41,19 @@ def open_inputs(
     Raises SettingsError, before anything is yielded, where OUTPUT_LAYOUT=root has no place for all of them.
     """
     opened = _open(settings, inputs, limits, deadline)
-    return opened if settings.output_layout == "folders" else iter(_the_only_one(opened))
+    return opened if settings.output_layout == "folders" else iter(_the_only_one(settings, opened))
 
 
-def _the_only_one(opened: "Iterator[tuple[Input, list[Image] | ProcError]]") -> "list[tuple[Input, list[Image] | ProcError]]":
-    """The one input, with its one image. One that cannot be opened counts as well: what becomes OUTPUT_DIR must not depend on damage."""
+def _the_only_one(
+    settings: Settings, opened: "Iterator[tuple[Input, list[Image] | ProcError]]"
+) -> "list[tuple[Input, list[Image] | ProcError]]":
+    """The input of the one dataset. One that cannot be opened counts as well: what becomes OUTPUT_DIR must not depend on damage."""
     first: list[tuple[Input, list[Image] | ProcError]] = []
     names: list[str] = []
     for entry, found in opened:
         if not found:  # the errors of its images follow
             continue
-        images = [found.message] if isinstance(found, ProcError) else [f"image {image.series}" for image in found]
+        images = [found.message] if isinstance(found, ProcError) else [planned.what for planned in datasets(settings, entry, found)]
         names += [f"{shown(entry.path)} ({image})" for image in images]
         first = first or [(entry, found)]
         if len(names) > MENTIONED:
@@ -58,7 +61,7 @@ def _the_only_one(opened: "Iterator[tuple[Input, list[Image] | ProcError]]") -> 
             break
     if len(names) > 1:
         raise SettingsError(
-            f"OUTPUT_LAYOUT=root makes OUTPUT_DIR itself the dataset of one image, and there are more: {', '.join(names)};"
+            f"OUTPUT_LAYOUT=root makes OUTPUT_DIR itself the dataset of one image or plate, and there are more: {', '.join(names)};"
             " name one file, choose with IMAGES, or write them with OUTPUT_LAYOUT=folders"
         )
     return first

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from omezarr_proc.app.datasets import Planned, datasets, refuse_plate
+from omezarr_proc.app.datasets import Planned, datasets
 from omezarr_proc.app.inputs import Input, proposed
 from omezarr_proc.app.opening import open_inputs
 from omezarr_proc.build.advice import advice
@@ -37,7 +37,6 @@ def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, 
             yield f"{shown(entry.path)} -> {shown(planned.target)}", False
             try:
                 with about(entry.path):
-                    refuse_plate(settings, planned)
                     yield from ((f"  {line}", False) for line in _dataset(settings, planned, limits))
                     planned_datasets, sums = planned_datasets + 1, sums + _sums(settings, planned)
             except (LimitError, UnsupportedInputError) as error:

@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,17 @@ from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.part import Part
 from omezarr_proc.model.text import byte_size, one_line, shown
 from omezarr_proc.publish.existing import dataset_at
-from omezarr_proc.publish.hidden import IN_STORE, dataset_of, hidden_files, part_files, part_target, record_path, staging_path
+from omezarr_proc.publish.hidden import IN_STORE, dataset_of, hidden_files, part_files, part_target, record_path
 from omezarr_proc.publish.history import History, read, recorded_key
 from omezarr_proc.publish.in_store import InStoreRoot
 from omezarr_proc.publish.lock import is_held
 from omezarr_proc.publish.store_lock import LOCK, STALE
-from omezarr_proc.publish.store_record import RECORD
+from omezarr_proc.publish.store_record import RECORD, record_of
 from omezarr_proc.store.opening import read_file
 from omezarr_proc.store.remote import Bucket
+
+# Of a plate, in a line.
+NAMED_FIELDS = 5
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,20 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Fields:
+    """Of the fields of a plate how many are made, and the paths of those that are not, in their order."""
+
+    made: int
+    missing: list[str]
+
+
+@dataclass(frozen=True)
 class Unfinished:
     """A dataset that is being made.
 
     run    what a run without parts, or the part that publishes, has noted of it
     of     how many parts share the batch; the lists hold the numbers of those that have a share of this dataset
-    fields of a plate how many are made, and how many it has
+    fields of a plate which are made and which are not
     """
 
     dataset: str
@@ -59,7 +70,7 @@ class Unfinished:
     stopped: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
     bytes: int = 0
-    fields: tuple[int, int] | None = None
+    fields: Fields | None = None
 
     @property
     def again(self) -> list[str]:
@@ -134,12 +145,12 @@ def look_in_store(root: Address) -> tuple[list[str], list[Unfinished]]:
 
 def _unfinished_in_store(dataset: Address) -> Unfinished:
     bucket = Bucket(dataset)
-    data = b"".join(map(bucket.get, sorted(bucket.keys(RECORD))))
+    data = record_of(bucket, sorted(bucket.keys(RECORD)))
     key = recorded_key(data)
     history = (key and read(data, key)) or History()
     held = bucket.exists(LOCK) and time.time() - bucket.changed(LOCK) < STALE
     work = _work(history, held=held)
-    return Unfinished(str(dataset), work, bytes=work.bytes)
+    return Unfinished(str(dataset), work, bytes=work.bytes, fields=_fields([history]))
 
 
 def _unfinished(target: Path) -> Unfinished:
@@ -157,14 +168,16 @@ def _unfinished(target: Path) -> Unfinished:
     by_state = {state: sorted(n for n, work in states.items() if work.state == state) for state in ("done", "working", "stopped")}
     stored = sum(unit.bytes for history in [main_history, *histories.values()] if history for unit in history.units)
     missing = sorted(number for number in shares - states.keys() if isinstance(number, int) and number <= latest)
-    fields = _fields(target, main_history) if main_history else None
+    fields = _fields([history for history in (main_history, *histories.values()) if history])
     return Unfinished(str(dataset_of(target)), run, latest, **by_state, missing=missing, bytes=stored, fields=fields)
 
 
-def _fields(target: Path, history: History) -> tuple[int, int] | None:
-    """Of a plate how many fields are made, and how many it has; None of an image."""
-    count = next((attempt.plan["fields"] for attempt in history.attempts if isinstance(attempt.plan.get("fields"), int)), None)
-    return None if count is None else (sum(1 for field in staging_path(target).glob("*/*/[0-9]*") if dataset_at(field)), count)
+def _fields(histories: Sequence[History]) -> Fields | None:
+    """Of a plate which fields are made, by all records of it; None of an image."""
+    paths = next((history.paths for history in histories if history.paths), [])
+    made = {path for history in histories for path, of_field in history.fields.items() if of_field.made is not None}
+    missing = [path for path in paths if path not in made]
+    return Fields(len(paths) - len(missing), missing) if paths else None
 
 
 def _work(history: History, *, held: bool) -> Work:
@@ -220,7 +233,13 @@ def _facts(one: Unfinished) -> Iterator[str]:
         if again := one.again:
             numbers = [int(part.partition("/")[0]) for part in again]
             yield f"start {f'PART={again[0]}' if len(again) == 1 else f'parts {_numbers(numbers)}'} again"
-    yield f"{byte_size(one.bytes)} are stored" if one.fields is None else f"{one.fields[0]} of {one.fields[1]} fields are made"
+    if one.fields is None:
+        yield f"{byte_size(one.bytes)} are stored"
+    else:
+        missing = one.fields.missing
+        more = f" and {len(missing) - NAMED_FIELDS} more" if len(missing) > NAMED_FIELDS else ""
+        names = f", missing: {', '.join(missing[:NAMED_FIELDS])}{more}" if missing else ""
+        yield f"{one.fields.made} of {one.fields.made + len(missing)} fields are made{names}"
 
 
 def _numbers(numbers: list[int]) -> str:

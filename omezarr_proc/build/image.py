@@ -35,6 +35,7 @@ from omezarr_proc.tiff.file.changes import changed
 
 if TYPE_CHECKING:
     from omezarr_proc.publish.brief import Brief
+    from omezarr_proc.publish.fields import Field
     from omezarr_proc.publish.store_lock import StoreLock
 
 
@@ -64,6 +65,11 @@ class Conversion:
     def made_of(self) -> dict[str, Image]:
         """The images that it is made of, by their paths in the dataset."""
         return {"": self.image}
+
+    @property
+    def rows(self) -> Sequence[str]:
+        """An image has no rows of wells (see `PlateConversion`)."""
+        return ()
 
     @cached_property
     def pyramid(self) -> Pyramid:
@@ -126,7 +132,7 @@ class Conversion:
         return self.means.settings.existing == "force"
 
     @contextmanager
-    def given_up(self, tree: "Tree | Brief") -> Iterator[None]:
+    def given_up(self, tree: "Tree | Brief | Field") -> Iterator[None]:
         """Within, the dataset is made and published; what another run would find the same, or go on with what is wrong, is removed."""
         try:
             yield
@@ -135,7 +141,7 @@ class Conversion:
             self.refuse_changed()  # what looks corrupt can be a file that is being written
             raise
 
-    def stage(self, target: Place, tree: Noting, *, trusted: bool = False) -> Summary:
+    def stage(self, target: Place | str, tree: Noting, *, trusted: bool = False) -> Summary:
         """Make all of the dataset but its name, and close the tree. Raises ProcError."""
         store = self.store(tree.objects, self.pyramid)
         began, memory = time.monotonic(), self.means.memory
@@ -170,7 +176,7 @@ class Conversion:
         if self.image.profile:
             write_profile(store.objects, self.image.profile)
 
-    def _summary(self, target: Place, build: Build, seconds: float, peak_bytes: int | None) -> Summary:
+    def _summary(self, target: Place | str, build: Build, seconds: float, peak_bytes: int | None) -> Summary:
         image, pyramid = self.image, build.pyramid
         pixels = image.size_t * image.size_c * image.size_z * image.height * image.width * (100 - build.taken_over) // 100
         shape = pyramid.stored(pyramid.levels[0].shape)

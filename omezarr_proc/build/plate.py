@@ -1,23 +1,19 @@
-"""One plate: each field becomes an image of the staged plate, then the plate is published as one tree.
+"""One plate: each field becomes an image of the tree of the plate, which then is published as one.
 
-A field that is finished stays so: a run that was killed goes on with the next one. While one is made it has hidden files of its own, as a
-dataset in a folder has them.
+A field that is whole stays so: a run that was killed goes on with the next one.
 """
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from omezarr_proc.build.dataset import own_attributes, plate_key
 from omezarr_proc.build.fields import by_path, field_of, plate_groups, plate_notes, plate_objects
 from omezarr_proc.build.image import Conversion, noted
 from omezarr_proc.build.means import Means
 from omezarr_proc.check.verdict import refuse_wrong
-from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import (
     ChangedInputError,
@@ -29,12 +25,15 @@ from omezarr_proc.model.errors import (
 )
 from omezarr_proc.model.events import Advice, Begun, Phase, Progress, Summary
 from omezarr_proc.model.image import FileState, Image
-from omezarr_proc.publish.existing import dataset_key as existing_key
+from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.lock import Lock
-from omezarr_proc.publish.tree import ByRename, Tree
+from omezarr_proc.publish.tree import OfFields, Tree, tree_for
 from omezarr_proc.store.arrays import write_ome_xml, write_root
 from omezarr_proc.store.documents import group_documents
 from omezarr_proc.tiff.file.changes import changed
+
+if TYPE_CHECKING:
+    from omezarr_proc.publish.store_lock import StoreLock
 
 # In the error of a plate.
 NAMED_FIELDS = 3
@@ -68,11 +67,15 @@ class PlateConversion:
     @cached_property
     def fields(self) -> dict[str, Conversion]:
         """The conversion of each field, by its path in the plate (see `by_path`)."""
-        settings = replace(self.means.settings, existing="replace")
         return {
-            path: Conversion(image=image.alone(), means=replace(self.means, settings=settings, report=_Within(self.means.report)))
+            path: Conversion(image=image.alone(), means=replace(self.means, report=_Within(self.means.report)))
             for path, image in by_path(self.images).items()
         }
+
+    @property
+    def rows(self) -> list[str]:
+        """What the rows with wells are called: what the dataset has at its top beside what all datasets have there."""
+        return list(dict.fromkeys(path.split("/")[0] for path in self.fields))
 
     @cached_property
     def key(self) -> str:
@@ -95,25 +98,24 @@ class PlateConversion:
         """What a person should know before it is converted."""
         yield from next(iter(self.fields.values())).advice()
 
-    def run(self, target: Place, lock: "Lock") -> Summary:
-        """Convert into `target`, which `lock` holds, and publish.
+    def run(self, target: Place, lock: "Lock | StoreLock", *, trusted: bool = False) -> Summary:
+        """Convert into `target`, which `lock` holds, and publish. `trusted`: see `Build`.
 
         Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run.
         """
-        assert isinstance(target, Path)
-        tree = ByRename(target, self.key, lock, force=self.means.settings.existing == "force", deadline=self.means.deadline)
+        settings = self.means.settings
+        layout = tree_for(settings.output_dir, settings.output_layout)
+        force = settings.existing == "force"
+        tree: Tree = layout(target, self.key, lock, force=force, deadline=self.means.deadline, rows=self.rows)
         began = time.monotonic()
         with noted(tree):
-            tree.begin({"fields": len(self.fields)})
-            self.means.report.start(self.source, sum(field.pyramid.pixels for field in self.fields.values()))
-            done = self._make(tree.place)
+            done = self.make(tree, self.fields, trusted=trusted)
             self.means.report.phase("publish")
             tree.flush()
             self._write_metadata(tree)
             refuse_wrong(tree.place)
         seconds = time.monotonic() - began
-        if what := changed(self.images[0].states):
-            raise ChangedInputError(f"{what}: nothing is published; run it again when it is complete")
+        self.refuse_changed()
         tree.publish()
         return Summary(
             name=str(target),
@@ -126,35 +128,49 @@ class PlateConversion:
             peak_bytes=max((field.peak_bytes or 0 for field in done), default=0) or None,
         )
 
-    def _make(self, staging: Path) -> list[Summary]:
-        """Make the fields that are not there yet; those that fail do not stop the others."""
+    def refuse_changed(self) -> None:
+        """Raise InputError where an input is not any more what was opened."""
+        if what := changed(self.states):
+            raise ChangedInputError(f"{what}: nothing is published; run it again when it is complete")
+
+    def make(self, tree: OfFields, paths: Iterable[str], *, trusted: bool = False) -> list[Summary]:
+        """Make those of the fields at `paths` that are not there yet; those that fail do not stop the others.
+
+        Raises ProcError where one has failed, or does stop the others.
+        """
+        fields = {path: self.fields[path] for path in paths}
+        tree.begin({"fields": list(self.fields)})
+        self.means.report.start(self.source, sum(field.pyramid.pixels for field in fields.values()))
         done: list[Summary] = []
         failed: list[ProcError] = []
-        for path, field in self.fields.items():
+        for path, conversion in fields.items():
             try:
-                done.append(self._one(staging / path, field))
+                done.append(self._one(tree.field(path), path, conversion, trusted))
             except InputError as error:
                 failed.append(without_frames(error))
             except OutOfTimeError:
                 hint = "run it again to go on from there"
-                raise OutOfTimeError(f"out of time after {len(done)} of {len(self.fields)} fields", source=self.source, hint=hint) from None
+                raise OutOfTimeError(f"out of time after {len(done)} of {len(fields)} fields", source=self.source, hint=hint) from None
         if failed:
             raise self._failure(failed)
         return done
 
-    def _one(self, target: Path, conversion: Conversion) -> Summary:
-        with ByRename.locked(target) as lock:
-            if existing_key(target) != conversion.key:
-                return conversion.run(target, lock)
-            ByRename.discard(target, self.means.deadline)  # it was published just before a kill
+    def _one(self, field: Field, path: str, conversion: Conversion, trusted: bool) -> Summary:
+        if field.made is None:
+            conversion.attempts.plan(conversion.pyramid)  # refuses what cannot be done before anything of it is written
+            with conversion.given_up(field):
+                summary = conversion.stage(path, field, trusted=trusted)
+                conversion.refuse_changed()
+            field.finish(summary.stored_bytes)
+            return summary
         pyramid = conversion.pyramid
         conversion.means.report.advance(pyramid.pixels)
         return Summary(
-            name=str(target),
+            name=path,
             shape=pyramid.stored(pyramid.levels[0].shape),
             levels=len(pyramid.levels),
             chunks=pyramid.chunk_count,
-            stored_bytes=_bytes_below(target),
+            stored_bytes=field.made,
             seconds=0.0,
             pixels=0,
         )
@@ -212,11 +228,3 @@ class _Within:
     def peak(self, memory: int | None) -> None:
         """Pass on that of the field."""
         self._report.peak(memory)
-
-
-def _bytes_below(folder: Path) -> int:
-    """The bytes of all files. Raises OutputError."""
-    try:
-        return sum(os.lstat(os.path.join(parent, name)).st_size for parent, _, names in os.walk(folder) for name in names)
-    except OSError as error:
-        raise output_error("cannot look at", error, folder) from error

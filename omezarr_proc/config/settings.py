@@ -182,8 +182,8 @@ class Settings:
         default="folders",
         metadata=row(
             choice("folders", "root"),
-            "folders = each image becomes a dataset in OUTPUT_DIR, by the name of its file; root = the one image that there is becomes "
-            "OUTPUT_DIR itself",
+            "folders = each image becomes a dataset in OUTPUT_DIR, by the name of its file; root = the one image or plate that there is "
+            "becomes OUTPUT_DIR itself",
         ),
     )
     existing: Literal["replace", "skip", "fail", "force"] = field(

@@ -71,7 +71,7 @@ def publish(folder: Path, deadline: float | None = None, disk: Disk | None = Non
         (disk or Disk(staging)).sync()
         name, root = root_of(staging)
         if not force:
-            refuse_in_the_way(folder)
+            refuse_in_the_way(folder, os.listdir(staging))
         old = dataset_at(folder) or " and ".join(sorted(_in_place(folder, set(os.listdir(staging)))))
         rename(staging, whole)
         sync_folder(folder)

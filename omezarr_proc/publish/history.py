@@ -6,13 +6,20 @@ First MAGIC, then one line for each fact: the CRC-32 of the rest in hexadecimal,
     ["begin", plan]   ["end", how]                             an attempt, noted before it starts, and its orderly end
     ["unit", frame, level, y0, y1, x0, x1, extremes, bytes, checksums]    finished chunks (see `Unit`); checksums in hexadecimal
 
+Where several images are one dataset, as the fields of a plate are, they are made one after another, each within an attempt of its own:
+
+    ["begin", {"fields": [path, ...]}]                         of all of them: the paths that they have in the dataset
+    ["begin", {"field": path, ...}]                            of one; units and the end that follow are its own
+    ["made", path, bytes]                                      it is whole, and needs no more work; ends its attempt
+    ["forget", path]                                           nothing of what was noted of it holds any more
+
 The first line that is torn or wrong, or says what these do not, ends the record. Units of older versions are without checksums.
 """
 
 import json
 import sys
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omezarr_proc.publish.hidden import MAGIC
@@ -51,11 +58,39 @@ class Attempt:
 
 @dataclass
 class History:
-    """What a record tells of earlier attempts; `end` is where its good part ends, in bytes."""
+    """What a record tells of earlier attempts.
+
+    end     where its good part ends, in bytes
+    fields  the same of each of several images, by its path in the dataset
+    made    of one of these: its bytes, where it is whole
+    """
 
     units: list[Unit] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     end: int = len(MAGIC)
+    fields: "dict[str, History]" = field(default_factory=dict)
+    made: int | None = None
+
+    @property
+    def unfinished(self) -> int:
+        """How many of the latest attempts in a row were killed: each should make the next plan a step smaller."""
+        ended = [attempt.how is not None for attempt in reversed(self.attempts)]
+        return ended.index(True) if True in ended else len(ended)
+
+    @property
+    def stalled(self) -> int:
+        """How many of the latest attempts in a row were killed before they had finished anything."""
+        moved = [attempt.how is not None or attempt.units > 0 for attempt in reversed(self.attempts)]
+        return moved.index(True) if True in moved else len(moved)
+
+    @property
+    def paths(self) -> list[str]:
+        """Where the images of a dataset of several are, as the latest attempt has noted it; empty for one of a single image."""
+        return next((list(map(str, paths)) for attempt in reversed(self.attempts) if (paths := attempt.plan.get("fields"))), [])
+
+    def field(self, path: str) -> "History":
+        """What is noted of one of several images."""
+        return self.fields.setdefault(path, History())
 
 
 def line(fact: list[Any]) -> bytes:
@@ -78,11 +113,17 @@ def read(data: bytes, key: str) -> History | None:
     """What a record holds; None when it is of another dataset or format."""
     if recorded_key(data) != key:
         return None
-    history = History()
+    history, path = History(), ""
     for text in data[len(MAGIC) :].splitlines(keepends=True):
-        fact = _fact(text)
-        if fact is None or not _take(history, fact):
+        match fact := _fact(text):
+            case ["begin", {"field": str(path)}]:
+                pass
+            case ["begin", dict()]:
+                path = ""
+        if fact is None or not _take(history, history.field(path) if path else history, fact):
             break
+        if fact[0] in ("end", "made"):
+            path = ""
         history.end += len(text)
     return history
 
@@ -111,8 +152,8 @@ def _fact(text: bytes) -> list[Any] | None:
     return fact if isinstance(fact, list) else None
 
 
-def _take(history: History, fact: list[Any]) -> bool:
-    """Add a fact; returns whether it is one."""
+def _take(whole: History, history: History, fact: list[Any]) -> bool:
+    """Add a fact to a history, or to that of the whole dataset; returns whether it is one."""
     attempts = history.attempts
     match fact:
         case ["dataset", *_]:
@@ -123,15 +164,24 @@ def _take(history: History, fact: list[Any]) -> bool:
                 return False
             history.units.append(unit)
             if attempts:
-                attempts[-1] = Attempt(attempts[-1].plan, attempts[-1].units + 1, attempts[-1].how)
+                attempts[-1] = replace(attempts[-1], units=attempts[-1].units + 1)
         case ["begin", dict(plan)]:
             attempts.append(Attempt(plan))
         case ["end", str(how)]:
-            if attempts:
-                attempts[-1] = Attempt(attempts[-1].plan, attempts[-1].units, how)
+            _end(history, how)
+        case ["made", str(path), int(size)]:
+            _end(whole.field(path), "made")
+            whole.field(path).made = size
+        case ["forget", str(path)]:
+            whole.fields[path] = History(attempts=whole.field(path).attempts)
         case _:
             return False
     return True
+
+
+def _end(history: History, how: str) -> None:
+    if history.attempts:
+        history.attempts[-1] = replace(history.attempts[-1], how=how)
 
 
 def _unit(values: list[Any]) -> Unit | None:

@@ -2,6 +2,7 @@
 
     .omezarr_proc/lock          who works on it: put where there is none, renewed while it is ours alone
     .omezarr_proc/record/N      what is finished, an object for each flush; together they read as a record in a folder does
+    .omezarr_proc/rows          of a plate in the making, or one that is replaced: what its rows are called
     0/c/... and the like        put in place, which nobody takes for a dataset while there is no root
     zarr.json                   the root, put last, after which the record goes
 
@@ -10,10 +11,11 @@ A run that is killed leaves its record, and the next one goes on from there.
 """
 
 import contextlib
+import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,11 +26,12 @@ from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.publish.existing import Standing, is_ome
+from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.hidden import IN_STORE, INSIDE, MAGIC
 from omezarr_proc.publish.history import History, header, read
-from omezarr_proc.publish.parts import OURS
+from omezarr_proc.publish.parts import OURS, named_at_top
 from omezarr_proc.publish.store_lock import LOCK, StoreLock
-from omezarr_proc.publish.store_record import RECORD, StoreRecord, forget
+from omezarr_proc.publish.store_record import RECORD, ROWS, StoreRecord, forget, record_of
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.objects import Data, Objects, joined
 from omezarr_proc.store.remote import Bucket, read_json
@@ -36,15 +39,16 @@ from omezarr_proc.store.remote import Bucket, read_json
 
 @dataclass(frozen=True)
 class _Objects(Bucket):
-    """The objects of a tree in the making: the root documents are kept back, and all documents also lie in `place`, to be checked."""
+    """The objects of a tree in the making: all documents also lie in `place`, to be checked; the `last` ones are kept back."""
 
     place: Path
+    last: tuple[str, ...] = ROOT_DOCUMENTS
 
     def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
         if atomic:
             (self.place / key).parent.mkdir(parents=True, exist_ok=True)
             (self.place / key).write_bytes(joined(data))
-        if key not in ROOT_DOCUMENTS:
+        if key not in self.last:
             super().put(key, data, atomic=atomic)
 
 
@@ -53,11 +57,13 @@ class InStore:
 
     alone: ClassVar[bool] = True
 
-    def __init__(self, dataset: Address, key: str, lock: StoreLock, *, force: bool = False, deadline: float | None = None) -> None:
-        """Go on with what is there where it is of the same key, else begin anew. Raises OutputError."""
+    def __init__(
+        self, dataset: Address, key: str, lock: StoreLock, *, force: bool = False, deadline: float | None = None, rows: Iterable[str] = ()
+    ) -> None:
+        """Go on with what is there where it is of the same key, else begin anew. `rows`: see `ByRename`. Raises OutputError."""
         self._bucket, self._lock, self._old = Bucket(dataset), lock, ""
         try:
-            history, number = self._prepare(key)
+            history, number = self._prepare(key, set(rows))
         except OSError as error:
             raise store_error("cannot make the output", error, dataset) from error
         self.place = Path(tempfile.mkdtemp(prefix="omezarr-proc-")) / "dataset"
@@ -65,7 +71,7 @@ class InStore:
         self._remove_place = weakref.finalize(self, shutil.rmtree, self.place.parent, ignore_errors=True)
         self.objects: Objects = _Objects(dataset, self.place)
         self._record = StoreRecord(self._bucket, history, number)
-        self.units, self.unfinished, self.stalled = self._record.units, self._record.unfinished, self._record.stalled
+        self.units, self.unfinished, self.stalled = self._record.units, history.unfinished, history.stalled
         self.begin, self.add, self.end = self._record.begin, self._record.add, self._record.end
 
     @staticmethod
@@ -74,7 +80,7 @@ class InStore:
         return dataset
 
     @classmethod
-    def look(cls, dataset: Address) -> Standing:
+    def look(cls, dataset: Address, rows: Iterable[str] = ()) -> Standing:
         """See `ByRename`; two requests: for the root, and the first of all keys."""
         bucket = Bucket(dataset)
         root = _root(bucket)
@@ -82,7 +88,7 @@ class InStore:
         key = str(own["key"]) if isinstance(own, dict) and "key" in own else None
         try:
             unfinished = any(True for _ in bucket.keys(IN_STORE))
-            found = next(cls._parts(bucket), None) if root is None and not unfinished else None
+            found = next(cls._parts(bucket, set(rows)), None) if root is None and not unfinished else None
         except OSError as error:
             raise store_error("cannot be listed", error, dataset) from error
         foreign = found and InTheWayError(
@@ -120,13 +126,18 @@ class InStore:
         bucket = Bucket(dataset)
         bucket.delete_all(sorted(bucket.keys(RECORD))[1:])  # half of it must not be taken for the whole
         if _root(bucket) is None:
-            bucket.delete_all([*cls._parts(bucket)])
+            bucket.delete_all([*cls._parts(bucket, rows_of(bucket))])
         forget(bucket)
         bucket.delete_all([key for key in bucket.keys(IN_STORE) if key != LOCK])
 
     def flush(self) -> None:
         """See `Tree`."""
         self._record.flush()
+
+    def field(self, path: str) -> Field:
+        """See `OfFields`. The root of a field is put when it is whole, since nobody looks for it before there is that of the plate."""
+        place = self.place / path
+        return Field(self._record, path, place, _Objects(self._bucket.root / path, place, ()), [])
 
     def close(self) -> None:
         """See `Tree`."""
@@ -155,37 +166,45 @@ class InStore:
         """See `Tree`."""
         self._remove_place()
         with contextlib.suppress(OSError):
-            self._clear()
+            self._clear(rows_of(self._bucket))
             forget(self._bucket)
 
-    def _clear(self) -> str:
+    def _clear(self, rows: set[str]) -> str:
         """Remove the dataset that is there, or what there is of one, the root first; whose it was, in words. Raises OSError."""
-        parts, whose = [*self._parts(self._bucket)], ""
-        if roots := [name for name in reversed(ROOT_DOCUMENTS) if name in parts]:
-            own = (_root(self._bucket) or {}).get("omezarr_proc")
+        keys, whose = [key for key in self._bucket.keys("") if not key.startswith(IN_STORE)], ""
+        if roots := [name for name in reversed(ROOT_DOCUMENTS) if name in keys]:
+            root = _root(self._bucket) or {}
+            own = root.get("omezarr_proc")
             whose = f"omezarr_proc {own.get('version', '')}".strip() if isinstance(own, dict) else "another program"
+            rows = rows | {name for name in named_at_top(root) if not OURS.fullmatch(name)}
+        if rows:  # before the root goes, which names them
+            self._bucket.put(ROWS, json.dumps(sorted(rows)).encode())
         for name in roots:
             self._bucket.delete(name)
-        self._bucket.delete_all([name for name in parts if name not in roots])
+        self._bucket.delete_all([key for key in keys if key not in roots and self._is_part(key, rows)])
         return whose
 
     @classmethod
-    def _parts(cls, bucket: Bucket) -> Iterator[str]:
-        """The objects that a dataset in this place has or needs. Raises OSError."""
-        for key in bucket.keys(""):
-            if not key.startswith(IN_STORE) and (cls.alone or OURS.fullmatch(key.partition("/")[0])):
-                yield key
+    def _is_part(cls, key: str, rows: Container[str]) -> bool:
+        """Whether a dataset in this place has, or needs, what is called so."""
+        top = key.partition("/")[0]
+        return cls.alone or top in rows or OURS.fullmatch(top) is not None
 
-    def _prepare(self, key: str) -> tuple[History, int]:
+    @classmethod
+    def _parts(cls, bucket: Bucket, rows: Container[str]) -> Iterator[str]:
+        """The objects that a dataset in this place has or needs. Raises OSError."""
+        return (key for key in bucket.keys("") if not key.startswith(IN_STORE) and cls._is_part(key, rows))
+
+    def _prepare(self, key: str, rows: set[str]) -> tuple[History, int]:
         """Bring record and objects into step: what the history says of `key` is true of the objects afterwards. Raises OSError."""
-        bucket = self._bucket
-        names = sorted(bucket.keys(RECORD))
-        history = read(b"".join(map(bucket.get, names)), key) if names else None
+        bucket, hidden = self._bucket, sorted(self._bucket.keys(IN_STORE))
+        names = [name for name in hidden if name.startswith(RECORD)]
+        history = read(record_of(bucket, names), key) if names else None
         if history is not None and history.end > len(MAGIC):
             return history, int(names[-1].rpartition("/")[2]) + 1
         bucket.put(f"{RECORD}{0:08}", MAGIC)  # what is there from now on is ours, and of no use until the next line
         bucket.delete_all([name for name in names if name != f"{RECORD}{0:08}"])
-        self._old = self._clear()
+        self._old = self._clear(rows | rows_of(bucket) if ROWS in hidden else rows)
         bucket.put(f"{RECORD}{1:08}", header(key))
         return History(end=len(MAGIC) + len(header(key))), 2
 
@@ -199,6 +218,15 @@ class InStoreRoot(InStore):
     def target_of(dataset: Address) -> Address:
         """See `InStore`."""
         return dataset / INSIDE
+
+
+def rows_of(bucket: Bucket) -> set[str]:
+    """What is noted as the rows of a plate in the making, or of one that is replaced. Raises OSError."""
+    try:
+        found = json.loads(bucket.get(ROWS))
+    except (FileNotFoundError, ValueError):
+        return set()
+    return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
 
 
 def _root(bucket: Bucket) -> dict[str, Any] | None:

@@ -42,15 +42,25 @@ def parts_of(folder: Path, roots: Iterable[dict[str, Any]]) -> set[str]:
     return {name for name in os.listdir(folder) if belongs(name)}
 
 
-def refuse_in_the_way(folder: Path) -> None:
-    """Raise InTheWayError where something in `folder` has a name that a dataset in its place needs, and is of no OME-Zarr dataset."""
+def refuse_in_the_way(folder: Path, rows: Iterable[str] = ()) -> None:
+    """Raise InTheWayError where something in `folder` has a name that a dataset in its place needs, and is of no OME-Zarr dataset.
+
+    rows  what the dataset has at its top beside what all have there
+    """
+    needed = set(rows)
     kept = {*ROOT_DOCUMENTS, *parts_of(folder, groups(folder))} if dataset_at(folder) else set()
     for name in sorted(os.listdir(folder)):
-        if OURS.fullmatch(name) and name not in kept:
+        if (OURS.fullmatch(name) or name in needed) and name not in kept:
             raise InTheWayError(
                 "is of no OME-Zarr dataset and is not replaced: move it away or remove it, or choose EXISTING=force, which deletes it",
                 source=folder / name,
             )
+
+
+def named_at_top(root: dict[str, Any]) -> set[str]:
+    """What of a dataset's top its root attributes name: the first part of the path of each level or well."""
+    ome = root.get("ome")
+    return {path.parts[0] for place in (root, ome if isinstance(ome, dict) else {}) for path in _paths(place)}
 
 
 def _paths(place: dict[str, Any]) -> Iterator[PurePosixPath]:

@@ -35,17 +35,15 @@ NOTICE_SECONDS = 30.0
 class Record:
     """The record and the staging folder of a dataset in the making. Methods raise OutputError, also for what went wrong in the thread.
 
-    units     what earlier attempts finished
-    attempts  the earlier attempts, oldest first
-    staging   the folder of the dataset in the making; it holds no root metadata
-    disk      its file system, open since before anything of the dataset was written; for `publish` too, so that no loss goes unnoticed
+    history  what earlier attempts have noted
+    staging  the folder of the dataset in the making; it holds no root metadata
+    disk     its file system, open since before anything of the dataset was written; for `publish` too, so that no loss goes unnoticed
     """
 
     def __init__(self, path: Path, staging: Path, fd: int, disk: Disk, history: History, interval: float) -> None:
         """Use `open`."""
         self.path, self.staging = path, staging
-        self.units, self.attempts = tuple(history.units), tuple(history.attempts)
-        self.disk = disk
+        self.history, self.disk = history, disk
         self._fd, self._end = fd, history.end
         self._start(interval)
 
@@ -93,16 +91,9 @@ class Record:
             raise output_error("cannot make the output", error, error.filename or staging) from error
 
     @property
-    def unfinished(self) -> int:
-        """How many of the latest attempts in a row were killed: each should make the next plan a step smaller."""
-        ended = [attempt.how is not None for attempt in reversed(self.attempts)]
-        return ended.index(True) if True in ended else len(ended)
-
-    @property
-    def stalled(self) -> int:
-        """How many of the latest attempts in a row were killed before they had finished anything."""
-        moved = [attempt.how is not None or attempt.units > 0 for attempt in reversed(self.attempts)]
-        return moved.index(True) if True in moved else len(moved)
+    def units(self) -> tuple[Unit, ...]:
+        """What earlier attempts finished."""
+        return tuple(self.history.units)
 
     def begin(self, plan: dict[str, Any]) -> None:
         """Note an attempt; when this returns, it is on disk."""
@@ -112,6 +103,10 @@ class Record:
     def add(self, units: Iterable[Unit]) -> None:
         """Note units whose chunk files are written and closed. Does not wait for the disk."""
         self._append([unit_line(unit) for unit in units], units=True)
+
+    def note(self, fact: list[Any]) -> None:
+        """Note what is true of all that was put until now. Does not wait for the disk."""
+        self._append([line(fact)], units=True)
 
     def end(self, how: str, timeout: float | None = None) -> bool:
         """Note the orderly end of the attempt; returns whether it is on disk within `timeout` seconds."""

@@ -12,15 +12,16 @@ settings or another state of the input: who finds such refuses to work, for what
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.model.part import Part
+from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.hidden import part_files, part_target, record_path, staging_path
-from omezarr_proc.publish.history import History, Unit, is_ended, read, recorded_key
+from omezarr_proc.publish.history import History, is_ended, read, recorded_key
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.record import Record
 from omezarr_proc.store.folder import Folder
@@ -42,11 +43,11 @@ class Share:
         parts  the numbers of all that have a share. Raises OutputError.
         """
         self._parts = list(parts)
-        self._record = Record.of_part(target, part, key)
+        self._record, self._others = Record.of_part(target, part, key), _histories_of_others(target, part, key)
         self.place = self._record.staging
         self.objects: Objects = Folder(str(self.place))
-        self.units = (*self._record.units, *_units_of_others(target, part, key))
-        self.unfinished, self.stalled = self._record.unfinished, self._record.stalled
+        self.units = (*self._record.units, *(unit for history in self._others for unit in history.units))
+        self.unfinished, self.stalled = self._record.history.unfinished, self._record.history.stalled
         self.add, self.end, self.close = self._record.add, self._record.end, self._record.close
 
     def begin(self, plan: dict[str, Any]) -> None:
@@ -56,6 +57,10 @@ class Share:
     def flush(self) -> None:
         """See `Tree`."""
         self._record.flush()
+
+    def field(self, path: str) -> Field:
+        """See `Tree`."""
+        return Field(self._record, path, self.place / path, Folder(str(self.place / path)), self._others)
 
     def give_up(self) -> None:
         """Forget what the part has noted: another attempt must make it again. Only after `close`."""
@@ -81,10 +86,9 @@ def is_set_up(target: Path, key: str) -> bool:
     return _history(record_path(target), key) is not None and is_folder(staging_path(target))
 
 
-def noted_by_parts(target: Path, key: str) -> list[Unit]:
-    """What all parts have finished of a dataset. Raises OutputError."""
-    histories = (_history(path, key) for _, path in _records(target))
-    return [unit for history in histories if history for unit in history.units]
+def histories_of_parts(target: Path, key: str) -> list[History]:
+    """What all parts have noted of a dataset. Raises OutputError."""
+    return _histories((path for _, path in _records(target)), key)
 
 
 def refuse_other_keys(target: Path, key: str) -> None:
@@ -104,10 +108,13 @@ def refuse_other_keys(target: Path, key: str) -> None:
             )
 
 
-def _units_of_others(target: Path, part: Part, key: str) -> list[Unit]:
-    """What runs without parts, or of another number of them, have finished. What those of this number have is theirs, and can be much."""
-    paths = [record_path(target), *(path for other, path in _records(target) if other.of != part.of)]
-    return [unit for path in paths if (history := _history(path, key)) for unit in history.units]
+def _histories_of_others(target: Path, part: Part, key: str) -> list[History]:
+    """What runs without parts, or of another number of them, have noted. What those of this number have is theirs, and can be much."""
+    return _histories((record_path(target), *(path for other, path in _records(target) if other.of != part.of)), key)
+
+
+def _histories(paths: Iterable[Path], key: str) -> list[History]:
+    return [history for path in paths if (history := _history(path, key))]
 
 
 def _records(target: Path) -> list[tuple[Part, Path]]:

@@ -1,5 +1,8 @@
 """The record of a dataset in an object store: an object for each flush; together they read as a record in a folder does."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.hidden import IN_STORE
 from omezarr_proc.publish.history import History
@@ -7,6 +10,8 @@ from omezarr_proc.publish.record import INTERVAL, Record
 from omezarr_proc.store.remote import Bucket
 
 RECORD = f"{IN_STORE}record/"
+ROWS = f"{IN_STORE}rows"
+_AT_ONCE = 16  # objects that are asked for
 
 
 class StoreRecord(Record):
@@ -15,8 +20,7 @@ class StoreRecord(Record):
     def __init__(self, bucket: Bucket, history: History, number: int, interval: float = INTERVAL) -> None:
         """`number`: of the next object."""
         self.path, self.staging = bucket.root / RECORD.rstrip("/"), bucket.root  # type: ignore[assignment]  # for messages
-        self.units, self.attempts = tuple(history.units), tuple(history.attempts)
-        self._bucket, self._number = bucket, number
+        self.history, self._bucket, self._number = history, bucket, number
         self._start(interval)
 
     def _let_go(self) -> None:
@@ -31,8 +35,14 @@ class StoreRecord(Record):
         return None
 
 
+def record_of(bucket: Bucket, names: Sequence[str]) -> bytes:
+    """What the objects of a record say together: a plate has one for each field, or more. Raises OSError."""
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return b"".join(threads.map(bucket.get, names))
+
+
 def forget(bucket: Bucket) -> None:
     """Remove the record, its begin last but not alone: without it the rest is none. Raises OSError."""
     names = sorted(bucket.keys(RECORD))
-    bucket.delete_all(names[1:])
+    bucket.delete_all([*names[1:], ROWS])
     bucket.delete_all(names[:1])

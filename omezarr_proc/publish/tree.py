@@ -20,6 +20,7 @@ from omezarr_proc.model.address import Place
 from omezarr_proc.model.part import Part
 from omezarr_proc.publish import by_rename, by_root_last, shares
 from omezarr_proc.publish.existing import Standing, dataset_at, dataset_key, refuse_foreign, standing
+from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.hidden import inside
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.leftovers import discard, refuse_parts
@@ -63,7 +64,14 @@ class Noting(Protocol):
         """Stop noting."""
 
 
-class Tree(Noting, Protocol):
+class OfFields(Noting, Protocol):
+    """The same of a dataset of several images, as a plate is: each of these is made on its own, and noted in the same record."""
+
+    def field(self, path: str) -> Field:
+        """The image that has this path in the dataset, gone on with where an earlier attempt has left it."""
+
+
+class Tree(OfFields, Protocol):
     """One dataset in the making, which nobody else works on, but for parts that are repeated. Methods raise OutputError."""
 
     def publish(self) -> None:
@@ -76,11 +84,14 @@ class Tree(Noting, Protocol):
 class _Staged:
     """A tree of files below a staging folder, noted in the record beside it."""
 
-    def __init__(self, dataset: Path, key: str, lock: Lock, *, force: bool = False, deadline: float | None = None) -> None:
+    def __init__(
+        self, dataset: Path, key: str, lock: Lock, *, force: bool = False, deadline: float | None = None, rows: Iterable[str] = ()
+    ) -> None:
         """Go on with what is staged where it is of the same key, else begin anew. Raises OutputError.
 
         lock      held by the caller for as long as the tree is in use
         force     replace whatever is in the way, not only an OME-Zarr dataset
+        rows      of a plate what its rows are called: what it has at its top beside what all datasets have there
         deadline  until when to remove what is of no use any more, as time.monotonic() counts; the next run removes the rest
         """
         self._dataset, self._lock, self._force, self._deadline = dataset, lock, force, deadline
@@ -88,8 +99,9 @@ class _Staged:
         self._record = Record.open(self._target, key)
         self.place = self._record.staging
         self.objects: Objects = Folder(str(self.place))
-        self.units = (*self._record.units, *shares.noted_by_parts(self._target, key))
-        self.unfinished, self.stalled = self._record.unfinished, self._record.stalled
+        self._others = shares.histories_of_parts(self._target, key)
+        self.units = (*self._record.units, *(unit for history in self._others for unit in history.units))
+        self.unfinished, self.stalled = self._record.history.unfinished, self._record.history.stalled
         self.begin, self.add, self.end, self.close = self._record.begin, self._record.add, self._record.end, self._record.close
 
     @staticmethod
@@ -136,6 +148,10 @@ class _Staged:
         """See `Tree`."""
         self._record.flush()
 
+    def field(self, path: str) -> Field:
+        """See `OfFields`."""
+        return Field(self._record, path, self.place / path, Folder(str(self.place / path)), self._others)
+
     def give_up(self) -> None:
         """See `Tree`."""
         discard(self._target, self._deadline)
@@ -150,8 +166,8 @@ class ByRename(_Staged):
         return by_rename.recover(folder)
 
     @staticmethod
-    def look(dataset: Path) -> Standing:
-        """What is there already. Raises OutputError."""
+    def look(dataset: Path, rows: Iterable[str] = ()) -> Standing:
+        """What is there already. `rows`: as of a tree. Raises OutputError."""
         return standing(os.path.lexists(dataset), dataset_key(dataset), lambda: refuse_foreign(dataset))
 
     def publish(self) -> None:
@@ -163,14 +179,16 @@ class ByRename(_Staged):
 class ByRootLast(_Staged):
     """The dataset is OUTPUT_DIR itself."""
 
-    def __init__(self, dataset: Path, key: str, lock: Lock, *, force: bool = False, deadline: float | None = None) -> None:
+    def __init__(
+        self, dataset: Path, key: str, lock: Lock, *, force: bool = False, deadline: float | None = None, rows: Iterable[str] = ()
+    ) -> None:
         """As `ByRename`. What another run was killed over since this one has begun is finished first."""
         try:
             by_root_last.refuse_foreign_hidden(dataset)
             by_root_last.settle(dataset)
         except OSError as error:
             raise output_error("cannot put in order what an earlier run has left", error, dataset) from error
-        super().__init__(dataset, key, lock, force=force, deadline=deadline)
+        super().__init__(dataset, key, lock, force=force, deadline=deadline, rows=rows)
 
     @staticmethod
     def target_of(dataset: Path) -> Path:
@@ -183,9 +201,9 @@ class ByRootLast(_Staged):
         return {folder} if by_root_last.recover(folder) else set()
 
     @staticmethod
-    def look(dataset: Path) -> Standing:
+    def look(dataset: Path, rows: Iterable[str] = ()) -> Standing:
         """See `ByRename`; the folder itself is always there."""
-        return standing(dataset_at(dataset) is not None, dataset_key(dataset), lambda: refuse_in_the_way(dataset))
+        return standing(dataset_at(dataset) is not None, dataset_key(dataset), lambda: refuse_in_the_way(dataset, rows))
 
     def publish(self) -> None:
         """See `Tree`."""

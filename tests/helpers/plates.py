@@ -64,3 +64,15 @@ def write_set(folder: Path, wells: list[tuple[int, int, int]]) -> list[str]:
         text = plate_xml(wells, files=names, uuid=f"urn:uuid:{name}").encode()
         tifffile.imwrite(folder / name, field_pixels(number), description=text, photometric="minisblack", metadata=None)
     return names
+
+
+def damage(path: Path, number: int) -> None:
+    """Write a file of a set anew, compressed, with its second plane zeroed: its header can be read, and its pixels cannot."""
+    with tifffile.TiffFile(path) as file:
+        text = file.pages[0].description.encode()
+    tifffile.imwrite(path, field_pixels(number), description=text, photometric="minisblack", metadata=None, compression="deflate")
+    with tifffile.TiffFile(path) as file:
+        (offset,), (size,) = file.pages[1].dataoffsets, file.pages[1].databytecounts
+    with open(path, "r+b") as raw:
+        raw.seek(offset)
+        raw.write(bytes(size))

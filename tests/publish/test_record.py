@@ -22,7 +22,7 @@ from omezarr_proc.publish import record as module
 from omezarr_proc.publish.by_rename import recover
 from omezarr_proc.publish.finished import Finished
 from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
-from omezarr_proc.publish.history import Unit, header, line, read, unit_line
+from omezarr_proc.publish.history import Unit, header, is_ended, line, read, unit_line
 from omezarr_proc.publish.record import Record
 from omezarr_proc.store.arrays import write_ome_xml, write_root
 from omezarr_proc.store.folder import Folder
@@ -70,7 +70,7 @@ def test_units_come_back_exactly(target: Path) -> None:
     again = reopened(target)
     assert again.units == tuple(added)
     assert again.units
-    assert [(a.plan, a.units, a.how) for a in again.attempts] == [({"workers": 2}, 2, None)]
+    assert [(a.plan, a.units, a.how) for a in again.history.attempts] == [({"workers": 2}, 2, None)]
 
 
 @given(st.lists(units, max_size=5))
@@ -287,7 +287,7 @@ def test_attempts_count_as_long_as_they_are_killed(target: Path) -> None:
             assert record.end(how, timeout=60)
         record.close()
         again = reopened(target)
-        return again.unfinished, again.stalled
+        return again.history.unfinished, again.history.stalled
 
     assert attempt(0, None) == (1, 1)
     assert attempt(0, None) == (2, 2)
@@ -295,7 +295,7 @@ def test_attempts_count_as_long_as_they_are_killed(target: Path) -> None:
     assert attempt(0, None) == (4, 1)
     assert attempt(0, "deadline") == (0, 0)
     assert attempt(0, None) == (1, 1)
-    assert [a.how for a in reopened(target).attempts] == [None] * 4 + ["deadline", None]
+    assert [a.how for a in reopened(target).history.attempts] == [None] * 4 + ["deadline", None]
 
 
 def test_units_are_noted_by_time_after_their_chunks_are_flushed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +330,7 @@ def test_add_does_not_wait_for_a_slow_disk(target: Path, monkeypatch: pytest.Mon
     record.close()
     again = reopened(target)
     assert len(again.units) == 50
-    assert again.unfinished == 0
+    assert again.history.unfinished == 0
 
 
 def test_errors_of_the_thread_come_up_in_the_main_thread(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,3 +442,40 @@ def test_storage_that_does_not_answer_is_told_of(target: Path, monkeypatch: pyte
     record.close()
     module.logger.remove(sink)
     assert told == [f"WARNING {staging_path(target)}: has waited for storage for {seconds} s\n" for seconds in (0.1, 0.2, 0.4)]
+
+
+def test_each_field_of_a_plate_has_a_history_of_its_own(target: Path) -> None:
+    record = Record.open(target, "k")
+    record.begin({"fields": ["A/1/0", "A/1/1", "A/1/2"]})
+    one, other = Unit(0, 0, (0, 1), (0, 1)), Unit(1, 0, (0, 1), (0, 1))
+    record.begin({"field": "A/1/0"})
+    record.add([one])
+    record.note(["made", "A/1/0", 7])
+    record.begin({"field": "A/1/1"})
+    record.add([other])
+    record.end("InputError")
+    record.note(["forget", "A/1/1"])
+    record.begin({"field": "A/1/2"})
+    record.add([other])
+    record.flush()
+    record.close()
+    history = reopened(target).history
+    assert history.paths == ["A/1/0", "A/1/1", "A/1/2"]
+    assert (history.units, len(history.attempts)) == ([], 1)
+    assert {path: (of.units, of.made, of.unfinished) for path, of in history.fields.items()} == {
+        "A/1/0": ([one], 7, 0),
+        "A/1/1": ([], None, 0),
+        "A/1/2": ([other], None, 1),
+    }
+
+
+def test_a_field_that_is_made_does_not_end_the_record(target: Path) -> None:
+    """By its last line it is known whether a part has finished its share."""
+    record = Record.open(target, "k")
+    record.begin({"field": "A/1/0"})
+    record.note(["made", "A/1/0", 7])
+    record.flush()
+    assert not is_ended(record_path(target).read_bytes(), "finished")
+    record.end("finished")
+    record.close()
+    assert is_ended(record_path(target).read_bytes(), "finished")
