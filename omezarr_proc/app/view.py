@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +14,16 @@ from omezarr_proc.app.inputs import MENTIONED, Input, named, named_place, tiff_e
 from omezarr_proc.app.standard import say
 from omezarr_proc.host.remote import reach, store_error
 from omezarr_proc.model.address import Address, Place, is_address
-from omezarr_proc.model.errors import InputError, OutputError, SettingsError
+from omezarr_proc.model.errors import InputError, OutputError, ProcError, SettingsError
 from omezarr_proc.model.text import shown
 from omezarr_proc.store.places import objects_at
 from omezarr_proc.store.read import metadata_of, open_dataset
 from omezarr_proc.store.zipped import SUFFIX, Zipped
 from omezarr_proc.viewer.catalogue import dataset_format
-from omezarr_proc.viewer.served import Source
 from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
 
 if TYPE_CHECKING:
-    from omezarr_proc.viewer.served import Source
+    from omezarr_proc.app.live import LiveFiles
 
 PROGRAM = "omezarr-proc view"
 
@@ -41,12 +40,12 @@ def main(argv: Sequence[str]) -> int:
     is_dataset = folder is not None and dataset_format(folder) is not None
     if isinstance(folder, Address) and not is_dataset:
         refuse_unlisted(folder)
-    live: dict[str, Source] = {**opened([*tiffs, *(tiffs_in(folder) if isinstance(folder, Path) and not is_dataset else ())]), **packed}
-    if folder is None and not live:
+    files = unopened([*tiffs, *(tiffs_in(folder) if isinstance(folder, Path) and not is_dataset else ())])
+    if folder is None and not packed and not (files and any(can_be_opened(files, name) for name in files.names())):
         raise InputError("nothing to view: none of the files can be opened")
     try:
         name = folder.name if folder and is_dataset else ""
-        server = ViewerServer(folder, name=name, port=arguments.port, origins=arguments.cors, live=live)
+        server = ViewerServer(folder, name=name, port=arguments.port, origins=arguments.cors, live=packed, files=files)
     except OSError as error:
         raise OutputError(f"port {arguments.port} of {LOOPBACK}: {error.strerror}; choose another one with --port") from None
     with server:
@@ -143,13 +142,21 @@ def chosen_folder(text: str) -> Place:
     return folder
 
 
-def opened(inputs: "Sequence[Input]") -> "Mapping[str, Source]":
-    """The images of TIFFs as live datasets, by what they are called; who cannot be opened is told of in a line."""
+def unopened(inputs: "Sequence[Input]") -> "LiveFiles | None":
+    """TIFFs whose images will be live datasets; None where there are none."""
     if not inputs:
-        return {}
-    from omezarr_proc.app.live import open_live
+        return None
+    from omezarr_proc.app.live import LiveFiles
 
-    return open_live(inputs)
+    return LiveFiles(inputs)
+
+
+def can_be_opened(files: "LiveFiles", name: str) -> bool:
+    """Whether a file can be opened; why not is told in a line."""
+    try:
+        return bool(files.open(name).images)
+    except ProcError:
+        return False
 
 
 def refuse_unlisted(address: Address) -> None:

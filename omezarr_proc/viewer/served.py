@@ -2,8 +2,9 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -61,6 +62,27 @@ class Source(Protocol):
 
     def get(self, key: str) -> bytes:
         """Make a document or chunk. Raises FileNotFoundError where there is none, ProcError where it cannot be made."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file that was opened: its images by their names, and the names of the other files that these are of."""
+
+    images: Mapping[str, Source]
+    others: tuple[str, ...] = ()
+
+
+class Files(Protocol):
+    """Files whose images are datasets, each opened when it is first asked for."""
+
+    def names(self) -> Sequence[str]:
+        """What the files are called that are listed."""
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+
+    def open(self, name: str) -> Opened:
+        """Open a file. Raises ProcError where that cannot be."""
 
 
 class Made:

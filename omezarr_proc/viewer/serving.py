@@ -1,9 +1,9 @@
 """The viewer's server: one folder, or prefix of an object store, and the page, on loopback.
 
-`/` and its scripts are the page, `/datasets.json` lists what is below the folder, `/data/...` are the files of its datasets, with byte
-ranges (RFC 9110), and those of datasets that are made while they are looked at. Nothing else is given out: a file that belongs to no
-dataset, or a link that leads out of the folder, is as absent as one that is not there. Pages of other origins can read the datasets only
-where they are named (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol).
+`/` and its scripts are the page, `/datasets.json` lists what is below the folder, `/images.json?FILE` the images of a file that is listed
+unopened, `/data/...` are the files of datasets, with byte ranges (RFC 9110), made ones too. Nothing else is given out: a file that belongs
+to no dataset, or a link that leads out of the folder, is as absent as one that is not there. Pages of other origins can read the datasets
+only where they are named (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol).
 """
 
 import json
@@ -24,7 +24,9 @@ from omezarr_proc.host.remote import PASSING
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.viewer.catalogue import belongs_to_dataset, dataset_format, find_datasets
-from omezarr_proc.viewer.served import Made, Served, Source, served
+from omezarr_proc.viewer.listing import file_entry, made_address, made_entry, printable, stored_entry
+from omezarr_proc.viewer.ranges import byte_range
+from omezarr_proc.viewer.served import Files, Made, Served, Source, served
 
 LOOPBACK = "127.0.0.1"
 SCRIPT = "text/javascript; charset=utf-8"
@@ -54,13 +56,15 @@ CORS = {
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
 }
 
+MOST_LISTED = 20_000  # datasets, and as many files: more than anybody reads
 _REMEMBERED = 10.0  # seconds, that a prefix of an object store is a dataset or none
 
 
 class ViewerServer(ThreadingHTTPServer):
     """Serves the datasets of `folder` at /data/, or at /data/`name`/ when it is itself one; `origins`: whose pages may read them too.
 
-    live  datasets that are made while they are looked at, by their paths below /data/
+    live   datasets that do not lie there as files, by their paths below /data/
+    files  others, of files that are opened when they are first asked for
     """
 
     daemon_threads = True
@@ -74,9 +78,10 @@ class ViewerServer(ThreadingHTTPServer):
         port: int = 0,
         origins: Collection[str] = (),
         live: Mapping[str, Source] | None = None,
+        files: Files | None = None,
     ) -> None:
         """Listen on loopback; port 0 takes a free one. Raises OSError when the port is taken."""
-        self.live = live or {}
+        self.live, self.files = live or {}, files
         self.folder = folder.resolve(strict=True) if isinstance(folder, Path) else folder
         self._formats: dict[Place, tuple[float, int | None]] = {}
         self.origins = frozenset(origins)
@@ -114,11 +119,17 @@ class ViewerServer(ThreadingHTTPServer):
         return place if inside else None
 
     def made(self, path: str) -> tuple[Source, str] | None:
-        """Return the live dataset that a request's path names, and the key in it; None for any other path."""
+        """Return what a request's path names of a dataset that is no files of the folder, and the key in it; None for any other path.
+
+        Raises ProcError where the file that it is of cannot be opened.
+        """
         parts = unquote(path.removeprefix("/data/"), errors="surrogateescape").split("/")
-        names = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
-        name = next((name for name in names if name in self.live), None)
-        return None if name is None else (self.live[name], "/".join(parts)[len(name) + 1 :])
+        names = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+        known = self.live
+        if self.files is not None and (file := next((name for name in names if name in self.files), None)):
+            known = self.files.open(file).images
+        name = next((name for name in names if name in known), None)
+        return None if name is None else (known[name], "/".join(parts)[len(name) + 1 :])
 
     def _format(self, place: Place) -> int | None:
         """What `dataset_format` has said some seconds ago: a picture is hundreds of requests, and a store answers in 30 ms."""
@@ -129,33 +140,28 @@ class ViewerServer(ThreadingHTTPServer):
         return found
 
     def listing(self) -> dict[str, Any]:
-        """Return the datasets as the page wants them: names to show, addresses relative to the page."""
+        """What the page lists."""
+        found = find_datasets(self.folder, MOST_LISTED) if self.folder else []
+        files = self.files.names()[:MOST_LISTED] if self.files is not None else []
         return {
-            "folder": _printable(self.title),
+            "folder": printable(self.title),
+            "full": MOST_LISTED in (len(found), len(files)),
             "datasets": [
-                {
-                    "name": _printable(found.path or self.title),
-                    "url": (self.mount + quote(os.fsencode(found.path))).strip("/"),
-                    "zarr_format": found.zarr_format,
-                    "labels": [_printable(name) for name in found.labels],
-                    "preview": (self.mount + quote(os.fsencode(f"{found.path}.png"))).strip("/") if found.preview else None,
-                    "plate": found.plate,
-                }
-                for found in (find_datasets(self.folder) if self.folder else ())
-            ]
-            + [
-                {
-                    "name": _printable(name),
-                    "url": f"data/{quote(os.fsencode(name))}",
-                    "zarr_format": 3,
-                    "labels": [],
-                    "preview": None,
-                    "plate": source.plate,
-                    "slow": source.slow,
-                }
-                for name, source in self.live.items()
+                *(stored_entry(one, self.mount, self.title) for one in found),
+                *(made_entry(*one) for one in self.live.items()),
+                *(file_entry(name) for name in files),
             ],
         }
+
+    def images(self, name: str) -> dict[str, Any]:
+        """The images of a file that is listed unopened, and where those are listed that they are of too; or why it cannot be opened."""
+        if self.files is None or name not in self.files:
+            return {"error": "there is no such file"}
+        try:
+            opened = self.files.open(name)
+        except ProcError as error:
+            return {"error": printable(str(error))}
+        return {"datasets": [made_entry(*one) for one in opened.images.items()], "others": [made_address(one) for one in opened.others]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -167,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with the page, the list or a file."""
-        path = urlsplit(self.path).path
+        path, query = urlsplit(self.path)[2:4]
         if not self._host_is_loopback():
             self._answer(HTTPStatus.FORBIDDEN)
         elif path in PAGE:
@@ -176,8 +182,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, page, (files("omezarr_proc") / "viewer" / name).read_bytes())
         elif path == "/datasets.json":
             self._answer(HTTPStatus.OK, {"Content-Type": JSON}, json.dumps(self.server.listing()).encode())
-        elif made := self.server.made(path):
-            self._send_made(*made)
+        elif path == "/images.json":
+            said = self.server.images(unquote(query, errors="surrogateescape").removeprefix("data/"))
+            self._answer(HTTPStatus.OK, {"Content-Type": JSON}, json.dumps(said).encode())
+        elif path.startswith("/data/") and self._send_made(path):
+            return
         elif place := self.server.locate(path):
             self._send_file(place)
         else:
@@ -212,14 +221,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(found, TYPES.get(name.suffix or name.name, BINARY))
         return None
 
-    def _send_made(self, source: Source, key: str) -> None:
+    def _send_made(self, path: str) -> bool:
+        """Whether the path is that of a dataset that is no files of the folder: then it has been answered."""
         try:
-            data = source.get(key)
+            found = self.server.made(path)
+            if found is None:
+                return False
+            source, key = found
+            self._send(Made(source.get(key)), TYPES.get(PurePath(key).suffix, BINARY))
         except FileNotFoundError:
-            return self._answer(HTTPStatus.NOT_FOUND, self._data_headers())
+            self._answer(HTTPStatus.NOT_FOUND, self._data_headers())
         except ProcError as error:
-            return self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {**self._data_headers(), "Content-Type": TEXT}, str(error).encode())
-        return self._send(Made(data), TYPES.get(PurePath(key).suffix, BINARY))
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {**self._data_headers(), "Content-Type": TEXT}, str(error).encode())
+        return True
 
     def _send(self, found: Served, kind: str) -> None:
         span = byte_range(self.headers.get("Range"), found.size)
@@ -248,31 +262,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep the terminal free: a picture is hundreds of requests."""
-
-
-def byte_range(header: str | None, size: int) -> tuple[int, int, bool] | None:
-    """Return (first byte, length, whether it is a part) of what a Range header asks for; None when no byte of it is there.
-
-    As RFC 9110 allows, a header that is malformed, or asks for several ranges, is ignored: the answer is the whole file.
-    """
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip(), re.ASCII)
-    if not match or not any(match.groups()):
-        return 0, size, False
-    first, last = (_position(text) if text else None for text in match.groups())
-    if first is None:
-        length = min(last or 0, size)
-        return (size - length, length, True) if length else None
-    if last is not None and last < first:
-        return 0, size, False
-    if first >= size:
-        return None
-    return first, min(size - 1 if last is None else last, size - 1) - first + 1, True
-
-
-def _position(digits: str) -> int:
-    # Python refuses to convert thousands of digits; no file has a byte there
-    return int(digits) if len(digits.lstrip("0")) < 19 and len(digits) < 4000 else 10**18
-
-
-def _printable(name: str) -> str:
-    return os.fsencode(name).decode(errors="replace")

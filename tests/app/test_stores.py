@@ -14,11 +14,10 @@ import tifffile
 import zarr
 from datasets import copied, made
 from objectserver import object_server, store  # noqa: F401  # fixtures
+from opened import open_all
 from runs import stack
 from tiffs import coordinates
 
-from omezarr_proc.app.inputs import named
-from omezarr_proc.app.live import open_live
 from omezarr_proc.cli import main
 from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
@@ -165,7 +164,7 @@ def test_a_tiff_is_viewed_where_it_lies(store, tmp_path):
     local = tmp_path / "a.tif"
     tifffile.imwrite(local, coordinates((600, 700)), tile=(256, 256), compression="deflate")
     obstore.put(store.client, f"{store.prefix}/a.tif", local.read_bytes())
-    here, there = (open_live(named([name]))["a.tif"] for name in (str(local), f"{store.address}/a.tif"))
+    here, there = (open_all(name)["a.tif"] for name in (local, f"{store.address}/a.tif"))
     for key in ("0/zarr.json", "0/c/0/2/2", "1/c/0/0/1", "2/c/0/0/0"):
         assert there.get(key) == here.get(key)
 

@@ -266,6 +266,6 @@ def test_everything_fits_and_can_be_reached_by_tab_with_a_name_and_a_visible_foc
         reached.append(name)
         assert place > last, f"{name} comes too late in the tab order"
         last = place
-    wanted = ["Datasets", BRIGHTFIELD, "Image fluorescence", "Zoom in", "Depth", "Dapi", "Colour of Dapi", "Dapi: contrast from"]
+    wanted = ["Datasets", FLUORESCENCE, "Image fluorescence", "Zoom in", "Depth", "Dapi", "Colour of Dapi", "Dapi: contrast from"]
     for beginning in wanted:
         assert any(name.startswith(beginning) for name in reached), f"{beginning} is not reached: {reached}"

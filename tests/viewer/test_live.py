@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from opened import open_all
 from plates import write_plate
 from tiffs import coordinates
 
 from omezarr_proc import cli
 from omezarr_proc.app import view
-from omezarr_proc.app.inputs import named
-from omezarr_proc.app.live import open_live
 from omezarr_proc.build.live.dataset import Live
 from omezarr_proc.build.live.workshop import Workshop
 from omezarr_proc.host.limits import Limits
@@ -68,7 +67,7 @@ def test_pixels_and_description_are_those_of_a_conversion(tmp_path: Path) -> Non
     tifffile.imwrite(inputs / "stack.ome.tif", stack, metadata={"axes": "TZCYX"})
     assert cli.main(["--input-dir", str(inputs), "--output-dir", str(tmp_path), "--initial-downsample", "1", "--quiet"]) == 0
     forgetful = Workshop(fine_bytes=1, coarse_bytes=1)  # what was made is soon gone, and made again
-    found = open_live(named([str(path) for path in sorted(inputs.iterdir())]), LITTLE, forgetful)
+    found = open_all(*sorted(inputs.iterdir()), limits=LITTLE, workshop=forgetful)
     assert [*found] == ["rgb.tif", "stack.ome.tif", "strip.tif", "tiles.tif"]
     assert len(found["tiles.tif"]._runs[0].plan.passes) > 1
     for name, live in found.items():
@@ -98,7 +97,7 @@ def pyramid(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
 
 def test_stored_levels_are_shown_and_the_others_made_of_them(pyramid: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path) -> None:
     path, full, stored = pyramid
-    levels = saved(open_live(named([str(path)]))["pyramid.ome.tif"], tmp_path / "out")
+    levels = saved(open_all(path)["pyramid.ome.tif"], tmp_path / "out")
     np.testing.assert_array_equal(levels[0][0], full)
     np.testing.assert_array_equal(levels[1][0, :1001, :1001], halved(full))
     np.testing.assert_array_equal(levels[2][0], stored)
@@ -112,7 +111,7 @@ def test_stored_levels_are_shown_and_the_others_made_of_them(pyramid: tuple[Path
 def test_a_plate_has_the_groups_and_fields_of_its_conversion(tmp_path: Path) -> None:
     write_plate(tmp_path / "a.ome.tif", [(0, 1, 2), (2, 1, 1)], attributes='Rows="3" Columns="4"')
     assert cli.main([str(tmp_path / "a.ome.tif"), "--output-dir", str(tmp_path), "--initial-downsample", "1", "--quiet"]) == 0
-    plate = open_live(named([str(tmp_path / "a.ome.tif")]))["a.ome.tif"]
+    plate = open_all(tmp_path / "a.ome.tif")["a.ome.tif"]
     for group in ("", "A/", "A/2/", "C/2/"):
         made, converted = (
             json.loads(plate.get(f"{group}zarr.json")),
@@ -134,7 +133,7 @@ def test_a_plate_has_the_groups_and_fields_of_its_conversion(tmp_path: Path) -> 
 
 def test_many_ask_at_once_and_each_gets_its_chunk(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", coordinates((1900, 2100)), tile=(256, 256))
-    alone, together = (open_live(named([str(tmp_path / "a.tif")]), LITTLE)["a.tif"] for _ in range(2))
+    alone, together = (open_all(tmp_path / "a.tif", limits=LITTLE)["a.tif"] for _ in range(2))
     wanted = [*keys(alone)]
     expected = {key: alone.get(key) for key in wanted}
     got: dict[int, dict[str, bytes]] = {}
@@ -172,7 +171,7 @@ def answer(server: ViewerServer, path: str, **headers: str) -> tuple[int, bytes]
 def test_only_what_was_named_is_given_out_and_damage_is_said_in_words(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a b.tif", coordinates((300, 300)), tile=(256, 256), compression="deflate")
     tifffile.imwrite(tmp_path / "other.tif", coordinates((300, 300)))
-    live = open_live(named([str(tmp_path / "a b.tif")]))
+    live = open_all(tmp_path / "a b.tif")
     with serving(None, live) as server:
         (listed,) = json.loads(answer(server, "/datasets.json")[1])["datasets"]
         assert (listed["name"], listed["url"]) == ("a b.tif", "data/a%20b.tif")
@@ -188,7 +187,7 @@ def test_only_what_was_named_is_given_out_and_damage_is_said_in_words(tmp_path: 
         first = file.pages[0].dataoffsets[0]
     damaged[first : first + 64] = bytes(64)
     (tmp_path / "damaged.tif").write_bytes(damaged)
-    with serving(None, open_live(named([str(tmp_path / "damaged.tif")]))) as server:
+    with serving(None, open_all(tmp_path / "damaged.tif")) as server:
         status, said = answer(server, "/data/damaged.tif/0/c/0/0/0")
         assert status == 500
         assert said.count(b"\n") == 0
@@ -200,7 +199,7 @@ def test_what_cannot_be_opened_is_told_in_a_line(tmp_path: Path, capsys: pytest.
     with tifffile.TiffWriter(tmp_path / "two.ome.tif") as file:
         file.write(coordinates((30, 40)), metadata={"axes": "YX"})
         file.write(coordinates((50, 40)), metadata={"axes": "YX"})
-    found = open_live(named([str(tmp_path / name) for name in ("bad.tif", "two.ome.tif", "absent.tif")]))
+    found = open_all(*(tmp_path / name for name in ("bad.tif", "two.ome.tif", "absent.tif")))
     assert [*found] == ["two.ome.tif/series0", "two.ome.tif/series1"]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2

@@ -17,7 +17,8 @@ import pytest
 
 from omezarr_proc.app import view
 from omezarr_proc.model.errors import OutputError, SettingsError
-from omezarr_proc.viewer.serving import ViewerServer, byte_range
+from omezarr_proc.viewer.ranges import byte_range
+from omezarr_proc.viewer.serving import ViewerServer
 
 CONTENT = bytes(range(256)) * 5
 V3 = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"version": "0.5", "multiscales": [{}]}}}
@@ -81,6 +82,7 @@ def test_the_page_its_script_and_the_list(server: ViewerServer) -> None:
         assert len(script.body) < 100_000
     assert json.loads(Answer(server, "/datasets.json").body) == {
         "folder": "output",
+        "full": False,
         "datasets": [{"name": "a.ome.zarr", "url": "data/a.ome.zarr", "zarr_format": 3, "labels": [], "preview": None, "plate": False}],
     }
 

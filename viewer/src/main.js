@@ -29,6 +29,7 @@ function fail(message) {
   stage.dataset.state = "error";
   at("error").textContent = message;
   at("error").hidden = false;
+  list?.idle();
 }
 
 function barOf({ scene: { image } }, camera) {
@@ -197,15 +198,21 @@ function start() {
 async function load() {
   const answer = await fetch("datasets.json").catch(() => null);
   if (!answer?.ok) return fail("The server does not answer: is it still running?");
-  const { folder, datasets } = await answer.json();
-  list = new List(at("list"), datasets);
+  const { folder, datasets, full } = await answer.json();
+  list = new List(at("list"), datasets, full);
   if (!datasets.length) return fail(`There is no OME-Zarr dataset in ${folder} yet: convert an image, then load this page again.`);
-  const chosen = () => {
+  const chosen = async () => {
     const { url, query } = parse(location.hash);
-    const dataset = url ? datasets.find((one) => one.url === url || (one.plate && url.startsWith(`${one.url}/`))) : datasets[0];
-    if (dataset?.plate) openOfPlate(dataset, url || dataset.url, query);
-    else if (dataset) open(dataset, query);
-    else leave() && fail(`There is no dataset ${decodeURI(url.replace(/^data\//, ""))} in ${folder}.`);
+    const turn = leave();
+    try {
+      const dataset = await list.find(url); // a file is opened for it
+      if (turn !== opened) return;
+      if (dataset?.plate) openOfPlate(dataset, url.startsWith(dataset.url) ? url : dataset.url, query);
+      else if (dataset) open(dataset, query);
+      else fail(`There is no dataset ${decodeURI(url.replace(/^data\//, ""))} in ${folder}.`);
+    } catch (error) {
+      if (turn === opened) fail(error.message);
+    }
   };
   addEventListener("hashchange", chosen);
   chosen();

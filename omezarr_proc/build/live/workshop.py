@@ -28,7 +28,7 @@ COARSE_BYTES = 160 * MB  # of those that take many bands, and of those that they
 TOGETHER = max(2, min(4, os.cpu_count() or 1))  # bands of one pass that are made at once
 IDLE = 4  # engines that are kept with their slot, open files and spooled planes
 
-_Key = tuple[int, str]  # which run, and which of its objects
+_Key = tuple[Run, str]  # which of its objects; the run itself, since the number (id) of one that is gone is given to others
 
 
 class Workshop:
@@ -37,14 +37,14 @@ class Workshop:
     def __init__(self, fine_bytes: int = FINE_BYTES, coarse_bytes: int = COARSE_BYTES) -> None:
         """Nothing is opened yet."""
         self._turn = threading.Condition()
-        self._making: set[tuple[int, int, Index]] = set()
-        self._busy: Counter[tuple[int, int]] = Counter()
-        self._idle: list[tuple[tuple[int, int], _Lane]] = []
+        self._making: set[tuple[Run, int, Index]] = set()
+        self._busy: Counter[tuple[Run, int]] = Counter()
+        self._idle: list[tuple[tuple[Run, int], _Lane]] = []
         self._fine, self._coarse = _Kept(fine_bytes), _Kept(coarse_bytes)
 
     def chunk(self, run: Run, key: str, level: int, place: Index) -> bytes:
         """An encoded chunk of a level, by its key and place. Raises ProcError."""
-        name = id(run), key
+        name = run, key
         pass_, band = run.band(level, place)
         while (data := self._kept(name)) is None:
             self._make(run, pass_, band, name)
@@ -59,11 +59,11 @@ class Workshop:
         level, passes = int(key.partition("/")[0]), run.plan.passes
         coarse = level > passes[0].last or any(level == pass_.source for pass_ in passes)
         with self._turn:
-            (self._coarse if coarse else self._fine).put((id(run), key), data)
+            (self._coarse if coarse else self._fine).put((run, key), data)
 
     def _make(self, run: Run, pass_: Pass, band: Region, wanted: _Key) -> None:
         """Make a band, or wait for who makes it."""
-        of, work = (id(run), pass_.first), (id(run), pass_.first, band.start)
+        of, work = (run, pass_.first), (run, pass_.first, band.start)
         with self._turn:
             if work in self._making or self._busy[of] >= TOGETHER:
                 self._turn.wait()
