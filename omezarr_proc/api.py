@@ -15,7 +15,8 @@ from omezarr_proc.host.system import check_system
 check_system()
 
 from omezarr_proc.app import batch  # noqa: E402
-from omezarr_proc.app.inputs import collect, tiff_ending  # noqa: E402
+from omezarr_proc.app.collect import collect  # noqa: E402
+from omezarr_proc.app.inputs import tiff_ending  # noqa: E402
 from omezarr_proc.app.progress import Report  # noqa: E402
 from omezarr_proc.config.settings import Settings  # noqa: E402
 from omezarr_proc.model.address import absolute, is_address  # noqa: E402

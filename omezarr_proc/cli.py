@@ -134,11 +134,11 @@ def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError
 
 def convert_inputs(settings: Settings, files: Sequence[str], report: "Report") -> None:
     """Find the inputs and convert them."""
-    from omezarr_proc.app import inputs
+    from omezarr_proc.app.collect import collect
 
     # Of an image that failed, an empty folder would look like a dataset that is broken.
     new = settings.output_layout == "root" and not os.path.lexists(settings.output_dir)
-    found = inputs.collect(settings, files, create_output=True)
+    found = collect(settings, files, create_output=True)
     from omezarr_proc.app import batch as process
 
     try:
@@ -152,9 +152,9 @@ def convert_inputs(settings: Settings, files: Sequence[str], report: "Report") -
 
 def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     """Find the inputs and print what would be done."""
-    from omezarr_proc.app import inputs
+    from omezarr_proc.app.collect import collect
 
-    found = inputs.collect(settings, arguments.files, create_output=False)
+    found = collect(settings, arguments.files, create_output=False)
     return printing(lambda: print_plan(settings, found))
 
 

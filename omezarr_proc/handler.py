@@ -25,6 +25,7 @@ import omezarr_proc.build.preview
 import omezarr_proc.engine.local.engine
 import omezarr_proc.engine.local.worker
 import omezarr_proc.tiff.describe.images  # noqa: F401
+from omezarr_proc.app.collect import collect
 from omezarr_proc.config.secret import Mask, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.model.errors import ProcError, SettingsError, leading
@@ -74,7 +75,7 @@ def convert(settings: Settings, ignored: int, context: object, wrong: SettingsEr
     """Convert, unless the settings are `wrong`, and return what there is to say of it. Raises ProcError when an input failed."""
     from loguru import logger
 
-    from omezarr_proc.app import inputs, log, progress
+    from omezarr_proc.app import log, progress
     from omezarr_proc.app.account import Account, accounted
 
     request = getattr(context, "aws_request_id", None)
@@ -87,7 +88,7 @@ def convert(settings: Settings, ignored: int, context: object, wrong: SettingsEr
                 raise wrong
             if ignored:
                 logger.debug(f"{ignored} keys of the event are no settings and are ignored")
-            found = inputs.collect(settings, create_output=True)
+            found = collect(settings, create_output=True)
 
             from omezarr_proc.app import batch as process
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from loguru import logger
 
 from omezarr_proc.app import clean_store
-from omezarr_proc.app.inputs import named_place
+from omezarr_proc.app.places import named_place
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import STORES, Address, Place
 from omezarr_proc.model.errors import OutputError

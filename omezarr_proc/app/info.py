@@ -20,7 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omezarr_proc.app.inputs import check_file, named_place, tiff_ending
+from omezarr_proc.app.inputs import tiff_ending
+from omezarr_proc.app.places import check_file, named_place
 from omezarr_proc.check.collection import open_collection
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError, LimitError, UnsupportedInputError, about

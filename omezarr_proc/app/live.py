@@ -7,8 +7,9 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 
-from omezarr_proc.app.inputs import Input, check_file
+from omezarr_proc.app.inputs import Input
 from omezarr_proc.app.opening import typed
+from omezarr_proc.app.places import check_file
 from omezarr_proc.app.standard import say
 from omezarr_proc.build.live.dataset import Live
 from omezarr_proc.build.live.levels import grouped

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from omezarr_proc.app.datasets import datasets
-from omezarr_proc.app.inputs import MENTIONED, Input, check_file, check_twin
+from omezarr_proc.app.inputs import Input, check_twin
+from omezarr_proc.app.places import check_file
+from omezarr_proc.app.search import MENTIONED
 from omezarr_proc.app.sequence import image_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits

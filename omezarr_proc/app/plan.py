@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from omezarr_proc.app.collect import proposed
 from omezarr_proc.app.datasets import Planned, datasets
-from omezarr_proc.app.inputs import Input, proposed
+from omezarr_proc.app.inputs import Input
 from omezarr_proc.app.opening import open_inputs
 from omezarr_proc.build.advice import advice
 from omezarr_proc.build.dataset import object_count, pyramid_of

@@ -5,7 +5,7 @@ Exit status: 0 it is written, 1 none can be made of the dataset, 2 wrong usage, 
 
 import argparse
 
-from omezarr_proc.app.inputs import named_place
+from omezarr_proc.app.places import named_place
 from omezarr_proc.build.picture import LONGER_SIDE
 from omezarr_proc.build.preview import JPEG, preview_path, write_preview
 from omezarr_proc.model.address import Place, absolute, place

@@ -9,7 +9,7 @@ cannot be written, or is there already, 75 another run writes it.
 import argparse
 from pathlib import Path
 
-from omezarr_proc.app.inputs import named_place
+from omezarr_proc.app.places import named_place
 from omezarr_proc.check.collection import open_collection
 from omezarr_proc.check.verdict import judge
 from omezarr_proc.model.address import Place, absolute, is_address, place

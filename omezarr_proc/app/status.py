@@ -16,7 +16,9 @@ from typing import Any
 
 from omezarr_proc.app import clean_store
 from omezarr_proc.app.clean import folders
-from omezarr_proc.app.inputs import dataset_path, find, named_place
+from omezarr_proc.app.inputs import dataset_path
+from omezarr_proc.app.places import named_place
+from omezarr_proc.app.search import find
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import STORES, Address, Place
 from omezarr_proc.model.errors import SettingsError

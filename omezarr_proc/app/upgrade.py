@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.app.inputs import named_place
+from omezarr_proc.app.places import named_place
 from omezarr_proc.check.collection import open_collection
 from omezarr_proc.check.labels import label_paths
 from omezarr_proc.model.address import Place, absolute, place

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from omezarr_proc.app.inputs import named_place
+from omezarr_proc.app.places import named_place
 from omezarr_proc.app.standard import Heard
 from omezarr_proc.check.verdict import Verdict, judge_all
 from omezarr_proc.model.text import counted, one_line, shown

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omezarr_proc.app.inputs import ENDINGS, check_file, dataset_path, named_place
+from omezarr_proc.app.inputs import ENDINGS, dataset_path
+from omezarr_proc.app.places import check_file, named_place
 from omezarr_proc.app.standard import Heard
 from omezarr_proc.check.exact import Made
 from omezarr_proc.model.address import Place

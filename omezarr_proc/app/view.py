@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from omezarr_proc.app.inputs import MENTIONED, Input, named, named_place, tiff_ending, tiffs_in
+from omezarr_proc.app.inputs import Input, named, tiff_ending
+from omezarr_proc.app.places import named_place
+from omezarr_proc.app.search import MENTIONED, tiffs_in
 from omezarr_proc.app.standard import say
 from omezarr_proc.host.remote import reach, store_error
 from omezarr_proc.model.address import Address, Place, is_address

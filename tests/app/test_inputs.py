@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from omezarr_proc import cli
 from omezarr_proc.app import log
-from omezarr_proc.app.inputs import Input, check_file, check_output, collect, dataset_path, find, named, natural_key, paired
+from omezarr_proc.app.collect import collect
+from omezarr_proc.app.inputs import Input, dataset_path, named, natural_key, paired
+from omezarr_proc.app.places import check_file, check_output
+from omezarr_proc.app.search import find
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import Exit, InputError, SettingsError
 from omezarr_proc.model.text import shown

@@ -8,7 +8,7 @@ import pytest
 from plates import write_plate
 from runs import slide, stack
 
-from omezarr_proc.app.inputs import collect
+from omezarr_proc.app.collect import collect
 from omezarr_proc.app.opening import open_inputs
 from omezarr_proc.app.shares import chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings

@@ -18,7 +18,7 @@ from reading import accesses, whole
 from runs import ROOT
 from tiffs import coordinates
 
-from omezarr_proc.app.inputs import find
+from omezarr_proc.app.search import find
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
