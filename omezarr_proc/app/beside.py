@@ -97,7 +97,7 @@ def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, tar
     from omezarr_proc.build.certificate import Certifier
 
     means = conversion.means
-    logger.info(f"{shown(dataset)}: input and dataset are read once more for its certificate")
+    logger.info(f"{shown(dataset)}: its certificate is made")
     means.report.phase("certificate")
     Certifier(
         target=target,
@@ -105,6 +105,7 @@ def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, tar
         key=conversion.key,
         states=conversion.states,
         images=conversion.made_of,
+        taken=conversion.digests_of,
         means=means,
         verified=verified,
     ).write()

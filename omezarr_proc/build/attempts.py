@@ -76,4 +76,5 @@ class Attempts:
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None
         method, lenient = self.means.settings.downsample_method, self.means.settings.on_corrupt == "warn"
-        self.means.engine.begin(Job(replace(self.image.alone(), profile=None), build.store, method, plan.access, lenient), plan, spool)
+        image, hashed = replace(self.image.alone(), profile=None), build.digests is not None
+        self.means.engine.begin(Job(image, build.store, method, plan.access, lenient, hashed), plan, spool)

@@ -28,7 +28,7 @@ from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError
 from omezarr_proc.model.image import FileState, Image
-from omezarr_proc.model.region import AXES
+from omezarr_proc.model.region import AXES, Region
 from omezarr_proc.pixels.digests import BLOCK, Digests
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.store.chunks import ChunkStore
@@ -53,6 +53,7 @@ class Certifier:
     key       the dataset's
     states    of the files that it was made of
     images    what it was made of: an image, by the path ""; the fields of a plate by theirs
+    taken     of each image the digests of its blocks that were taken while it was converted
     verified  whether it was compared with its source
     """
 
@@ -61,6 +62,7 @@ class Certifier:
     key: str
     states: tuple[FileState, ...]
     images: Mapping[str, Image]
+    taken: Mapping[str, Digests | None]
     means: Means
     verified: bool
 
@@ -115,7 +117,7 @@ class Certifier:
             put_at(place, json.dumps(crate(certificate), indent=1).encode() + b"\n", "RO-Crate metadata")
 
     def _of_image(self, path: str, image: Image, threads: ThreadPoolExecutor) -> dict[str, Any]:
-        source = {"image": image.series, "name": image.name, **source_digests(image, self.means)}
+        source = {"image": image.series, "name": image.name, **source_digests(image, self.means, self.taken[path])}
         self.means.engine.rest()
         dataset = open_dataset(self.dataset / path if path else self.dataset)
         levels = [_of_level(dataset, number, threads) for number in range(len(dataset.arrays))]
@@ -143,8 +145,23 @@ class Certifier:
         return b"".join(lines), total
 
 
-def source_digests(image: Image, means: Means) -> dict[str, Any]:
-    """What a source's pixels are as they are read, and the digests of its planes. Raises ProcError as reading them does."""
+def source_digests(image: Image, means: Means, taken: Digests | None) -> dict[str, Any]:
+    """What a source's pixels are as they are read, and the digests of its planes. Raises ProcError as reading them does.
+
+    taken  digests of its blocks that are there already; what these lack is read
+    """
+    found = taken or Digests(image.source_shape)
+    whole = Region((0, 0, 0, 0, 0), image.source_shape)
+    if found.lacks(whole):
+        _read(image, means, found)
+    shape = dict(zip(AXES, image.source_shape, strict=True))
+    stored = {"reduced_by": image.reduced_by} if image.reduced_by > 1 else {}
+    part = {"origin": dict(image.origin)} if image.origin else {}
+    return {"shape": shape, **stored, **part, "dtype": image.stored_dtype, "sha256": found.image(), "planes": found.planes()}
+
+
+def _read(image: Image, means: Means, found: Digests) -> None:
+    """Read what of an image the digests lack, by the workers."""
     whole = replace(
         means.settings,
         initial_downsample=image.reduced_by,
@@ -158,7 +175,6 @@ def source_digests(image: Image, means: Means) -> dict[str, Any]:
     )
     pyramid = pyramid_of(image, whole)
     store = ChunkStore(InMemory(), pyramid, codec_for(pyramid.dtype, whole.compression, whole.compression_level))
-    found = Digests(pyramid.levels[0].shape)
 
     def note(task: Loose, reply: Reply) -> None:
         if isinstance(reply, Hashed):
@@ -168,13 +184,9 @@ def source_digests(image: Image, means: Means) -> dict[str, Any]:
     def read(plan: Plan, spool: int | None) -> None:
         lenient = means.settings.on_corrupt == "warn"
         means.engine.begin(Job(replace(image, ome_xml=None), store, "mean", plan.access, lenient), plan, spool)
-        read_through(means.engine, pyramid, plan, Hash, note)
+        read_through(means.engine, pyramid, plan, Hash, note, found.lacks)
 
     with_plans(image, pyramid, means.limits, read)
-    shape = dict(zip(AXES, pyramid.levels[0].shape, strict=True))
-    stored = {"reduced_by": image.reduced_by} if image.reduced_by > 1 else {}
-    part = {"origin": dict(image.origin)} if image.origin else {}
-    return {"shape": shape, **stored, **part, "dtype": image.stored_dtype, "sha256": found.image(), "planes": found.planes()}
 
 
 def _of_level(dataset: Dataset, number: int, threads: ThreadPoolExecutor) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from omezarr_proc.model.events import Advice, Begun, Summary
 from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
+from omezarr_proc.pixels.digests import Digests
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import Noting, Tree, tree_for
 from omezarr_proc.store.arrays import write_arrays, write_ome_xml, write_profile, write_root
@@ -97,6 +98,16 @@ class Conversion:
         return advice(self.image, self.pyramid, self.means.settings)
 
     @cached_property
+    def digests(self) -> Digests | None:
+        """Of the image's blocks, where a certificate is asked for: those that are taken while it is converted."""
+        return Digests(self.image.source_shape) if self.means.settings.certificate else None
+
+    @property
+    def digests_of(self) -> dict[str, Digests | None]:
+        """The same for each of `made_of`."""
+        return {"": self.digests}
+
+    @cached_property
     def attempts(self) -> Attempts:
         """What has its levels made."""
         return Attempts(image=self.image, means=self.means)
@@ -149,7 +160,13 @@ class Conversion:
         try:
             with noted(tree):
                 build = Build(
-                    image=self.image, store=store, engine=self.means.engine, tree=tree, progress=self.means.report, trusted=trusted
+                    image=self.image,
+                    store=store,
+                    engine=self.means.engine,
+                    tree=tree,
+                    progress=self.means.report,
+                    trusted=trusted,
+                    digests=self.digests,
                 )
                 with _beside(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                     found = self.attempts.run(build, lambda: self._windows(build))

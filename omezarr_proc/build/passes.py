@@ -15,6 +15,7 @@ from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.model.text import byte_size
+from omezarr_proc.pixels.digests import Digests
 from omezarr_proc.pixels.histogram import Extremes, merge_extremes
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass, at, bands, passes_left
@@ -23,7 +24,7 @@ from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.tree import Noting
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
-from omezarr_proc.work.tasks import Check, Checked, Loose, Part, Reply, Spool, Written
+from omezarr_proc.work.tasks import Check, Checked, Hashed, Loose, Part, Reply, Sealed, Spool, Written
 
 # Stored bytes per check task.
 _CHECK_BYTES = 8 << 20
@@ -51,6 +52,7 @@ class Build:
             in one of these is taken over
     trusted  what earlier attempts have finished is not read back, only its sizes are looked at: it is of many machines, and would take this
              one as long as it took all of them
+    digests  where those of the source's blocks go that are taken on the way; None: none are
     """
 
     image: Image
@@ -60,13 +62,14 @@ class Build:
     progress: Progress
     within: tuple[Region, ...] | None = None
     trusted: bool = False
+    digests: Digests | None = None
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         """Nothing is finished yet, also of what earlier attempts have (see `take_over`)."""
         self.pyramid = self.store.pyramid
         self._finished = Finished(self.pyramid, self.within)
-        self._open: dict[Region, list[Part]] = {}
+        self._open: dict[Region, list[Written | Sealed]] = {}
         self._earlier = list(_checks(unit for unit in self.tree.units if self._is_of_us(unit)))
         self.taken_over = 0  # percent
 
@@ -141,9 +144,13 @@ class Build:
             yield spools(ground), on_it
 
     def _encoded(self, pass_: Pass, band: Region, made: Sequence[Part]) -> None:
-        self._open.setdefault(band, []).extend(made)
+        self._open.setdefault(band, []).extend(part for part in made if not isinstance(part, Hashed))
         for part in made:
-            if isinstance(part, Written):
+            if isinstance(part, Hashed):
+                assert self.digests is not None  # who is asked for them
+                for digest in part.digests:
+                    self.digests.add(digest)
+            elif isinstance(part, Written):
                 level = self.pyramid.levels[pass_.first + part.step]
                 self.progress.advance(part.chunks.scaled(level.chunk).clipped(level.shape).size)
 
@@ -153,7 +160,7 @@ class Build:
         for unit in units:
             self._finish(unit)
 
-    def _units(self, pass_: Pass, band: Region, made: Sequence[Part]) -> Iterator[Unit]:
+    def _units(self, pass_: Pass, band: Region, made: Sequence[Written | Sealed]) -> Iterator[Unit]:
         extremes: list[Extremes | None] = []
         for found in (part.extremes for part in made if isinstance(part, Written) and part.extremes):
             extremes = [merge_extremes(*pair) for pair in zip(extremes, found, strict=True)] if extremes else list(found)
@@ -198,7 +205,7 @@ def spools(ground: Region) -> tuple[Spool, ...]:
     return tuple(Spool(part, part.start[Z] - ground.start[Z]) for part in ground.cut((t, c, 1, height, width)))
 
 
-def _joined(objects: Region, made: Sequence[Part]) -> np.ndarray[tuple[int, ...], np.dtype[np.void]]:
+def _joined(objects: Region, made: Sequence[Written | Sealed]) -> np.ndarray[tuple[int, ...], np.dtype[np.void]]:
     """The checksums[z, y, x, channels] of all objects of a band's level, out of those of its parts."""
     _, c, z, y, x = objects.shape
     joined = np.zeros((z, y, x, c), f"V{CHECKSUM_BYTES}")

@@ -25,6 +25,7 @@ from omezarr_proc.model.errors import (
 )
 from omezarr_proc.model.events import Advice, Begun, Phase, Progress, Summary
 from omezarr_proc.model.image import FileState, Image
+from omezarr_proc.pixels.digests import Digests
 from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import OfFields, Tree, tree_for
@@ -63,6 +64,11 @@ class PlateConversion:
     def made_of(self) -> dict[str, Image]:
         """The images that it is made of, by their paths in the dataset."""
         return {path: field.image for path, field in self.fields.items()}
+
+    @property
+    def digests_of(self) -> dict[str, Digests | None]:
+        """Of the blocks of each field, those that are taken while it is converted (see `Conversion`)."""
+        return {path: field.digests for path, field in self.fields.items()}
 
     @cached_property
     def fields(self) -> dict[str, Conversion]:

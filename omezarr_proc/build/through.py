@@ -12,7 +12,7 @@ from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Level, Pyramid
-from omezarr_proc.model.region import X, Y, Z
+from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, bands
 from omezarr_proc.store.arrays import spool_file
@@ -57,22 +57,30 @@ def _plan(image: Image, pyramid: Pyramid, limits: Limits, smaller: int, keeps_pi
 
 
 def read_through(
-    engine: Engine, pyramid: Pyramid, plan: Plan, kind: type[Compare] | type[Hash], note: Callable[[Loose, Reply], None]
+    engine: Engine,
+    pyramid: Pyramid,
+    plan: Plan,
+    kind: type[Compare] | type[Hash],
+    note: Callable[[Loose, Reply], None],
+    wanted: Callable[[Region], bool] = lambda band: True,
 ) -> None:
-    """Have a task of a kind done with each band, after what must be done before. Raises as `Engine.work` does."""
-    for before, tasks in _tasks(pyramid, plan, kind):
+    """Have a task of a kind done with each band that is wanted, after what must be done before. Raises as `Engine.work` does."""
+    todo = filter(wanted, bands(plan.passes[0], pyramid))
+    for before, tasks in _tasks(pyramid, plan, kind, todo):
         engine.work(before, note)
         engine.work(tasks, note)
 
 
-def _tasks(pyramid: Pyramid, plan: Plan, kind: type[Compare] | type[Hash]) -> Iterator[tuple[Iterator[Spool], Iterator[Compare | Hash]]]:
+def _tasks(
+    pyramid: Pyramid, plan: Plan, kind: type[Compare] | type[Hash], todo: Iterator[Region]
+) -> Iterator[tuple[Iterator[Spool], Iterator[Compare | Hash]]]:
     """Who streams a plane has all of its bands, one after another."""
     pass_, access = plan.passes[0], plan.access
     height, width = pyramid.levels[0].shape[Y:]
     if "spool" not in access and "stream" not in access:
-        yield iter(()), (kind(pass_, (band,)) for band in bands(pass_, pyramid))
+        yield iter(()), (kind(pass_, (band,)) for band in todo)
         return
-    grounds = groupby(bands(pass_, pyramid), lambda band: band.along(Y, 0, height).along(X, 0, width))
+    grounds = groupby(todo, lambda band: band.along(Y, 0, height).along(X, 0, width))
     if "spool" not in access:
         yield iter(()), (kind(pass_, tuple(on_it)) for _, on_it in grounds)
         return

@@ -71,7 +71,8 @@ def compare_with_source(dataset: Dataset, image: Image, settings: Settings, engi
     store = ChunkStore(dataset.objects, pyramid, codec, 2 if settings.zarr_format == "2" else 3)
 
     def compare(plan: Plan, spool: int | None) -> Sourced:
-        engine.begin(Job(replace(image, ome_xml=None), store, settings.downsample_method, plan.access, True, dataset), plan, spool)
+        source, method = replace(image, ome_xml=None), settings.downsample_method
+        engine.begin(Job(source, store, method, plan.access, lenient=True, against=dataset), plan, spool)
         differences, extremes = _compare(engine, pyramid, plan)
         if differences[0] or dataset.own is None:
             return Sourced(pixels=level.region.size, difference=differences[0])

@@ -9,7 +9,7 @@ from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass
 from omezarr_proc.work.tasks import Job, Loose, Part, Reply
 
-# Told what was encoded of a band, once or in parts: its slot is free, its files may still be on their way.
+# Told what was encoded of a band, or hashed, at once or in parts: its slot is free, its files may still be on their way.
 OnEncoded = Callable[[Region, Sequence[Part]], None]
 # Told of bands whose files are all written.
 OnStored = Callable[[Sequence[Region]], None]

@@ -182,6 +182,17 @@ class Image:
         """Whether it lies in an object store."""
         return any(map(is_address, self.files))
 
+    @property
+    def plane_size(self) -> tuple[int, int]:
+        """Height and width of what the image has of each of its planes, in pixels of these."""
+        layout = self.layouts[0]
+        return (self.ground.height, self.ground.width) if self.ground else (layout.height, layout.width)
+
+    @property
+    def source_shape(self) -> tuple[int, int, int, int, int]:
+        """Of all its pixels as its planes have them: t, c, z, y, x."""
+        return self.size_t, self.size_c, self.size_z, *self.plane_size
+
     def alone(self) -> "Image":
         """It without the other images of its set or plate: only its planes' files, and of the text only whether there is one."""
         numbers = {file: number for number, file in enumerate(dict.fromkeys(plane.file for plane in self.planes if plane is not None))}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omezarr_proc.model.region import Index, ceil_div
+from omezarr_proc.model.region import Index, Region, ceil_div
 
 BLOCK = 256
 _BYTES = 32
@@ -35,6 +35,47 @@ def digests_of(pixels: NDArray[Any], start: Index) -> Iterator[Digest]:
                 yield place, hashlib.sha256(block.data).digest()
 
 
+class Passing:
+    """Takes the digests of blocks of a plane whose pixels come in pieces on their way elsewhere, and keeps no pixels.
+
+    A block gets one where each piece of it holds whole rows of the block, and they come from its first row down without a gap. So one
+    that straddles segments side by side, or that the pieces begin or end within, has none.
+    """
+
+    def __init__(self, place: tuple[int, int, int], size: tuple[int, int], dtype: str, found: list[Digest]) -> None:
+        """A plane of `size` (y, x) at `place` (t, z, the first of its channels); what is taken of pixels as `dtype` goes to `found`."""
+        self._place, self._size, self._found = place, size, found
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._open: dict[tuple[int, int], tuple[int, list[hashlib._Hash]]] = {}  # by place, the row that must be next
+
+    def add(self, y: int, x: int, pixels: NDArray[Any]) -> None:
+        """Take `pixels[h, w, samples]` at (`y`, `x`)."""
+        height, width, _ = pixels.shape
+        for top in range(y - y % BLOCK, y + height, BLOCK):
+            for left in range(x + -x % BLOCK, x + width, BLOCK):
+                right = min(left + BLOCK, self._size[1])
+                if right <= x + width:
+                    rows = slice(max(top - y, 0), min(top + BLOCK - y, height))
+                    self._take(top, left, y + rows.start, pixels[rows, left - x : right - x])
+
+    def _take(self, top: int, left: int, row: int, pixels: NDArray[Any]) -> None:
+        """Take rows of the block at (`top`, `left`) from `row` on."""
+        expected, hashes = self._open.pop((top, left), (top, []))
+        if row != expected:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # as they are stored
+            samples = np.ascontiguousarray(np.moveaxis(pixels, 2, 0), self._dtype)
+        hashes = hashes or [hashlib.sha256() for _ in samples]
+        for digest, sample in zip(hashes, samples, strict=True):
+            digest.update(sample.data)
+        row += len(pixels)
+        if row < min(top + BLOCK, self._size[0]):
+            self._open[top, left] = row, hashes
+            return
+        t, z, c = self._place
+        self._found += (((t, c + i, z, top // BLOCK, left // BLOCK), digest.digest()) for i, digest in enumerate(hashes))
+
+
 class Digests:
     """The digests of all blocks of an image of `shape` (t, c, z, y, x), 32 bytes each."""
 
@@ -47,6 +88,11 @@ class Digests:
         """Note one of a block, in any order."""
         place, digest = found
         self._blocks[place] = np.frombuffer(digest, np.uint8)
+
+    def lacks(self, region: Region) -> bool:
+        """Whether one of a block that is in a region, in pixels, is not there yet."""
+        blocks = region.divided((1, 1, 1, BLOCK, BLOCK))
+        return not self._blocks[tuple(map(slice, blocks.start, blocks.stop))].any(axis=-1).all()
 
     def planes(self) -> list[str]:
         """The digest of each plane in hex digits, in the order t, c, z."""

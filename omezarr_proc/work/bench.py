@@ -33,6 +33,7 @@ from omezarr_proc.work.tasks import (
     Failed,
     Filled,
     Hash,
+    Hashed,
     Job,
     Load,
     Made,
@@ -88,8 +89,8 @@ class Bench:
         """Do a task and return the answer to it; `ticket` counts the files that are still to be written. Raises ProcError."""
         match task:
             case Load(pass_, slot, band, part):
-                self._loader.load(pass_, band, part, self._level(pass_, slot, 0)[0])
-                return Filled()
+                digests = self._loader.load(pass_, band, part, self._level(pass_, slot, 0)[0])
+                return Hashed(digests) if digests else Filled()
             case Write():
                 return self._write(task, ticket)
             case Seal():
@@ -120,8 +121,8 @@ class Bench:
     def make(self, pass_: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[Part, ...]:
         """Make one band in the slot that begins at byte `slot`: load it, then store all its levels. Returns what was made of each."""
         pyramid = self.job.store.pyramid
-        self._loader.load(pass_, band, band, self._level(pass_, slot, 0)[0])
-        made: list[Part] = []
+        digests = self._loader.load(pass_, band, band, self._level(pass_, slot, 0)[0])
+        made: list[Part] = [Hashed(digests)] if digests else []
         for step in pass_.steps:
             level, ground = pyramid.levels[pass_.first + step], at(pyramid, pass_, band, step)
             made.append(self._write(Write(pass_, slot, band, step, ground.divided(level.chunk)), ticket))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from omezarr_proc.model.errors import UnsupportedInputError
 from omezarr_proc.model.image import Image, Plane, Rect
 from omezarr_proc.model.region import Region, X, Y, Z, ceil_div
+from omezarr_proc.pixels.digests import Digest, Passing
 from omezarr_proc.pixels.gather import Blocks, make_boxes
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.plan.passes import Pass
@@ -31,17 +32,20 @@ class Loader:
         """Close the TIFF files."""
         self._reader.close()
 
-    def load(self, pass_: Pass, band: Region, part: Region, slot: NDArray[Any]) -> None:
+    def load(self, pass_: Pass, band: Region, part: Region, slot: NDArray[Any]) -> tuple[Digest, ...]:
         """Fill `part` (pixels of the pass's first level) of `slot[z, y, x, channels, depth, tile, tile]`, which holds the band.
 
+        Returns the digests of the source's blocks that could be taken on the way, where the job asks for them (see `Passing`).
         Raises InputError for damaged pixels, OutputError for a level that cannot be read back.
         """
         if pass_.source is not None:
             self._load_level(pass_, pass_.source, band, part, slot)
-            return
+            return ()
+        found: list[Digest] = []
         for z in range(part.start[Z], part.stop[Z]):
             row, within = divmod(z - band.start[Z], slot.shape[4])
-            self._load_planes(pass_, band, part.along(Z, z, z + 1), slot[row, :, :, :, within])
+            self._load_planes(pass_, band, part.along(Z, z, z + 1), slot[row, :, :, :, within], found)
+        return tuple(found)
 
     def ahead(self, pass_: Pass, bands: Iterable[tuple[Region, Region]]) -> None:
         """Begin to fetch what loading parts of bands (band, part) will read of the TIFF."""
@@ -70,19 +74,29 @@ class Loader:
             _, channel, z, y, x = piece.within(origin).start
             fold(pixels, (z, y, x), pass_.ratio, slot, self._reduction, channel)
 
-    def _load_planes(self, pass_: Pass, band: Region, part: Region, tiles: NDArray[Any]) -> None:
-        """Fill one depth of the band, `tiles[rows, columns, channels, tile, tile]`, from the planes of the TIFF that it is made of."""
+    def _load_planes(self, pass_: Pass, band: Region, part: Region, tiles: NDArray[Any], found: list[Digest]) -> None:
+        """Fill one depth of the band, `tiles[rows, columns, channels, tile, tile]`, from the planes of the TIFF that it is made of.
+
+        Digests that are taken of them go to `found`.
+        """
         image, (_, _, deep, d, _) = self._job.image, pass_.ratio
         layout, z, area = image.layouts[0], part.start[Z], self._area(pass_, part)
         sources = range(z * deep, min((z + 1) * deep, image.size_z))
         for i, planes in enumerate(zip(*(self._planes(band, source, source + 1) for source in sources), strict=True)):
             target = _Tiles(tiles, band, i * layout.samples, layout.samples)
+            channel = band.start[1] + i * layout.samples
+            passing = [Passing((band.start[0], source, channel), image.plane_size, image.stored_dtype, found) for source in sources]
             if self._stacks(planes, d):
                 read = self._reader.read_stack([plane for plane in planes if plane], self._in_plane(area), d)
                 for y, x, pixels in self._of_image(read):
+                    if self._job.hashed:
+                        for taker, plane in zip(passing, pixels, strict=True):
+                            taker.add(y, x, plane)
                     make_boxes(self._reduction.boxes, pixels, d, y // d, x // d, target)
             else:
                 blocks = [self._blocks(band, source, deep, i, plane, area) for source, plane in zip(sources, planes, strict=True)]
+                if self._job.hashed:
+                    blocks = [_passed(*pair) for pair in zip(blocks, passing, strict=True)]
                 self._reduction.gather(blocks, d, area, target)
 
     def _stacks(self, planes: Sequence[Plane | None], d: int) -> bool:
@@ -95,9 +109,8 @@ class Loader:
 
     def _area(self, pass_: Pass, part: Region) -> Rect:
         """What of the image's pixels in each plane a part of a band is made of."""
-        image, d = self._job.image, pass_.ratio[Y]
-        ground = image.ground or Rect(0, image.layouts[0].height, 0, image.layouts[0].width)
-        ends = ground.height, ground.height, ground.width, ground.width
+        d, (height, width) = pass_.ratio[Y], self._job.image.plane_size
+        ends = height, height, width, width
         return Rect(*(min(v * d, end) for v, end in zip(_yx(part), ends, strict=True)))
 
     def _planes(self, band: Region, z0: int, z1: int) -> Iterator[Plane | None]:
@@ -174,6 +187,13 @@ class _Tiles:
 
 def _yx(region: Region) -> tuple[int, int, int, int]:
     return region.start[Y], region.stop[Y], region.start[X], region.stop[X]
+
+
+def _passed(blocks: Blocks, passing: Passing) -> Blocks:
+    """The same blocks, of which digests are taken on the way."""
+    for y, x, pixels in blocks:
+        passing.add(y, x, pixels)
+        yield y, x, pixels
 
 
 def _zeros(area: Rect, samples: int, dtype: np.dtype[Any]) -> Blocks:

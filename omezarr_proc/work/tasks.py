@@ -21,6 +21,7 @@ class Job:
     method   the reduction that makes levels (see `pixels.reduction`)
     access   for each layout of the image how its pixels are read: "rows", "segment", "stream" or "spool" (see `reader`)
     lenient  take damaged segments as their decoder makes them, and tell of each
+    hashed   take the digests of the source's blocks (see `pixels.digests`) while bands are loaded
     against  the dataset that pixels are compared with, where they are not stored
     """
 
@@ -29,6 +30,7 @@ class Job:
     method: str
     access: tuple[str, ...]
     lenient: bool = False
+    hashed: bool = False
     against: Dataset | None = None
 
 
@@ -161,7 +163,7 @@ Task = Load | Storing | Loose
 
 @dataclass(frozen=True)
 class Filled:
-    """A `Load` or a `Spool` is done."""
+    """A `Load` or a `Spool` is done; a `Load` may be answered by `Hashed` instead."""
 
 
 def doing(task: Task) -> str:
@@ -220,7 +222,14 @@ class Sealed:
     checksums: bytes
 
 
-Part = Written | Sealed
+@dataclass(frozen=True)
+class Hashed:
+    """The digests of blocks of the source: what a `Hash` asked for, or what a load has had whole (`Job.hashed`)."""
+
+    digests: tuple[Digest, ...]
+
+
+Part = Written | Sealed | Hashed
 
 
 @dataclass(frozen=True)
@@ -260,13 +269,6 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Hashed:
-    """The digests that a `Hash` asked for."""
-
-    digests: tuple[Digest, ...]
-
-
-@dataclass(frozen=True)
 class Failed:
     """A task that could not be done, or one whose files could not be written.
 
@@ -285,4 +287,4 @@ class Noted:
     text: str
 
 
-Reply = Filled | Part | Made | Counted | Checked | Compared | Hashed | Failed | Stored | Noted
+Reply = Filled | Part | Made | Counted | Checked | Compared | Failed | Stored | Noted

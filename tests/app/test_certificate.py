@@ -2,22 +2,20 @@
 
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from certificates import PAGE, digest_of
 from datasets import IMAGES, pixels
 from objectserver import object_server, store  # noqa: F401  # fixtures
 from plates import write_plate
-from runs import ROOT
 
 from omezarr_proc import cli
 from omezarr_proc.model.address import Address
@@ -26,12 +24,6 @@ from omezarr_proc.store.places import objects_at
 
 CRATE = "ro-crate-metadata.json"
 SMALL = ("--tile-size", "64", "--min-dimension", "64", "--quiet")
-
-
-(PAGE,) = re.findall(r"```python\n(.+?)```", (ROOT / "docs/certificate.md").read_text(), re.DOTALL)
-_defined: dict[str, Any] = {"__name__": "page"}
-exec(PAGE, _defined)
-digest_of: Callable[[Any], str] = _defined["digest_of"]
 
 
 def source(folder: Path, name: str = "stack") -> Path:

@@ -9,9 +9,10 @@ from omezarr_proc.engine.local.pool import Pool, Worker
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.region import Region, Y
+from omezarr_proc.pixels.digests import BLOCK
 from omezarr_proc.plan.memory import LOAD_PIXELS, Plan
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
-from omezarr_proc.work.tasks import Job, Load, Loose, Made, Part, Promise, Reply, Stored, Storing, Task
+from omezarr_proc.work.tasks import Hashed, Job, Load, Loose, Made, Part, Promise, Reply, Stored, Storing, Task
 
 # Stored bytes per write task: long beside a message, short beside a band.
 _WRITE_BYTES = 1 << 20
@@ -54,7 +55,10 @@ class Local:
                 if complete := schedule.stored(reply.task):
                     on_stored(complete)
                 return
-            if not isinstance(task, Load):
+            if isinstance(task, Load):
+                if isinstance(reply, Hashed):
+                    on_encoded(task.band, (reply,))
+            else:
                 assert isinstance(reply, Part | Made)  # what a worker says of a task that stores
                 made = reply.bands if isinstance(reply, Made) else ((reply,),)
                 for band, of_band in zip(task.bands, made, strict=True):
@@ -94,7 +98,7 @@ class Local:
         sticky = pass_.source is None and "stream" in plan.access and cut_high
 
         def parts(band: Region) -> list[Region]:
-            return load_parts(pass_, band, lines, LOAD_PIXELS // pyramid.channels)
+            return load_parts(pass_, band, lines, LOAD_PIXELS // pyramid.channels, BLOCK if job.hashed and pass_.source is None else 1)
 
         return Schedule(
             pyramid=pyramid,

@@ -9,7 +9,7 @@ is promised to a worker, which is told, so that it can fetch what it will load.
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from math import prod
+from math import gcd, lcm, prod
 
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, Y, Z
@@ -201,14 +201,18 @@ def _key(load: Load | Make) -> tuple[int, ...]:
     return load.part.start if isinstance(load, Load) else _band(load).start
 
 
-def load_parts(pass_: Pass, band: Region, lines: tuple[int, int, int], pixels: int) -> list[Region]:
+def load_parts(pass_: Pass, band: Region, lines: tuple[int, int, int], pixels: int, block: int = 1) -> list[Region]:
     """Cut a band into loads of about `pixels` source pixels, at lines that cut no segment and no box.
 
     lines  the distance of such lines along z, y and x in pixels of the band's level; 0: no cut along this axis
+    block  source pixels along y and x that are not cut either; of several planes only where loads stay as small, since memory is for these
     """
     *_, height, width = band.shape
     planes, rows, columns = lines
     room = pixels // prod(pass_.ratio[Z:])
+    down, across = (lcm(line, block // gcd(block, d)) for line, d in zip(lines[1:], pass_.ratio[Y:], strict=True))
+    if pass_.ratio[Z] == 1 or min(down or height, height) * min(across or width, width) <= room:
+        rows, columns = down, across
     across = columns * max(1, room // (columns * min(rows or height, height))) if columns else 0
     down = rows * max(1, room // (rows * min(across or width, width))) if rows else 0
     deep = planes * max(1, room // (planes * min(down or height, height) * min(across or width, width))) if planes else 0
