@@ -60,6 +60,7 @@ def treat(dataset: Address, *, remove: bool) -> tuple[str, bool]:
         if not remove:
             return f"{name}: an unfinished conversion would be removed, last worked on {last}", True
         with StoreLock(dataset):
+            InStoreRoot.refuse_parts(dataset)
             InStoreRoot.clean(dataset)
         return f"{name}: an unfinished conversion is removed, last worked on {last}", True
     except LockedError as error:

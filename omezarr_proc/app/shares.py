@@ -12,7 +12,7 @@ from loguru import logger
 from omezarr_proc.app.datasets import Planned, datasets
 from omezarr_proc.app.inputs import Input
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.model.address import Address, Place
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import CeilingError, Exit, ProcError
 from omezarr_proc.model.part import Part
 from omezarr_proc.model.text import counted
@@ -61,7 +61,7 @@ def cut_inputs(opened: Iterable[Opened], settings: Settings) -> list[Item]:
 
 
 def _load(planned: Planned, settings: Settings) -> "Load":
-    """A plate is one part's, and so is an image whose dataset lies in an object store: records and locks of parts are files."""
+    """A plate is one part's."""
     from omezarr_proc.build.dataset import pyramid_of
     from omezarr_proc.plan.shares import IMAGE_BYTES, Load, load_of
 
@@ -69,8 +69,7 @@ def _load(planned: Planned, settings: Settings) -> "Load":
         loads = [load_of(image, pyramid_of(image, settings)) for image in planned.images]
     except CeilingError:
         return Load(IMAGE_BYTES)
-    whole = planned.plate or isinstance(settings.output_dir, Address)
-    return Load(sum(load.work for load in loads)) if whole else loads[0]
+    return Load(sum(load.work for load in loads)) if planned.plate else loads[0]
 
 
 def shared_out(found: Sequence[Item], of: int) -> "dict[int, dict[Input, Owned]]":

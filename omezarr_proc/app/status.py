@@ -1,8 +1,8 @@
 """`status OUTPUT_DIR`: which datasets are there, which are being made, and which parts of these are done, at work, stopped or not begun.
 
 It reads what runs have noted, and writes nothing but the lock that tells whether somebody is at work. With `--input-dir` it also says which
-inputs have neither a dataset nor anything unfinished, by their names. In an object store parts have no records of their own: a dataset
-there is done, or a run is at work on it or has stopped. Exit status: 0 all is done, 1 something is not or there is nothing, 2 wrong usage.
+inputs have neither a dataset nor anything unfinished, by their names. OUTPUT_DIR may be a place in an object store, where nothing is
+written. Exit status: 0 all is done, 1 something is not or there is nothing, 2 wrong usage.
 """
 
 import argparse
@@ -29,8 +29,9 @@ from omezarr_proc.publish.hidden import IN_STORE, dataset_of, hidden_files, part
 from omezarr_proc.publish.history import History, read, recorded_key
 from omezarr_proc.publish.in_store import InStoreRoot
 from omezarr_proc.publish.lock import is_held
-from omezarr_proc.publish.store_lock import LOCK, STALE
-from omezarr_proc.publish.store_record import RECORD, record_of
+from omezarr_proc.publish.store_lock import LOCK, STALE, lock_of
+from omezarr_proc.publish.store_record import record_of
+from omezarr_proc.publish.store_shares import done_parts, noted
 from omezarr_proc.store.opening import read_file
 from omezarr_proc.store.remote import Bucket
 
@@ -147,31 +148,44 @@ def look_in_store(root: Address) -> tuple[list[str], list[Unfinished]]:
 
 def _unfinished_in_store(dataset: Address) -> Unfinished:
     bucket = Bucket(dataset)
-    data = record_of(bucket, sorted(bucket.keys(RECORD)))
-    key = recorded_key(data)
-    history = (key and read(data, key)) or History()
-    held = bucket.exists(LOCK) and time.time() - bucket.changed(LOCK) < STALE
-    work = _work(history, held=held)
-    return Unfinished(str(dataset), work, bytes=work.bytes, fields=_fields([history]))
+
+    def is_locked(lock: str) -> bool:
+        return bucket.exists(lock) and time.time() - bucket.changed(lock) < STALE
+
+    data = record_of(bucket)
+    key = recorded_key(data) or ""
+    own = (key and read(data, key)) or History()
+    histories = noted(bucket, key) if key else {}
+    held = is_locked(LOCK)
+    run = _work(own, held=held) if held or own.attempts or not histories else None
+    states = {part: _work(history, held=is_locked(lock_of(part))).state for part, history in histories.items()}
+    for of in {part.of for part in histories}:
+        unsaid = {part for part, state in states.items() if part.of == of and state == "done"}
+        states |= {part: "stopped" for part in unsaid if part.number not in done_parts(bucket, key, of)}
+    return _told(str(dataset), run, own, histories, states)
 
 
 def _unfinished(target: Path) -> Unfinished:
     """What is noted of a dataset that is being made. Raises OSError."""
     of_parts = {part: path for part, role, path in part_files(target) if role == "record"}
     histories = {part: history for part, path in of_parts.items() if (history := _history(path))}
-    run, main_history = None, _history(record_path(target))
-    if main_history and (main_history.attempts or is_held(target)):
-        run = _work(main_history, held=is_held(target))
+    run, own = None, _history(record_path(target))
+    if own and (own.attempts or is_held(target)):
+        run = _work(own, held=is_held(target))
+    states = {part: _work(history, held=is_held(part_target(target, part))).state for part, history in histories.items()}
+    return _told(str(dataset_of(target)), run, own or History(), histories, states)
+
+
+def _told(dataset: str, run: Work | None, own: History, histories: dict[Part, History], states: dict[Part, str]) -> Unfinished:
+    """What the records of a dataset tell: its own, and those of parts, of which it is known whether somebody is at work."""
     latest = max((part.of for part in histories), default=0, key=lambda of: sum(part.of == of for part in histories))
     shares = {number for history in histories.values() for attempt in history.attempts for number in attempt.plan.get("parts", [])}
-    states = {
-        part.number: _work(history, held=is_held(part_target(target, part))) for part, history in histories.items() if part.of == latest
-    }
-    by_state = {state: sorted(n for n, work in states.items() if work.state == state) for state in ("done", "working", "stopped")}
-    stored = sum(unit.bytes for history in [main_history, *histories.values()] if history for unit in history.units)
-    missing = sorted(number for number in shares - states.keys() if isinstance(number, int) and number <= latest)
-    fields = _fields([history for history in (main_history, *histories.values()) if history])
-    return Unfinished(str(dataset_of(target)), run, latest, **by_state, missing=missing, bytes=stored, fields=fields)
+    of_latest = {part.number: state for part, state in states.items() if part.of == latest}
+    done, working, stopped = (sorted(n for n, found in of_latest.items() if found == state) for state in ("done", "working", "stopped"))
+    missing = sorted(number for number in shares - of_latest.keys() if isinstance(number, int) and number <= latest)
+    all_of_them = [own, *histories.values()]
+    stored = sum(unit.bytes for history in all_of_them for unit in history.units)
+    return Unfinished(dataset, run, latest, done, working, stopped, missing, stored, _fields(all_of_them))
 
 
 def _fields(histories: Sequence[History]) -> Fields | None:

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from omezarr_proc.build.image import Conversion, noted
 from omezarr_proc.build.passes import Build
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.region import Region
-from omezarr_proc.publish.shares import Share
+
+if TYPE_CHECKING:
+    from omezarr_proc.publish.shares import Share
+    from omezarr_proc.publish.store_shares import StoreShare
 
 
-def make_share(conversion: Conversion, share: Share, last: int, regions: Iterable[Region]) -> None:
+def make_share(conversion: Conversion, share: "Share | StoreShare", last: int, regions: Iterable[Region]) -> None:
     """Make the levels 0 to `last` of `regions` (of the base level, in its pixels), and note that in `share`.
 
     Raises ProcError; what is finished by then waits for the next run; after an InputError nothing of it is noted any more.

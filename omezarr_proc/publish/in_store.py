@@ -2,6 +2,7 @@
 
     .omezarr_proc/lock          who works on it: put where there is none, renewed while it is ours alone
     .omezarr_proc/record/N      what is finished, an object for each flush; together they read as a record in a folder does
+    .omezarr_proc/part-locks, parts, done    what parts have noted, and their locks (see `store_shares`)
     .omezarr_proc/rows          of a plate in the making, or one that is replaced: what its rows are called
     0/c/... and the like        put in place, which nobody takes for a dataset while there is no root
     zarr.json                   the root, put last, after which the record goes
@@ -12,12 +13,7 @@ A run that is killed leaves its record, and the next one goes on from there.
 
 import contextlib
 import json
-import shutil
-import tempfile
-import weakref
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from loguru import logger
@@ -25,31 +21,20 @@ from loguru import logger
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InTheWayError
+from omezarr_proc.model.part import Part
 from omezarr_proc.publish.existing import Standing, is_ome
 from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.hidden import IN_STORE, INSIDE, MAGIC
 from omezarr_proc.publish.history import History, header, read
+from omezarr_proc.publish.in_place import InPlace, place_for
+from omezarr_proc.publish.lock import LockedError
 from omezarr_proc.publish.parts import OURS, named_at_top
 from omezarr_proc.publish.store_lock import LOCK, StoreLock
-from omezarr_proc.publish.store_record import RECORD, ROWS, StoreRecord, forget, record_of
+from omezarr_proc.publish.store_record import RECORD, ROWS, StoreRecord, record_of
+from omezarr_proc.publish.store_shares import StoreShare, begin_share, done_parts, forget_noted, forget_parts, noted, refuse_parts
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
-from omezarr_proc.store.objects import Data, Objects, joined
+from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.remote import Bucket, read_json
-
-
-@dataclass(frozen=True)
-class _Objects(Bucket):
-    """The objects of a tree in the making: all documents also lie in `place`, to be checked; the `last` ones are kept back."""
-
-    place: Path
-    last: tuple[str, ...] = ROOT_DOCUMENTS
-
-    def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
-        if atomic:
-            (self.place / key).parent.mkdir(parents=True, exist_ok=True)
-            (self.place / key).write_bytes(joined(data))
-        if key not in self.last:
-            super().put(key, data, atomic=atomic)
 
 
 class InStore:
@@ -64,14 +49,14 @@ class InStore:
         self._bucket, self._lock, self._old = Bucket(dataset), lock, ""
         try:
             history, number = self._prepare(key, set(rows))
+            self._others = list(noted(self._bucket, key).values())
         except OSError as error:
             raise store_error("cannot make the output", error, dataset) from error
-        self.place = Path(tempfile.mkdtemp(prefix="omezarr-proc-")) / "dataset"
-        self.place.mkdir()
-        self._remove_place = weakref.finalize(self, shutil.rmtree, self.place.parent, ignore_errors=True)
-        self.objects: Objects = _Objects(dataset, self.place)
+        self.place, self._remove_place = place_for(self)
+        self.objects: Objects = InPlace(dataset, self.place)
         self._record = StoreRecord(self._bucket, history, number)
-        self.units, self.unfinished, self.stalled = self._record.units, history.unfinished, history.stalled
+        self.units = (*self._record.units, *(unit for other in self._others for unit in other.units))
+        self.unfinished, self.stalled = history.unfinished, history.stalled
         self.begin, self.add, self.end = self._record.begin, self._record.add, self._record.end
 
     @staticmethod
@@ -100,7 +85,8 @@ class InStore:
 
     @staticmethod
     def refuse_parts(dataset: Address) -> None:
-        """See `ByRename`: there are no parts here."""
+        """See `ByRename`."""
+        refuse_parts(dataset)
 
     @staticmethod
     def locked(dataset: Address) -> StoreLock:
@@ -108,10 +94,40 @@ class InStore:
         return StoreLock(dataset)
 
     @staticmethod
-    def discard(dataset: Address, deadline: float | None = None) -> None:
-        """Remove the record of a dataset that is published. The caller holds the lock."""
+    def locked_share(dataset: Address, part: Part) -> StoreLock:
+        """The lock of a part's share of a dataset, to be entered."""
+        return StoreLock(dataset, part)
+
+    @classmethod
+    def share(cls, dataset: Address, key: str, part: Part, parts: Sequence[int]) -> StoreShare:
+        """See `ByRename`."""
+
+        def set_up(lock: StoreLock) -> None:
+            if cls.look(dataset).key == key:
+                raise LockedError("another run has published this dataset just now: run again", source=dataset)
+            tree = cls(dataset, key, lock)
+            tree.close()
+            if tree._old:
+                logger.info(f"{dataset}: an OME-Zarr dataset of {tree._old} is removed, which this one replaces")
+
+        try:
+            return begin_share(dataset, key, part, parts, set_up)
+        except OSError as error:
+            raise store_error("cannot make the output", error, dataset) from error
+
+    @classmethod
+    def is_done(cls, dataset: Address, key: str, of: int, parts: Iterable[int]) -> bool:
+        """See `ByRename`."""
+        try:
+            return done_parts(Bucket(dataset), key, of).issuperset(parts)
+        except OSError as error:
+            raise store_error("cannot be listed", error, dataset) from error
+
+    @classmethod
+    def discard(cls, dataset: Address, deadline: float | None = None) -> None:
+        """See `ByRename`."""
         with contextlib.suppress(OSError):
-            forget(Bucket(dataset))
+            cls._discard(Bucket(dataset))
 
     @staticmethod
     def is_ours(dataset: Address) -> bool:
@@ -122,13 +138,18 @@ class InStore:
 
     @classmethod
     def clean(cls, dataset: Address) -> None:
-        """Remove what there is of a dataset in the making, and the record. The caller holds the lock. Raises OSError."""
+        """Remove what there is of a dataset in the making, and all that is hidden. The caller holds the lock. Raises OSError."""
         bucket = Bucket(dataset)
+        cls._discard(bucket)
+        bucket.delete_all([key for key in bucket.keys(IN_STORE) if key != LOCK])
+
+    @classmethod
+    def _discard(cls, bucket: Bucket) -> None:
+        """Remove the record, and what it tells of where that is no dataset yet. Raises OSError."""
         bucket.delete_all(sorted(bucket.keys(RECORD))[1:])  # half of it must not be taken for the whole
         if _root(bucket) is None:
             bucket.delete_all([*cls._parts(bucket, rows_of(bucket))])
-        forget(bucket)
-        bucket.delete_all([key for key in bucket.keys(IN_STORE) if key != LOCK])
+        _forget(bucket)
 
     def flush(self) -> None:
         """See `Tree`."""
@@ -137,7 +158,7 @@ class InStore:
     def field(self, path: str) -> Field:
         """See `OfFields`. The root of a field is put when it is whole, since nobody looks for it before there is that of the plate."""
         place = self.place / path
-        return Field(self._record, path, place, _Objects(self._bucket.root / path, place, ()), [])
+        return Field(self._record, path, place, InPlace(self._bucket.root / path, place, ()), self._others)
 
     def close(self) -> None:
         """See `Tree`."""
@@ -156,7 +177,7 @@ class InStore:
             if self._old:
                 logger.info(f"{self._bucket.root}: has replaced an OME-Zarr dataset of {self._old}")
             with contextlib.suppress(OSError):
-                forget(self._bucket)
+                _forget(self._bucket)
         except OSError as error:
             raise store_error("cannot publish", error, self._bucket.root) from error
         finally:
@@ -167,7 +188,7 @@ class InStore:
         self._remove_place()
         with contextlib.suppress(OSError):
             self._clear(rows_of(self._bucket))
-            forget(self._bucket)
+            _forget(self._bucket)
 
     def _clear(self, rows: set[str]) -> str:
         """Remove the dataset that is there, or what there is of one, the root first; whose it was, in words. Raises OSError."""
@@ -199,11 +220,12 @@ class InStore:
         """Bring record and objects into step: what the history says of `key` is true of the objects afterwards. Raises OSError."""
         bucket, hidden = self._bucket, sorted(self._bucket.keys(IN_STORE))
         names = [name for name in hidden if name.startswith(RECORD)]
-        history = read(record_of(bucket, names), key) if names else None
+        history = read(record_of(bucket), key) if names else None
         if history is not None and history.end > len(MAGIC):
             return history, int(names[-1].rpartition("/")[2]) + 1
         bucket.put(f"{RECORD}{0:08}", MAGIC)  # what is there from now on is ours, and of no use until the next line
         bucket.delete_all([name for name in names if name != f"{RECORD}{0:08}"])
+        forget_noted(bucket)
         self._old = self._clear(rows | rows_of(bucket) if ROWS in hidden else rows)
         bucket.put(f"{RECORD}{1:08}", header(key))
         return History(end=len(MAGIC) + len(header(key))), 2
@@ -227,6 +249,14 @@ def rows_of(bucket: Bucket) -> set[str]:
     except (FileNotFoundError, ValueError):
         return set()
     return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
+
+
+def _forget(bucket: Bucket) -> None:
+    """Remove the record, its begin last but not alone: without it the rest is none. Raises OSError."""
+    names = sorted(bucket.keys(RECORD))
+    bucket.delete_all([*names[1:], ROWS])
+    forget_parts(bucket.root)
+    bucket.delete_all(names[:1])
 
 
 def _root(bucket: Bucket) -> dict[str, Any] | None:

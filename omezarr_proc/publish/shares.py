@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from omezarr_proc.host.faults import output_error
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.model.part import Part
 from omezarr_proc.publish.fields import Field
@@ -30,7 +31,7 @@ from omezarr_proc.store.opening import is_folder, open_file, read_file
 
 # How long the begin of one part may take while others wait for theirs.
 PATIENCE = 20.0
-_DONE = "finished"
+FINISHED = "finished"  # as the attempt ends that has made all of a share
 _LINE_BYTES = 1024  # more than the lines of a record that begin and end it have
 
 
@@ -74,7 +75,7 @@ def is_done(target: Path, key: str, part: Part) -> bool:
         with open(open_file(path), "rb") as file:
             begin = file.read(_LINE_BYTES)
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LINE_BYTES))
-            return recorded_key(begin) == key and is_ended(file.read(), _DONE)
+            return recorded_key(begin) == key and is_ended(file.read(), FINISHED)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -101,11 +102,16 @@ def refuse_other_keys(target: Path, key: str) -> None:
         except OSError as error:
             raise output_error("cannot be read", error, path) from error
         if other not in (None, key):
-            raise InTheWayError(
-                f"part {part} of this dataset has been worked on by another version, with other settings, or before its input was changed:"
-                " all parts must be alike; to begin anew with these, remove what is left with `omezarr-proc clean`, then run all again",
-                source=target,
-            )
+            raise other_key(part, target)
+
+
+def other_key(part: Part, target: Place) -> InTheWayError:
+    """The error where a part has noted another key."""
+    return InTheWayError(
+        f"part {part} of this dataset has been worked on by another version, with other settings, or before its input was changed:"
+        " all parts must be alike; to begin anew with these, remove what is left with `omezarr-proc clean`, then run all again",
+        source=target,
+    )
 
 
 def _histories_of_others(target: Path, part: Part, key: str) -> list[History]:

@@ -1,7 +1,7 @@
 """The lock of a dataset in an object store: a conditional put, renewed while its holder lives, by the store's clock.
 
 It is taken over when its holder's process is known to be gone, or has not renewed it for STALE seconds. Of a store without conditional
-puts the log says that two runs are not kept apart.
+puts the log says that two runs are not kept apart. The share of a part has a lock of its own.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from loguru import logger
 
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
+from omezarr_proc.model.part import Part
 from omezarr_proc.publish.hidden import IN_STORE
 from omezarr_proc.publish.holder import holder_of, is_dead, moment, myself
 from omezarr_proc.publish.lock import LockedError
@@ -22,17 +23,20 @@ from omezarr_proc.store.remote import Bucket, UnconditionalError
 HEARTBEAT = 10.0
 STALE = 60.0
 LOCK = f"{IN_STORE}lock"
+PART_LOCKS = f"{IN_STORE}part-locks/"
 
 
 class StoreLock:
-    """`with StoreLock(dataset):` holds the right to work on a dataset of an object store.
+    """`with StoreLock(dataset):` holds the right to work on a dataset of an object store, or on the share of a part of it.
 
     Raises LockedError when another run has it, OutputError when the lock cannot be made.
     """
 
-    def __init__(self, dataset: Address, *, heartbeat: float = HEARTBEAT, stale: float = STALE) -> None:
+    def __init__(self, dataset: Address, part: Part | None = None, *, heartbeat: float = HEARTBEAT, stale: float = STALE) -> None:
         """`heartbeat`: seconds between renewals; `stale`: how long a lock that is not renewed is still another run's."""
         self._dataset, self._bucket = dataset, Bucket(dataset)
+        self._what = f"part {part} of this dataset" if part else "this dataset"
+        self._key = lock_of(part) if part else LOCK
         self._heartbeat, self._stale = heartbeat, stale
         self._me = myself()
         self._beats = 0
@@ -56,7 +60,7 @@ class StoreLock:
             self._heart.join(self._heartbeat)
         with contextlib.suppress(OSError):
             if self._mine():
-                self._bucket.delete(LOCK)
+                self._bucket.delete(self._key)
 
     def check(self) -> None:
         """Raise LockedError when the lock was lost, since another run took this one for dead. To be called before publishing."""
@@ -66,36 +70,36 @@ class StoreLock:
             raise store_error("cannot read the lock", error, self._dataset) from error
         if self._lost or not mine:
             raise LockedError(
-                f"another run took over this dataset, since this one gave no sign of life for {self._stale:.0f} s", source=self._dataset
+                f"another run took over {self._what}, since this one gave no sign of life for {self._stale:.0f} s", source=self._dataset
             )
 
     def _take(self) -> None:
         try:
-            etag = self._bucket.create(LOCK, self._text())
-            if etag and self._bucket.create(LOCK, b"{}\n"):  # a store that does not know conditions does as it is told
+            etag = self._bucket.create(self._key, self._text())
+            if etag and self._bucket.create(self._key, b"{}\n"):  # a store that does not know conditions does as it is told
                 raise UnconditionalError
         except UnconditionalError:
             logger.warning(f"{self._dataset}: this store has no conditional puts: two runs at once would not be kept apart")
-            self._bucket.put(LOCK, self._text())
+            self._bucket.put(self._key, self._text())
             return
-        seen, since = "", time.monotonic()
+        seen, whose, since = "", None, time.monotonic()
         while not etag:
             try:
-                there, now = self._bucket.read(LOCK)
+                there, now = self._bucket.read(self._key)
             except FileNotFoundError:
-                etag = self._bucket.create(LOCK, self._text())
+                etag = self._bucket.create(self._key, self._text())
                 continue
             holder = holder_of(there)
             silent = time.monotonic() - since > self._stale if now == seen else False
             if is_dead(holder) or silent or self._age() > self._stale:
-                etag = self._bucket.replace(LOCK, self._text(), now)
+                etag = self._bucket.replace(self._key, self._text(), now)
                 continue
-            if seen and now != seen:
+            if now != seen and _token(there) == whose:  # renewed; another holder each time has it for moments
                 who = f" (process {holder.pid} on {holder.host} since {moment(holder.since)})" if holder.pid else ""
                 raise LockedError(
-                    f"another run{who} works on this dataset: wait until it is done or stop it, then run again", source=self._dataset
+                    f"another run{who} works on {self._what}: wait until it is done or stop it, then run again", source=self._dataset
                 )
-            seen, since = now, since if now == seen else time.monotonic()
+            seen, whose, since = now, _token(there), since if now == seen else time.monotonic()
             time.sleep(self._heartbeat / 10)
         self._etag = etag
 
@@ -104,7 +108,7 @@ class StoreLock:
         probe = f"{IN_STORE}now"
         try:
             self._bucket.put(probe, b"")
-            return self._bucket.changed(probe) - self._bucket.changed(LOCK)
+            return self._bucket.changed(probe) - self._bucket.changed(self._key)
         except FileNotFoundError:
             return 0.0
         finally:
@@ -117,8 +121,8 @@ class StoreLock:
 
     def _mine(self) -> bool:
         try:
-            return bool(json.loads(self._bucket.get(LOCK)).get("token") == json.loads(self._me)["token"])
-        except (FileNotFoundError, ValueError, AttributeError):
+            return _token(self._bucket.get(self._key)) == _token(self._me)
+        except FileNotFoundError:
             return False
 
     def _beat(self) -> None:
@@ -127,7 +131,7 @@ class StoreLock:
                 if not self._etag:
                     continue
                 try:
-                    renewed = self._bucket.replace(LOCK, self._text(), self._etag)
+                    renewed = self._bucket.replace(self._key, self._text(), self._etag)
                 except UnconditionalError:  # who took it over meanwhile is noticed by `check`
                     self._etag = ""
                     continue
@@ -135,3 +139,24 @@ class StoreLock:
                     self._lost = True
                     return
                 self._etag = renewed
+
+
+def lock_of(part: Part) -> str:
+    """The key of the lock of a part's share, below the dataset's."""
+    return f"{PART_LOCKS}{part.number}-of-{part.of}"
+
+
+def is_held(dataset: Address) -> bool:
+    """Whether some run has the lock of a dataset, or was killed with it where that cannot be told yet. Raises OSError."""
+    try:
+        return not is_dead(holder_of(Bucket(dataset).get(LOCK)))
+    except FileNotFoundError:
+        return False
+
+
+def _token(data: bytes) -> str:
+    """What tells the holder that a lock names from all others; empty where it names none."""
+    try:
+        return str(json.loads(data).get("token", ""))
+    except (ValueError, AttributeError, RecursionError):
+        return ""

@@ -17,10 +17,10 @@ _AT_ONCE = 16  # objects that are asked for
 class StoreRecord(Record):
     """The record of a dataset in an object store: see `Record`."""
 
-    def __init__(self, bucket: Bucket, history: History, number: int, interval: float = INTERVAL) -> None:
-        """`number`: of the next object."""
-        self.path, self.staging = bucket.root / RECORD.rstrip("/"), bucket.root  # type: ignore[assignment]  # for messages
-        self.history, self._bucket, self._number = history, bucket, number
+    def __init__(self, bucket: Bucket, history: History, number: int, prefix: str = RECORD, interval: float = INTERVAL) -> None:
+        """`number`: of the next object, below `prefix`."""
+        self.path, self.staging = bucket.root / prefix.rstrip("/"), bucket.root  # type: ignore[assignment]  # for messages
+        self.history, self._bucket, self._number, self._prefix = history, bucket, number, prefix
         self._start(interval)
 
     def _let_go(self) -> None:
@@ -28,21 +28,26 @@ class StoreRecord(Record):
 
     def _write(self, data: bytes, units: bool) -> OSError | None:
         try:
-            self._bucket.put(f"{RECORD}{self._number:08}", data)
+            self._bucket.put(f"{self._prefix}{self._number:08}", data)
         except OutputError as error:
             return error.__cause__ if isinstance(error.__cause__, OSError) else OSError(5, error.message)
         self._number += 1
         return None
 
 
-def record_of(bucket: Bucket, names: Sequence[str]) -> bytes:
-    """What the objects of a record say together: a plate has one for each field, or more. Raises OSError."""
+def contents(bucket: Bucket, names: Sequence[str]) -> list[bytes]:
+    """What is in objects of records, many asked for at a time; empty where one is gone. Raises OSError."""
+
+    def get(name: str) -> bytes:
+        try:
+            return bucket.get(name)
+        except FileNotFoundError:
+            return b""
+
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        return b"".join(threads.map(bucket.get, names))
+        return list(threads.map(get, names))
 
 
-def forget(bucket: Bucket) -> None:
-    """Remove the record, its begin last but not alone: without it the rest is none. Raises OSError."""
-    names = sorted(bucket.keys(RECORD))
-    bucket.delete_all([*names[1:], ROWS])
-    bucket.delete_all(names[:1])
+def record_of(bucket: Bucket) -> bytes:
+    """What the objects of the record say together: a plate has one for each field, or more. Raises OSError."""
+    return b"".join(contents(bucket, sorted(bucket.keys(RECORD))))
