@@ -92,8 +92,23 @@ class Bucket:
 
         refuse_unlistable(self.root)
         folder, begin = prefix.rpartition("/")[0], len(self.root.key) + 1 if self.root.key else 0
-        found = ask(self.root, lambda: obstore.list(client(self.root.root), self._key(folder) or None, chunk_size=1000))
-        while entries := ask(self.root, lambda: next(found, None)):
+        last: str | None = None
+        found: Iterator[Sequence[Any]] = iter(())
+
+        def listing() -> Iterator[Sequence[Any]]:
+            return iter(obstore.list(client(self.root.root), self._key(folder) or None, offset=last, chunk_size=1000))
+
+        def page() -> Sequence[Any] | None:
+            nonlocal found
+            try:
+                return next(found, None)
+            except Exception:
+                found = listing()  # one that has failed would seem to be at its end
+                raise
+
+        found = listing()
+        while entries := ask(self.root, page):
+            last = entries[-1]["path"]
             for entry in entries:
                 if (key := entry["path"][begin:]).startswith(prefix):
                     yield key, entry["size"]

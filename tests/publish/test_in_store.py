@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import obstore
@@ -265,6 +266,24 @@ def test_what_an_earlier_run_has_stored_is_read_back_many_at_a_time(store, sourc
     store.proxy.fault = lambda request: 503
     with pytest.raises(StoreUnavailableError):  # nothing is said of what it holds
         changed(chunks, 0, grid, stored)
+
+
+@pytest.mark.parametrize("page", [1, 2])
+@pytest.mark.parametrize("fault", ["half", "cut", 503])
+def test_a_listing_that_breaks_off_is_gone_on_with(store, page, fault):
+    keys = sorted(f"{number:04}" for number in range(1010))  # S3 lists 1000 a page
+    with ThreadPoolExecutor(32) as threads:
+        list(threads.map(lambda key: obstore.put(store.client, f"{store.prefix}/{key}", b""), keys))
+    listings = []
+
+    def broken(request):
+        if "list-type" in request.path:
+            listings.append(request)
+            return fault if len(listings) == page else None
+        return None
+
+    store.proxy.fault = broken
+    assert list(Bucket(Address(store.address)).keys()) == keys
 
 
 def test_a_new_dataset_of_a_few_chunks_takes_few_requests_beside_them(store, source):
