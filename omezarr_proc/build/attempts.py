@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from loguru import logger
 
 from omezarr_proc.build.means import Means
 from omezarr_proc.build.passes import Build
+from omezarr_proc.build.windows import level_counted_at_once
 from omezarr_proc.engine.base import WorkerLostError
 from omezarr_proc.model.errors import LimitError, OutOfTimeError
 from omezarr_proc.model.image import Image
@@ -32,6 +33,7 @@ class Attempts:
 
     image: Image
     means: Means
+    _plans: dict[tuple[Pyramid, int], Plan] = field(default_factory=dict)
 
     def run(self, build: Build, then: Callable[[], T]) -> T:
         """Make all levels of `build`, then do what `then` does with the same plan. Raises ProcError."""
@@ -69,12 +71,16 @@ class Attempts:
                 raise OutOfTimeError(f"out of time at {build.percent} %", source=self.image.source, hint=hint) from None
 
     def plan(self, pyramid: Pyramid, smaller: int = 0) -> Plan:
-        """See `make_plan`."""
-        keeps_pixels = REDUCTIONS[self.means.settings.downsample_method].keeps_pixels
-        return self.means.planner(self.image, pyramid, self.means.limits, smaller, keeps_pixels=keeps_pixels)
+        """See `make_plan`; each is made once."""
+        if (pyramid, smaller) not in self._plans:
+            keeps_pixels = REDUCTIONS[self.means.settings.downsample_method].keeps_pixels
+            plan = self.means.planner(self.image, pyramid, self.means.limits, smaller, keeps_pixels=keeps_pixels)
+            self._plans[pyramid, smaller] = plan
+        return self._plans[pyramid, smaller]
 
     def _begin(self, build: Build, plan: Plan) -> None:
         spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None
         method, lenient = self.means.settings.downsample_method, self.means.settings.on_corrupt == "warn"
         image, hashed = replace(self.image.alone(), profile=None), build.digests is not None
-        self.means.engine.begin(Job(image, build.store, method, plan.access, lenient, hashed), plan, spool)
+        counted = level_counted_at_once(self.image, build.pyramid)
+        self.means.engine.begin(Job(image, build.store, method, plan.access, lenient, hashed, counted=counted), plan, spool)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -17,7 +18,6 @@ from omezarr_proc.build.passes import Build
 from omezarr_proc.build.verify import refuse_different
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.verdict import refuse_wrong
-from omezarr_proc.host.background import Background
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
 from omezarr_proc.model.events import Advice, Begun, Summary
@@ -33,6 +33,7 @@ from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.read import open_dataset
 from omezarr_proc.tiff.file.changes import changed
+from omezarr_proc.work.filing import Files, Ticket
 
 if TYPE_CHECKING:
     from omezarr_proc.publish.brief import Brief
@@ -168,7 +169,7 @@ class Conversion:
                     trusted=trusted,
                     digests=self.digests,
                 )
-                with _beside(lambda: self._write_metadata(store)):  # network storage takes long beside a small image
+                with _beside(self.means.files, lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                     found = self.attempts.run(build, lambda: self._windows(build))
                 self.means.report.phase("publish")
                 tree.flush()
@@ -184,7 +185,7 @@ class Conversion:
     def _windows(self, build: Build) -> tuple[Window, ...]:
         logger.bind(phase="windows").debug(f"{self.image.source}: display windows")
         self.means.report.phase("windows")
-        return display_windows(self.means.engine, self.image, build.pyramid, build.tally.extremes)
+        return display_windows(self.means.engine, self.image, build.pyramid, build.tally.extremes, build.tally.counts)
 
     def _write_metadata(self, store: ChunkStore) -> None:
         write_arrays(store)
@@ -227,16 +228,19 @@ def noted(tree: Noting) -> Iterator[None]:
 
 
 @contextmanager
-def _beside(work: Callable[[], None]) -> Iterator[None]:
-    """Within, `work` is done beside; at the end it is waited for, and what went wrong with it is raised.
+def _beside(files: Files, work: Callable[[], None]) -> Iterator[None]:
+    """Within, `work` is done by those who write `files`; at the end it is waited for, and what went wrong with it is raised.
 
     After an error it is waited for only where what it writes is removed next, which an InputError means.
     """
-    background = Background("metadata", work)
+    ended: SimpleQueue[Exception | None] = SimpleQueue()
+    ticket = Ticket(ended.put)
+    files.put("metadata", 0, work, ticket)
+    ticket.seal()
     try:
         yield
     except InputError:
-        background.wait()
+        ended.get()
         raise
-    background.wait()
-    background.check()
+    if error := ended.get():
+        raise error

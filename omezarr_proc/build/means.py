@@ -9,6 +9,7 @@ from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.events import Progress
 from omezarr_proc.plan.memory import Plan, make_plan
+from omezarr_proc.work.filing import Files, Filing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class Means:
     deadline  when to stop in good order, as time.monotonic() counts
     memory    what all processes take; one that was not started tells nothing
     planner   what makes plans, as `make_plan` does
+    files     where documents go, as chunks do
     """
 
     settings: Settings
@@ -27,3 +29,4 @@ class Means:
     deadline: float | None = None
     memory: PeakMemory = field(default_factory=lambda: PeakMemory(tuple))
     planner: Callable[..., Plan] = make_plan
+    files: Files = field(default_factory=Filing)

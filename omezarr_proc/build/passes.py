@@ -16,7 +16,7 @@ from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.model.text import byte_size
 from omezarr_proc.pixels.digests import Digests
-from omezarr_proc.pixels.histogram import Extremes, merge_extremes
+from omezarr_proc.pixels.histogram import Extremes, Packed, merge_extremes
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass, at, bands, passes_left
 from omezarr_proc.publish.finished import Finished
@@ -32,16 +32,22 @@ _CHECK_BYTES = 8 << 20
 
 @dataclass
 class Tally:
-    """What is stored so far: chunk bytes, and the finite extremes of each channel on level 0."""
+    """What is stored so far: chunk bytes, the finite extremes of each channel on level 0, and histograms that were taken meanwhile."""
 
     bytes: int = 0
     extremes: dict[int, Extremes | None] = field(default_factory=dict)
+    counts: dict[int, Packed] = field(default_factory=dict)
 
     def add(self, unit: Unit, first_channel: int) -> None:
         """Count a finished unit whose frame begins with `first_channel`."""
         self.bytes += unit.bytes
         for channel, found in enumerate(unit.extremes, first_channel):
             self.extremes[channel] = merge_extremes(self.extremes.get(channel), found)
+
+    def count(self, counts: Iterable[Packed], first_channel: int) -> None:
+        """Add the histograms of a part of a level."""
+        for channel, found in enumerate(counts, first_channel):
+            self.counts[channel] = self.counts[channel] + found if channel in self.counts else found
 
 
 @dataclass(kw_only=True)
@@ -155,7 +161,13 @@ class Build:
                 self.progress.advance(part.chunks.scaled(level.chunk).clipped(level.shape).size)
 
     def _stored(self, pass_: Pass, done: Sequence[Region]) -> None:
-        units = [unit for band in done for unit in self._units(pass_, band, self._open.pop(band))]
+        units: list[Unit] = []
+        for band in done:
+            made = self._open.pop(band)
+            units += self._units(pass_, band, made)
+            for part in made:
+                if isinstance(part, Written):
+                    self.tally.count(part.counts, band.start[1])
         self.tree.add(units)
         for unit in units:
             self._finish(unit)

@@ -1,4 +1,7 @@
-"""The display window of each channel, counted over the finished chunks, so it is a function of the stored pixels only."""
+"""The display window of each channel, counted over the finished chunks, so it is a function of the stored pixels only.
+
+Of small images the pixels are counted when they are written, before they are encoded: chunks are encoded without loss.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, groupby
@@ -14,20 +17,56 @@ from omezarr_proc.pixels import histogram
 from omezarr_proc.pixels.histogram import Extremes, Packed, Place
 from omezarr_proc.work.tasks import Count, Counted, Loose, Reply
 
+# Pixels of a level that is counted when it is written: its histograms are no larger than what else is said of it.
+_AT_ONCE_PIXELS = 1 << 20
 
-def display_windows(engine: Engine, image: Image, pyramid: Pyramid, extremes: Mapping[int, Extremes | None]) -> tuple[Window, ...]:
-    """The window of each channel; `extremes`: the finite extremes of each channel's level 0. Raises OutputError for a damaged chunk."""
+
+def level_counted_at_once(image: Image, pyramid: Pyramid) -> int | None:
+    """The level whose pixels are counted when they are written, None where it is large or has to be counted twice."""
+    if ngff.fixed_windows(image) or histogram.needs_second_count(pyramid.dtype):
+        return None
+    level = pyramid.levels[windows.window_level(pyramid.levels)]
+    return level.index if level.region.size <= _AT_ONCE_PIXELS else None
+
+
+def display_windows(
+    engine: Engine,
+    image: Image,
+    pyramid: Pyramid,
+    extremes: Mapping[int, Extremes | None],
+    counted: Mapping[int, Packed] | None = None,
+) -> tuple[Window, ...]:
+    """The window of each channel. Raises OutputError for a damaged chunk.
+
+    extremes  the finite extremes of each channel's level 0
+    counted   of channels the histogram of what was counted of `level_counted_at_once`, which is not all where others have made some of it
+    """
     if fixed := ngff.fixed_windows(image):
         return fixed
     owners = ngff.window_owners(image)
-    counts = _count(engine, pyramid, owners, None)
-    places = {c: histogram.locate(counted) for c, counted in counts.items()}
+    counts = _known(image, pyramid, owners, counted or {}) or _count(engine, pyramid, owners, None)
+    places = {c: histogram.locate(found) for c, found in counts.items()}
     within = _count(engine, pyramid, owners, places) if histogram.needs_second_count(pyramid.dtype) else {}
     total: dict[int, Extremes | None] = {}
     for c, owner in enumerate(owners):
         total[owner] = histogram.merge_extremes(total.get(owner), extremes[c])
-    second = {c: counted.whole() for c, counted in within.items()}
+    second = {c: found.whole() for c, found in within.items()}
     return tuple(windows.window(total[c], histogram.percentiles(pyramid.dtype, places[c], second.get(c))) for c in owners)
+
+
+def _known(image: Image, pyramid: Pyramid, owners: Sequence[int], counted: Mapping[int, Packed]) -> dict[int, Packed]:
+    """The histogram of each window where all its pixels are counted already; else nothing."""
+    index = level_counted_at_once(image, pyramid)
+    if index is None:
+        return {}
+    level = pyramid.levels[index].region
+    pixels = level.size // level.shape[1]
+    if any(c not in counted or counted[c].counts.sum() != pixels for c in range(len(owners))):
+        return {}
+    totals: dict[int, Packed] = {}
+    for c, owner in enumerate(owners):
+        totals[owner] = totals[owner] + counted[c] if owner in totals else counted[c]
+    return totals
 
 
 def _count(engine: Engine, pyramid: Pyramid, owners: Sequence[int], places: Mapping[int, tuple[Place, ...]] | None) -> dict[int, Packed]:

@@ -35,6 +35,7 @@ class Writer:
         self._constants: dict[bytes, bytes] = {}
         self._store = job.store
         self._reduction = REDUCTIONS[job.method]
+        self._counted = job.counted
 
     def write(self, task: Write, slot: NDArray[Any], cells: NDArray[np.uint8], above: NDArray[Any] | None, ticket: Ticket) -> Written:
         """Fold `task.chunks` of `slot[z, y, x, channels, depth, tile, tile]` into their part of `above`; then encode and store them.
@@ -47,6 +48,7 @@ class Writer:
         origin = at(pyramid, task.pass_, task.band, task.step).divided(level.chunk).start[Z:]
         deep = 1 if above is None else pyramid.deep(level.index, level.index + 1)
         found: list[histogram.Extremes | None] = [None] * pyramid.channels if level.index == 0 else []
+        counts = [np.zeros(histogram.BINS, np.int64) for _ in range(pyramid.channels)] if level.index == self._counted else []
         t, c, z0, y0, x0 = task.chunks.start
         checksums = np.zeros((*task.chunks.shape[Z:], task.chunks.shape[1]), f"V{CHECKSUM_BYTES}")
         for z, y, x in _places(task.chunks):
@@ -54,6 +56,8 @@ class Writer:
             valid = _valid(slot[place], level.shape, (z, y, x))
             if level.index == 0:
                 found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]
+            for total, pixels in zip(counts, valid, strict=False):
+                histogram.count(pixels, total)
             before = z % deep
             if before + 1 < deep and z + 1 < level.grid.shape[Z]:
                 continue  # it is folded with the one behind it, and encoded bytes may take the place of pixels only then
@@ -68,7 +72,8 @@ class Writer:
                     else:
                         self._put(level.index, (t, c + part, depth, y, x), encoded, ticket)
                         checksums[depth - z0, y - y0, x - x0, part] = np.void(checksum(encoded))
-        return Written(task.step, task.chunks, b"" if level.sharded else checksums.tobytes(), tuple(found))
+        packed = tuple(map(histogram.Packed.of, counts))
+        return Written(task.step, task.chunks, b"" if level.sharded else checksums.tobytes(), tuple(found), packed)
 
     def seal(self, task: Seal, cells: NDArray[np.uint8], ticket: Ticket) -> Sealed:
         """Store the shards whose chunks lie encoded in `cells[z, y, x, parts, bytes]`, from there. `ticket` counts the files."""

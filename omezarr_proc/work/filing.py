@@ -2,12 +2,13 @@
 
 On network file systems creating a file costs milliseconds, and creates in one folder run one after another. So each folder has its own
 queue, one thread at a time works on a folder, and threads are added only while there are folders that nobody works on: a fast disk
-keeps one or two, EFS gets all of them.
+keeps one or two, EFS gets all of them. Where the last file took no longer than handing it over does, the next one is written at once.
 What waits is part of the plan (QUEUE_BYTES a worker).
 """
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Protocol
 from omezarr_proc.plan.kept import QUEUE_BYTES
 
 MAX_THREADS = 16
+# A file on a local disk takes 0.1 ms, and so does waking a thread for it; on EFS it takes 5 ms or more.
+QUICK_SECONDS = 0.001
 
 
 class Ticket:
@@ -78,11 +81,18 @@ class Filing:
         self._idle_folders: deque[str] = deque()  # with files, and no thread working on them
         self._bytes = 0
         self._threads = self._free = 0  # all, and those that have nothing to do
+        self._quick = False  # the last file was
 
     def put(self, folder: str, size: int, write: Callable[[], None], ticket: Ticket) -> None:
-        """Let `write`, which makes a file of `size` bytes in `folder`, be called by a thread. Waits while too many bytes are queued."""
+        """Have `write` called, which makes a file of `size` bytes in `folder`: by a thread, or at once where files are quick to write.
+
+        Waits while too many bytes are queued.
+        """
         ticket.add()
         file = _File(write, size, ticket)
+        if self._quick and not self._queues:
+            self._write(file)
+            return
         with self._room_there:
             while self._bytes and self._bytes + size > QUEUE_BYTES:
                 self._room_there.wait()
@@ -129,9 +139,10 @@ class Filing:
             return None
 
     def _write(self, file: _File) -> None:
-        error = None
+        error, began = None, time.monotonic()
         try:
             file.write()
         except Exception as raised:  # goes to the main process with the task's ticket
             error = raised
+        self._quick = time.monotonic() - began < QUICK_SECONDS
         file.ticket.settle(error)

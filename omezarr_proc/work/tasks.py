@@ -23,6 +23,7 @@ class Job:
     lenient  take damaged segments as their decoder makes them, and tell of each
     hashed   take the digests of the source's blocks (see `pixels.digests`) while bands are loaded
     against  the dataset that pixels are compared with, where they are not stored
+    counted  the level of which a histogram is taken of each channel while it is written; None: of none (see `build.windows`)
     """
 
     image: Image
@@ -32,6 +33,7 @@ class Job:
     lenient: bool = False
     hashed: bool = False
     against: Dataset | None = None
+    counted: int | None = None
 
 
 @dataclass(frozen=True)
@@ -201,12 +203,14 @@ class Written:
     step, chunks  as in the task
     checksums     of each chunk in the order of `chunks.indices()` (see `checksums`); empty where they are for shards
     extremes      the finite extremes of each of the band's channels on level 0; empty for other levels
+    counts        the histogram of each of the band's channels on the level that the job says; empty for other levels
     """
 
     step: int
     chunks: Region
     checksums: bytes
     extremes: tuple[Extremes | None, ...] = ()
+    counts: tuple[Packed, ...] = ()
 
 
 @dataclass(frozen=True)

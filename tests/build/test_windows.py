@@ -10,6 +10,7 @@ import zarr
 from conversion import convert
 
 from omezarr_proc import cli
+from omezarr_proc.build import windows as module
 
 
 def windows(tmp_path: Path, pixels: Any, **options: Any) -> list[dict[str, float]]:
@@ -39,3 +40,26 @@ def test_red_green_and_blue_share_a_window(tmp_path: Path, dtype: str, samples: 
 def test_channels_that_are_no_colours_have_their_own(tmp_path: Path) -> None:
     pixels = np.stack([np.arange(6400).reshape(80, 80) * factor for factor in (1, 3, 9)]).astype("uint16")
     assert windows(tmp_path, pixels, photometric="minisblack", planarconfig="separate") == [expected(plane) for plane in pixels]
+
+
+def test_what_is_counted_while_it_is_written_is_what_is_counted_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels that share a window too, bands of several chunks, edges; and where only a part was counted, all is counted anew."""
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 50000, (3, 300, 201)).astype("uint16")
+    pixels[0] //= 7
+    found, counted = [], []
+    for at_once, lost in ((1 << 20, False), (0, False), (1 << 20, True)):
+        monkeypatch.setattr(module, "_AT_ONCE_PIXELS", at_once)
+        real = module.display_windows
+
+        def partly(engine: Any, image: Any, pyramid: Any, extremes: Any, counts: Any, real: Any = real, lost: bool = lost) -> Any:
+            counted.append(sum(int(packed.counts.sum()) for packed in counts.values()))
+            return real(engine, image, pyramid, extremes, dict(list(counts.items())[1:]) if lost else counts)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("omezarr_proc.build.image.display_windows", partly)
+            folder = tmp_path / f"{at_once} {lost}"
+            folder.mkdir()
+            found.append(windows(folder, pixels, photometric="minisblack", planarconfig="separate"))
+    assert counted == [pixels.size, 0, pixels.size]
+    assert found == [[expected(plane) for plane in pixels]] * 3

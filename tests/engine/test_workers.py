@@ -134,6 +134,18 @@ def test_a_worker_that_dies_idle_is_noticed_and_its_replacement_knows_the_job(po
     assert isinstance(answers(pool, 2)[0], Made)
 
 
+def test_only_who_is_given_a_task_is_told_of_the_job(pool: Pool, job) -> None:
+    task = begin(pool, job, 2)
+    assert [worker.briefed for worker in pool.workers] == [False, False]
+    pool.submit(pool.workers[1], task)
+    answers(pool, 2)
+    assert [worker.briefed for worker in pool.workers] == [False, True]
+    pool.begin(job[0])
+    assert [worker.briefed for worker in pool.workers] == [False, False]
+    pool.submit(pool.workers[0], task)
+    assert isinstance(answers(pool, 2)[0], Made)
+
+
 def test_death_in_the_middle_of_an_answer_is_a_death(pool: Pool) -> None:
     """Part of a message has come when the worker is killed."""
     pool.resize(1)

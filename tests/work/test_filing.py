@@ -69,6 +69,30 @@ def test_folders_are_worked_on_side_by_side_by_a_bounded_number_of_threads() -> 
     tickets.wait(2)
 
 
+def test_where_files_are_quick_the_caller_writes_and_where_they_are_slow_threads_do() -> None:
+    filing, tickets, by = Filing(), Tickets(), []
+    clock = [0.0]
+    written = threading.Event()
+
+    def write(seconds: float) -> None:
+        clock[0] += seconds
+        by.append(threading.current_thread() is threading.main_thread())
+        written.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.time, "monotonic", lambda: clock[0])
+        ticket = tickets.ticket("all")
+        for seconds in (0.0, 0.0, 0.0, 1.0, 0.0, 0.0):
+            written.clear()
+            filing.put("folder", 1, lambda seconds=seconds: write(seconds), ticket)
+            assert written.wait(10)
+            while filing._queues:  # the thread has yet to let go of the folder
+                pass
+        ticket.seal()
+        tickets.wait(1)
+    assert by == [False, True, True, True, False, True]  # the first is not known to be quick, the fourth shows that it is not
+
+
 def test_one_folder_takes_one_thread() -> None:
     filing, tickets, before = Filing(), Tickets(), threading.active_count()
     ticket = tickets.ticket("all")

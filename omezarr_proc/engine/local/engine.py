@@ -1,6 +1,7 @@
 """The local engine: the bands of a pass through slots in shared memory, shared between the workers of this machine."""
 
 from collections.abc import Callable, Iterable, Iterator
+from math import prod
 
 from omezarr_proc.engine.base import OnEncoded, OnStored
 from omezarr_proc.engine.local.nursery import Nursery
@@ -16,6 +17,8 @@ from omezarr_proc.work.tasks import Hashed, Job, Load, Loose, Made, Part, Promis
 
 # Stored bytes per write task: long beside a message, short beside a band.
 _WRITE_BYTES = 1 << 20
+# Of a pass that one worker makes alone, if they are small.
+_FEW_BANDS = 8
 
 
 class Local:
@@ -89,7 +92,11 @@ class Local:
         assert self._job and self._plan  # begun
         job, plan, pyramid = self._job, self._plan, self._job.store.pyramid
         lines = cut_lines(job.image, pyramid, pass_, plan.access[0])
-        together = max(1, min(_WRITE_BYTES // plan.slot_bytes, band_count(pass_, pyramid) // (8 * plan.workers)))
+        count, pixels = band_count(pass_, pyramid), pyramid.levels[pass_.first].region.size * prod(pass_.ratio)
+        # What another worker could do of a small image is about what telling it costs.
+        small = count <= _FEW_BANDS and count * plan.slot_bytes <= _WRITE_BYTES and pixels <= LOAD_PIXELS
+        small = small and "stream" not in plan.access and not job.image.distant
+        together = count if small else max(1, min(_WRITE_BYTES // plan.slot_bytes, count // (8 * plan.workers)))
         if pyramid.sharded:
             together = 1  # a slot holds the shards until they are written
         cut_high = pass_.band[Y] < pyramid.levels[pass_.first].height
@@ -107,7 +114,7 @@ class Local:
             slots=[slot * plan.slot_bytes for slot in range(plan.slots)],
             parts=parts,
             batch=max(1, _WRITE_BYTES // tile_bytes),
-            together=together if plan.undivided else 0,
+            together=together if plan.undivided or small else 0,
             sticky=sticky,
             promised_to=tuple(self._pool.workers) if job.image.distant and pass_.source is None and not sticky else (),
         )

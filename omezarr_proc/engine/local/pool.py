@@ -53,12 +53,14 @@ class WorkerDiedError(WorkerLostError):
 class Worker:
     """One worker process.
 
+    briefed   whether it knows what tasks are about
     tasks     what it has been sent and has not yet answered, oldest first
     unstored  what it has answered of which files are still to be written
     """
 
     pid: int
     connection: Connection
+    briefed: bool = False
     tasks: deque[Task] = field(default_factory=deque)
     unstored: list[Task] = field(default_factory=list)
 
@@ -103,7 +105,6 @@ class Pool:
                 logger.warning(f"{error}; going on with {len(self.workers)} instead of {count} workers")
                 return
             self.workers.append(worker)
-            self._brief(worker)
 
     def _fork(self) -> tuple[int, Connection]:
         try:
@@ -119,16 +120,19 @@ class Pool:
         return [self._nursery.pid, *(worker.pid for worker in self.workers)]
 
     def begin(self, job: Job, spool: int | None = None) -> None:
-        """Tell every worker, also those to come, what the next tasks are about.
+        """Say what the next tasks are about. A worker is told with the first that it is given: of a small image most are given none.
 
         spool  descriptor of the spool file, where the job uses one; the pool closes it
         """
+        spooled = self._spool is not None
         self._close_spool()
         self._job, self._spool = job, spool
         if self._noted.source != job.image.source:
             self._noted = NotedLog(job.image.source)
         for worker in self.workers:
-            self._brief(worker)
+            worker.briefed = False
+            if spooled:  # each lets go of the last spool file when it is told of the next job
+                self._brief(worker)
 
     def _close_spool(self) -> None:
         """Let go of the last image's spool file; the workers do when they are told of the next one."""
@@ -137,14 +141,17 @@ class Pool:
             self._spool = None
 
     def _brief(self, worker: Worker) -> None:
-        if self._job:
-            self._send(worker, self._job)
-            if self._spool is not None:
-                with contextlib.suppress(OSError):
-                    send_handle(worker.connection, self._spool, worker.pid)
+        assert self._job is not None  # begun
+        worker.briefed = True
+        self._send(worker, self._job)
+        if self._spool is not None:
+            with contextlib.suppress(OSError):
+                send_handle(worker.connection, self._spool, worker.pid)
 
     def submit(self, worker: Worker, task: Task) -> None:
         """Queue a task with a worker."""
+        if not worker.briefed:
+            self._brief(worker)
         worker.tasks.append(task)
         self._send(worker, task)
 

@@ -49,6 +49,8 @@ def page_at(file: tifffile.TiffFile, offset: int, first: bool = False) -> tifffi
         for page in file.pages:
             if page.offset == offset and isinstance(page, tifffile.TiffPage):
                 return page
+    if first and isinstance(file.pages.first, tifffile.TiffPage):
+        return file.pages.first
     file.filehandle.seek(offset)
     with np.errstate(all="ignore"):
         return tifffile.TiffPage(file, index=0 if first else 1)
