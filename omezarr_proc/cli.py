@@ -93,7 +93,7 @@ def convert(argv: Sequence[str], stop: Stop) -> int:
         arguments, wrong_flag = parse(argv), None
         refuse_misspelt(arguments.files, VERBS)
     except SettingsError as error:
-        arguments, wrong_flag = argparse.Namespace(files=[], dry_run=False, quiet=False), error
+        arguments, wrong_flag = argparse.Namespace(files=[], dry_run=False, quiet=False, verbose=False), error
     check_system()
     given = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name, None)) is not None}
     settings, wrong_value = Settings.read(environ, given, files_named=bool(arguments.files))
@@ -112,8 +112,9 @@ def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError
     from omezarr_proc.app.account import Account, accounted
 
     json = settings.log_format == "json"
-    report = progress.make_report(quiet=arguments.quiet, lines=json)
-    log.configure(settings, report.write, quiet=arguments.quiet, ids=settings.ids())
+    verbose = arguments.verbose or json or settings.log_level == "DEBUG"
+    report = progress.make_report(quiet=arguments.quiet, lines=json, verbose=verbose)
+    log.configure(settings, report.write, quiet=arguments.quiet, ids=settings.ids(), many=lambda: report.many)
     if json:
         stop.line = log.last_line(settings)
     if arguments.dry_run and not wrong:
@@ -238,6 +239,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("files", metavar="FILE", nargs="*", help="files to convert, instead of all TIFFs below --input-dir")
     parser.add_argument("--dry-run", action="store_true", help="print the plan for each image and write nothing")
     parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
+    parser.add_argument("--verbose", action="store_true", help="tell of each image also where there are more than 20")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {version()}")
     where = "the folder of the datasets, or with a name that ends in .zarr the dataset of the one image (--output-layout root)"
     parser.add_argument("-o", dest="output", metavar="PLACE", help=where)

@@ -15,13 +15,13 @@ from loguru import logger
 from omezarr_proc import __version__, commit
 from omezarr_proc.app.metrics import metric_lines
 from omezarr_proc.app.progress import Report
-from omezarr_proc.app.results import totals
+from omezarr_proc.app.results import totals, totals_line
 from omezarr_proc.app.stop import CODES, STOPPED, Terminated
 from omezarr_proc.config.secret import Mask
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.files import write_whole
 from omezarr_proc.model.errors import Exit, MissingFolderError, ProcError, leading
-from omezarr_proc.model.text import byte_size, duration, shown
+from omezarr_proc.model.text import shown
 
 SCHEMA_VERSION = 1
 
@@ -63,11 +63,7 @@ class Account:
         sums, seconds = totals(self._report.results.done), time.monotonic() - self._clock
         codes = sums["codes"] | ({code: sums["codes"].get(code, 0) + 1} if outcome == "failed" else {})
         self._metrics(sums | {"codes": codes})
-        in_part = f"{sums['part']} in part, " if sums["part"] else ""
-        text = (
-            f"{sums['converted']} converted, {sums['skipped']} skipped, {in_part}{sums['failed']} failed in {duration(seconds)}:"
-            f" {byte_size(sums['bytes'])} in {sums['objects']} objects"
-        )
+        text = totals_line(sums, seconds)
         logger.bind(event="end", outcome=outcome, status=status, code=code, seconds=round(seconds, 3), **sums).log(self._level, text)
 
     def document(self, outcome: str, status: int | None, code: str | None) -> dict[str, Any]:

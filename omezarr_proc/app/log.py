@@ -24,10 +24,18 @@ if TYPE_CHECKING:
 Write = Callable[[str], None]
 
 
-def configure(settings: Settings, write: Write | None = None, *, quiet: bool = False, ids: Mapping[str, str] | None = None) -> None:
+def configure(
+    settings: Settings,
+    write: Write | None = None,
+    *,
+    quiet: bool = False,
+    ids: Mapping[str, str] | None = None,
+    many: Callable[[], bool] = lambda: False,
+) -> None:
     """Send all messages to `write` (stderr by default), from now until `close`; `quiet` leaves out what is less than a warning.
 
-    ids  what every JSON line says of the run
+    ids   what every JSON line says of the run
+    many  whether there are so many images that information on each is left out, asked for each line; what is progress is shown
     """
     mask = Mask(settings.secrets())
     form = partial(json_line, ids=mask.values(ids or {})) if settings.log_format == "json" else text_line
@@ -38,6 +46,7 @@ def configure(settings: Settings, write: Write | None = None, *, quiet: bool = F
     logger.add(
         lambda message: out(form(message, mask)),
         level="WARNING" if quiet else settings.log_level,
+        filter=lambda record: record["level"].name != "INFO" or record["extra"].get("event") == "progress" or not many(),
         format="{message}",
         diagnose=False,  # would print the values of variables into tracebacks
         backtrace=False,

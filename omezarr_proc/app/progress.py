@@ -1,7 +1,10 @@
-"""Progress as events: `build` tells `Report`, which shows them as a bar on a terminal, as log lines elsewhere, or not at all."""
+"""Progress as events: `build` tells `Report`, which shows them as a bar on a terminal, as log lines elsewhere, or not at all.
+
+Of many images each is told of only where all is wanted (`verbose`): else it is what goes wrong, how far the batch is, and the summary.
+"""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TextIO
 
@@ -9,12 +12,13 @@ from loguru import logger
 
 from omezarr_proc.app.results import Results, Work
 from omezarr_proc.app.standard import Lossy, say
+from omezarr_proc.app.summary import summary_lines
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.events import Advice, Begun, Phase, Summary
-from omezarr_proc.model.text import byte_size, counted, duration, one_line, quantity, shown
+from omezarr_proc.model.text import counted, duration, one_line, quantity, shown
 
 PERCENT_STEP = 5
-NAMED = 3  # images of which a note of the summary gives the names
+MANY = 20  # above so many images not each is told of
 MIN_SECONDS = 1.0  # between two lines: small images are done before they would need one
 MAX_SECONDS = 30.0
 
@@ -31,25 +35,35 @@ class Aside:
 
 
 class Report:
-    """Takes the events of a run and keeps what came out; by itself it shows only results, in the log.
+    """Takes the events of a run and keeps what came out; by itself it shows only results, in the log. `verbose`: of each of many images.
 
     Images come one after another; one that waits for its end while others are made is put `aside`, and told of `again`.
     Per image: `start`, `advance` as often as something is done, then one of `finish`, `skip`, `share`, `fail`. The last three may come
     without `start`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = True) -> None:
+        self.verbose = verbose
         self.summaries: list[Summary] = []
         self.skipped: list[tuple[str, str]] = []
         self.shared: list[tuple[str, str]] = []
         self.failures: list[ProcError] = []
         self.results = Results()
-        self._advice: dict[str, list[str]] = {}
+        self.advice: dict[str, list[str]] = {}
         self._number = self._of = 0
+        self._said_many = False
 
     def at(self, number: int, of: int) -> None:
         """The inputs' turn has come to the one of that number, from 1 on."""
         self._number, self._of = number, of
+        if self.many and not self._said_many:
+            self._said_many = True
+            logger.bind(event="progress").info(f"{of} inputs: what goes wrong and how far it is will be told; --verbose tells of each")
+
+    @property
+    def many(self) -> bool:
+        """Whether there are too many inputs, or images in them, to tell of each."""
+        return not self.verbose and max(self._of, len(self.results.done)) > MANY
 
     @property
     def place(self) -> str:
@@ -77,8 +91,10 @@ class Report:
 
     def advise(self, source: str, advice: Advice) -> None:
         """Say what should be known of an image before it is converted, and again in the summary."""
-        self._advice.setdefault(advice.summary, []).append(shown(source))
-        logger.bind(event=advice.event, source=source).log(advice.level, f"{shown(source)}: {advice.text}")
+        alike = self.advice.setdefault(advice.summary, [])
+        alike.append(shown(source))
+        level = "DEBUG" if self.many and len(alike) > 1 else advice.level
+        logger.bind(event=advice.event, source=source).log(level, f"{shown(source)}: {advice.text}")
 
     def phase(self, phase: Phase) -> None:
         """Count the time from now on for this phase."""
@@ -145,40 +161,27 @@ class Report:
         say(text)
 
     def table(self) -> list[str]:
-        """All results as aligned lines: a row per image, then what was skipped, done in part, and failed."""
-        rows = [("image", "size", "levels", "chunks", "stored", "seconds", "Mpx/s", "peak memory")] if self.summaries else []
-        for done in self.summaries:
-            size = " x ".join(map(str, done.shape))
-            peak = "" if done.peak_bytes is None else byte_size(done.peak_bytes)
-            speed = f"{done.megapixels_per_second:.1f}"
-            rows.append(
-                (done.name, size, str(done.levels), str(done.chunks), byte_size(done.stored_bytes), f"{done.seconds:.1f}", speed, peak)
-            )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)])
-            for row in rows
-        ]
-        lines += [f"note     {_named(names)}: {text}" for text, names in self._advice.items()]
-        lines += [f"skipped  {name}: {reason}" for name, reason in self.skipped]
-        lines += [f"part     {name}: {done}" for name, done in self.shared]
-        return lines + [f"FAILED   {one_line(str(error))}" for error in self.failures]
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+        """The summary: see `summary_lines`."""
+        done, failures = self.results.done, self.failures
+        return summary_lines(
+            self.summaries, self.advice, self.skipped, self.shared, failures, done, self.results.seconds, each=not self.many
+        )
 
 
 class LineReport(Report):
-    """A log line every PERCENT_STEP percent, but none within MIN_SECONDS of the last one and one after MAX_SECONDS at the latest."""
+    """A log line every PERCENT_STEP percent, but none within MIN_SECONDS of the last one and one after MAX_SECONDS at the latest.
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        super().__init__()
+    Of many images these are percent of all inputs.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic, *, verbose: bool = True) -> None:
+        super().__init__(verbose=verbose)
         self._clock = clock
         self._name, self._unit, self._total, self._done, self._before = "", "", 0, 0, 0
         self._begun = self._said_at = 0.0
         self._said_percent = 0
+        self._run_begun = self._run_said_at = clock()
+        self._run_percent = 0
 
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image."""
@@ -193,8 +196,8 @@ class LineReport(Report):
         self._done += units
         now = self._clock()
         percent = 100 * self._done // self._total if self._total else 100
-        waited = now - self._said_at
-        if waited < MIN_SECONDS or (percent < self._said_percent + PERCENT_STEP and waited < MAX_SECONDS):
+        waited = now - max(self._said_at, self._run_said_at if self.many else 0.0)
+        if waited < (MAX_SECONDS if self.many else MIN_SECONDS) or (percent < self._said_percent + PERCENT_STEP and waited < MAX_SECONDS):
             return
         self._said_at, self._said_percent = now, percent
         rate = (self._done - self._before) / (now - self._begun)
@@ -202,16 +205,28 @@ class LineReport(Report):
         text = f"{self.place}{self._name}: {percent} % of {quantity(self._total, self._unit)}, {quantity(rate, self._unit)}/s{left}"
         logger.bind(event="progress", image=self._name, percent=percent, rate=round(rate), unit=self._unit).info(text)
 
+    def at(self, number: int, of: int) -> None:
+        """Say from time to time how far many inputs are; one that is told of again is none of those that come."""
+        super().at(number, of)
+        done, now = len(self.results.done), self._clock()
+        percent, waited = 100 * (number - 1) // of, now - self._run_said_at
+        if not self.many or waited < MIN_SECONDS or (percent < self._run_percent + PERCENT_STEP and waited < MAX_SECONDS):
+            return
+        self._run_said_at, self._run_percent = now, percent
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        left = f", {duration((of - done) * (now - self._run_begun) / done)} left" if 0 < done <= of else ""
+        logger.bind(event="progress").info(f"{number} of {of}: {counted(done, 'image')} done{failed}{left}")
+
 
 class BarReport(Report):
     """A tqdm bar per image on a terminal; log lines that go through `write` appear above it."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, verbose: bool = True) -> None:
         import threading
 
         from tqdm import tqdm
 
-        super().__init__()
+        super().__init__(verbose=verbose)
         tqdm.monitor_interval = 0  # no monitor thread: workers are forked
         tqdm.set_lock(threading.RLock())  # the default one wants a semaphore
         self._tqdm = tqdm
@@ -242,8 +257,8 @@ class BarReport(Report):
         self._stream.flush()
 
 
-def make_report(*, quiet: bool = False, lines: bool = False) -> Report:
+def make_report(*, quiet: bool = False, lines: bool = False, verbose: bool = True) -> Report:
     """Choose what fits stderr: nothing when `quiet`, a bar on a terminal unless `lines` are asked for (JSON logs), else lines."""
     if quiet:
-        return Report()
-    return LineReport() if lines or not Lossy().isatty() else BarReport()
+        return Report(verbose=verbose)
+    return LineReport(verbose=verbose) if lines or not Lossy().isatty() else BarReport(verbose=verbose)

@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.events import Begun, Phase, Summary
+from omezarr_proc.model.text import byte_size, duration
 
 Clock = Callable[[], float]
 
@@ -74,12 +75,18 @@ class Results:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.done: list[Result] = []
         self._clock, self._since = clock, clock()
+        self._began = self._since
         self._work = Work()
         self._aside: list[Work] = []
 
     def begin(self, begun: Begun) -> None:
         """The image of which is told from now on."""
         self._work.begun = begun
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return self._clock() - self._began
 
     @property
     def source(self) -> str | None:
@@ -170,3 +177,12 @@ def totals(results: Sequence[Result]) -> dict[str, Any]:
         "retries": sum(result.retries for result in results),
         "peakMemory": max((result.peak for result in results if result.peak), default=None),
     }
+
+
+def totals_line(sums: Mapping[str, Any], seconds: float) -> str:
+    """The `totals` of a run of so many seconds, as people read them."""
+    in_part = f"{sums['part']} in part, " if sums["part"] else ""
+    return (
+        f"{sums['converted']} converted, {sums['skipped']} skipped, {in_part}{sums['failed']} failed in {duration(seconds)}:"
+        f" {byte_size(sums['bytes'])} in {sums['objects']} objects"
+    )

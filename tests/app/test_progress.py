@@ -14,9 +14,10 @@ from loguru import logger
 
 from omezarr_proc.app import log
 from omezarr_proc.app.progress import BarReport, LineReport, Report, make_report
+from omezarr_proc.app.results import Results
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.model.events import Begun, Summary
+from omezarr_proc.model.events import Advice, Begun, Summary
 from omezarr_proc.model.text import duration, quantity
 
 SETTINGS = Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out"}, {})
@@ -157,6 +158,70 @@ def test_table_is_aligned_and_complete():
     assert len({len(line) for line in table[:3]}) == 1
     assert table[3:] == ["skipped  c.ome.zarr: is there already", "FAILED   d.tif: is empty"]
     assert Report().table() == []
+
+
+def begun(name: str) -> Begun:
+    return Begun(source=name, series=0, target=f"{name}.zarr", shape=(1, 8, 8), levels=1, objects=3)
+
+
+def batch(report: Report, clock: Clock, images: int) -> None:
+    """A second for each image; every tenth fails, the others look like labels."""
+    for number in range(1, images + 1):
+        report.at(number, images)
+        report.begin(begun(f"{number}.tif"))
+        if number % 10:
+            report.advise(f"{number}.tif", Advice(level="WARNING", event="labels", text=f"labels, {number} flat", summary="labels"))
+            report.finish(replace(DONE, name=f"{number}.tif.zarr"))
+        else:
+            report.fail(f"{number}.tif", InputError("is broken", source=f"{number}.tif"))
+        clock.now += 1
+
+
+def test_of_many_images_what_goes_wrong_and_how_far_it_is():
+    clock, lines = Clock(), []
+    report = LineReport(clock, verbose=False)
+    report.results = Results(clock)
+    log.configure(SETTINGS, lambda text: lines.append(text[9:].rstrip("\n")), many=lambda: report.many)
+    batch(report, clock, 40)
+    log.close()
+    said = ["40 inputs: what goes wrong and how far it is will be told; --verbose tells of each", "WARNING 1.tif: labels, 1 flat"]
+    assert lines[:2] == said
+    rest = lines[2:]
+    assert [line for line in rest if "ERROR" in line] == [f"ERROR {number}.tif: is broken" for number in (10, 20, 30, 40)]
+    progress = [line for line in rest if "ERROR" not in line]
+    assert progress[0] == "3 of 40: 2 images done, 38.0 s left"  # 5 percent
+    assert progress[-1] == "39 of 40: 38 images done, 3 failed, 2.0 s left"
+    assert len(progress) == 19
+    assert report.table() == [
+        "note     36 images: labels",
+        *(f"FAILED   {number}.tif: is broken" for number in (10, 20, 30, 40)),
+        "36 converted, 0 skipped, 4 failed in 40.0 s: 3.96 GB in 108 objects (--verbose names each image, --report FILE has all)",
+    ]
+
+
+@pytest.mark.parametrize(("images", "verbose"), [(20, False), (40, True)])
+def test_of_few_images_or_with_verbose_each_is_told_of(images: int, verbose: bool):
+    clock, lines = Clock(), []
+    report = LineReport(clock, verbose=verbose)
+    log.configure(SETTINGS, lines.append, many=lambda: report.many)
+    batch(report, clock, images)
+    log.close()
+    assert sum("1 x 8 x 8 in 1 level" in line for line in lines) == images
+    assert sum("done in 2.0 s" in line for line in lines) == images * 9 // 10
+    assert len(report.table()) == 1 + images + 1  # the heading and the note
+
+
+def test_a_long_image_among_many_is_told_of_every_30_seconds():
+    clock, lines = Clock(), []
+    report = LineReport(clock, verbose=False)
+    log.configure(SETTINGS, lambda text: lines.append(text[9:].rstrip("\n")), many=lambda: report.many)
+    report.at(1, 21)
+    report.start("a.tif", 100)
+    for _ in range(100):
+        clock.now += 1
+        report.advance(1)
+    log.close()
+    assert [line.partition(" of 100 px")[0] for line in lines[1:]] == [f"1 of 21, a.tif: {percent} %" for percent in (30, 60, 90)]
 
 
 def test_bar_shows_name_rate_and_remaining_time_and_starts_no_thread():
