@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from omezarr_proc import version
+from omezarr_proc.app.parser import PROGRAM
 from omezarr_proc.app.standard import say
 from omezarr_proc.app.stop import STOPPED, Stop, Terminated, signals_raise
 from omezarr_proc.app.words import named_as_given, place_output, refuse_misspelt
@@ -26,9 +27,6 @@ from omezarr_proc.model.errors import Exit, OutputError, ProcError, SettingsErro
 if TYPE_CHECKING:
     from omezarr_proc.app.inputs import Input
     from omezarr_proc.app.progress import Report
-
-PROGRAM = "omezarr-proc"
-
 
 # Verb: the module whose `main` does it, imported only then, and its line in --help.
 VERBS = {

@@ -5,7 +5,6 @@ was, or new. What a run works on now is left alone, and so is what only has name
 is left but that, 1 something could not be removed or looked at, 2 wrong usage.
 """
 
-import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,9 @@ from pathlib import Path
 from loguru import logger
 
 from omezarr_proc.app import clean_store
-from omezarr_proc.app.places import named_place
+from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.host.remote import store_error
-from omezarr_proc.model.address import STORES, Address, Place
+from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.text import one_line, shown
 from omezarr_proc.publish import by_rename, by_root_last
@@ -30,20 +29,14 @@ _LOCKS = frozenset({"lock", "owner"})
 
 def main(argv: list[str]) -> int:
     """Remove, or with --dry-run only list, and print a line for each dataset; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="omezarr-proc clean",
-        description="List and remove what unfinished conversions have left in OUTPUT_DIR and its subfolders; datasets stay.",
-        epilog="What a run works on now is left alone. Exit status: 0 done, 1 something could not be removed, 2 wrong usage.",
-        allow_abbrev=False,
+    parser = VerbParser(
+        "clean",
+        "List and remove what unfinished conversions have left in OUTPUT_DIR and its subfolders; datasets stay.",
+        "What a run works on now is left alone. Exit status: 0 done, 1 something could not be removed, 2 wrong usage.",
     )
-    parser.add_argument("folder", metavar="OUTPUT_DIR", type=named_place, help="folder of datasets, or an address in an object store")
+    parser.add_output_dir()
     parser.add_argument("--dry-run", action="store_true", help="only list")
     arguments = parser.parse_args(argv)
-    if isinstance(arguments.folder, Address):
-        if arguments.folder.scheme not in STORES:
-            parser.error(f"OUTPUT_DIR {shown(arguments.folder)} is no object store")
-    elif not arguments.folder.is_dir():
-        parser.error(f"OUTPUT_DIR {shown(arguments.folder)} is not a folder")
     logger.disable("omezarr_proc")  # what the steps of a conversion would log is in the lines below
     try:
         treated = list(_treat_all(arguments.folder, remove=not arguments.dry_run))

@@ -1,6 +1,5 @@
 """`info DATASET|TIFF...`: what images hold, on a few lines or as JSON: `{"files": [...]}`, an object for each name, see `describe`."""
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -8,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from omezarr_proc.app.describe import Json, describe
+from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.app.places import named_place
 from omezarr_proc.model.text import byte_size, one_line, shown
 
 
 def main(argv: list[str]) -> int:
     """Tell what the named files hold; returns 1 when one cannot be read, else 0."""
-    parser = argparse.ArgumentParser(prog="omezarr-proc info", description="Tell what TIFFs and OME-Zarr images hold.", allow_abbrev=False)
+    parser = VerbParser("info", "Tell what TIFFs and OME-Zarr images hold.")
     parser.add_argument("paths", metavar="DATASET|TIFF", nargs="+", type=named_place)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    parser.add_json()
     arguments = parser.parse_args(argv)
     found = []
     for path in arguments.paths:

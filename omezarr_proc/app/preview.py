@@ -5,7 +5,7 @@ Exit status: 0 it is written, 1 none can be made of the dataset, 2 wrong usage, 
 
 import argparse
 
-from omezarr_proc.app.places import named_place
+from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.build.picture import LONGER_SIDE
 from omezarr_proc.build.preview import JPEG, preview_path, write_preview
 from omezarr_proc.model.address import Place, absolute, place
@@ -15,12 +15,11 @@ MOST_PIXELS = 8192  # along the longer side: compositions are made in memory
 
 def main(argv: list[str]) -> int:
     """Make the picture, print where it is, and return the exit status. Raises InputError, OutputError."""
-    parser = argparse.ArgumentParser(
-        prog="omezarr-proc preview",
-        description="Make a picture of an OME-Zarr image: the whole of it, in the channels, windows and colours that viewers show first.",
-        allow_abbrev=False,
+    parser = VerbParser(
+        "preview",
+        "Make a picture of an OME-Zarr image: the whole of it, in the channels, windows and colours that viewers show first.",
     )
-    parser.add_argument("dataset", metavar="DATASET", type=named_place, help="folder, or address in an object store, of an OME-Zarr image")
+    parser.add_dataset()
     parser.add_argument("picture", metavar="PICTURE", nargs="?", type=_picture, help="a .png or .jpg (default: DATASET.png beside it)")
     help_size = f"pixels of its longer side, 1 to {MOST_PIXELS}, fewer where the image has no more (default: some {LONGER_SIDE})"
     parser.add_argument("--preview-size", metavar="N", type=_size, default=0, help=help_size)

@@ -9,7 +9,7 @@ cannot be written, or is there already, 75 another run writes it.
 import argparse
 from pathlib import Path
 
-from omezarr_proc.app.places import named_place
+from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.check.collection import open_collection
 from omezarr_proc.check.verdict import judge
 from omezarr_proc.model.address import Place, absolute, is_address, place
@@ -20,13 +20,12 @@ from omezarr_proc.store.read import Dataset, open_dataset
 
 def main(argv: list[str]) -> int:
     """Write the TIFF, print a line about it, and return the exit status. Raises InputError, OutputError."""
-    parser = argparse.ArgumentParser(
-        prog="omezarr-proc restore",
-        description="Write the full resolution of an OME-Zarr image as a tiled, compressed, pyramidal OME-TIFF.",
-        epilog="Exit status: 0 written, 1 cannot be restored, or not without --lossy, 2 wrong usage, 73 cannot be written, or is there.",
-        allow_abbrev=False,
+    parser = VerbParser(
+        "restore",
+        "Write the full resolution of an OME-Zarr image as a tiled, compressed, pyramidal OME-TIFF.",
+        "Exit status: 0 written, 1 cannot be restored, or not without --lossy, 2 wrong usage, 73 cannot be written, or is there.",
     )
-    parser.add_argument("dataset", metavar="DATASET", type=named_place, help="folder or address of an OME-Zarr image")
+    parser.add_dataset()
     parser.add_argument("tiff", metavar="TIFF", type=_tiff, help="the file to write; one that is there is not replaced")
     parser.add_argument("--compression", choices=("deflate", "zstd"), default="deflate", help="of tiles (default deflate, read everywhere)")
     parser.add_argument("--lossy", action="store_true", help="write what there is, where the dataset has not all that its source had")

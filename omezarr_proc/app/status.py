@@ -5,7 +5,6 @@ inputs have neither a dataset nor anything unfinished, by their names. OUTPUT_DI
 written. Exit status: 0 all is done, 1 something is not or there is nothing, 2 wrong usage.
 """
 
-import argparse
 import json
 import os
 import time
@@ -17,10 +16,10 @@ from typing import Any
 from omezarr_proc.app import clean_store
 from omezarr_proc.app.clean import folders
 from omezarr_proc.app.inputs import dataset_path
-from omezarr_proc.app.places import named_place
+from omezarr_proc.app.parser import VerbParser, searchable
 from omezarr_proc.app.search import find
 from omezarr_proc.host.remote import store_error
-from omezarr_proc.model.address import STORES, Address, Place
+from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.part import Part
 from omezarr_proc.model.text import byte_size, one_line, shown
@@ -86,22 +85,15 @@ class Unfinished:
 
 def main(argv: list[str]) -> int:
     """Look, and print a line for each dataset that is not done and one for all that are; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="omezarr-proc status",
-        description="Tell which datasets of OUTPUT_DIR and its subfolders are done, and which parts of others are to be started again.",
-        epilog="Exit status: 0 all is done, 1 something is not or there is nothing at all, 2 wrong usage.",
-        allow_abbrev=False,
+    parser = VerbParser(
+        "status",
+        "Tell which datasets of OUTPUT_DIR and its subfolders are done, and which parts of others are to be started again.",
+        "Exit status: 0 all is done, 1 something is not or there is nothing at all, 2 wrong usage.",
     )
-    parser.add_argument("folder", metavar="OUTPUT_DIR", type=named_place, help="folder of datasets, or an address in an object store")
-    parser.add_argument("--input-dir", metavar="INPUT_DIR", type=named_place, help="also tell which inputs have no dataset yet")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_output_dir()
+    parser.add_argument("--input-dir", metavar="INPUT_DIR", type=searchable, help="also tell which inputs have no dataset yet")
+    parser.add_json()
     arguments = parser.parse_args(argv)
-    for folder in (arguments.folder, arguments.input_dir):
-        if isinstance(folder, Address):
-            if folder.scheme not in STORES:
-                parser.error(f"{shown(folder)} is no object store")
-        elif folder is not None and not folder.is_dir():
-            parser.error(f"{shown(folder)} is not a folder")
     try:
         done, unfinished = look_in_store(arguments.folder) if isinstance(arguments.folder, Address) else look(arguments.folder)
     except OSError as error:

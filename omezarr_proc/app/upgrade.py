@@ -6,14 +6,13 @@ no byte, and a dataset that was upgraded is one that was converted so, also for 
 in that version or cannot be read, 2 wrong usage, 73 it cannot be written, 75 a conversion works on it.
 """
 
-import argparse
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.app.places import named_place
+from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.check.collection import open_collection
 from omezarr_proc.check.labels import label_paths
 from omezarr_proc.model.address import Place, absolute, place
@@ -33,13 +32,12 @@ _DOCUMENT = ROOT_DOCUMENTS[-1]
 
 def main(argv: list[str]) -> int:
     """Write the metadata of the named datasets anew, print a line for each, and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="omezarr-proc upgrade",
-        description="Write the metadata of OME-Zarr images and plates in another version of NGFF; pixels stay.",
-        epilog="Exit status: 0 done, 1 a dataset cannot be said in that version, 2 wrong usage, 73 cannot be written, 75 try again.",
-        allow_abbrev=False,
+    parser = VerbParser(
+        "upgrade",
+        "Write the metadata of OME-Zarr images and plates in another version of NGFF; pixels stay.",
+        "Exit status: 0 done, 1 a dataset cannot be said in that version, 2 wrong usage, 73 cannot be written, 75 try again.",
     )
-    parser.add_argument("datasets", metavar="DATASET", nargs="+", type=named_place, help="folder or address of an OME-Zarr image or plate")
+    parser.add_datasets("image or plate")
     parser.add_argument("--ngff-version", required=True, choices=VERSIONS, help="which version")
     arguments = parser.parse_args(argv)
     failures: list[ProcError] = []

@@ -5,13 +5,12 @@ level made of the one before: a sample of its chunks against the exact box mean,
 Exit status: 0 all are right, 1 something is wrong, 2 wrong usage.
 """
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from omezarr_proc.app.places import named_place
+from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.app.standard import Heard
 from omezarr_proc.check.verdict import Verdict, judge_all
 from omezarr_proc.model.text import counted, one_line, shown
@@ -21,16 +20,14 @@ NOT_JUDGED = "NGFF before 0.4 and after 0.6, and other transformations than scal
 
 def main(argv: list[str]) -> int:
     """Judge the datasets that are named, print a line for each finding and for each dataset, and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="omezarr-proc validate",
-        description="Check OME-Zarr images: metadata against NGFF and what viewers need, every chunk there and whole.",
-        epilog=f"Not judged: {NOT_JUDGED}. Exit status: 0 all right, 1 something is wrong, 2 wrong usage.",
-        allow_abbrev=False,
+    parser = VerbParser(
+        "validate",
+        "Check OME-Zarr images: metadata against NGFF and what viewers need, every chunk there and whole.",
+        f"Not judged: {NOT_JUDGED}. Exit status: 0 all right, 1 something is wrong, 2 wrong usage.",
     )
-    what = "folder or address of an OME-Zarr image, plate or collection"
-    parser.add_argument("datasets", metavar="DATASET", nargs="+", type=named_place, help=what)
+    parser.add_datasets("image, plate or collection")
     parser.add_argument("--deep", action="store_true", help="decode every chunk, hold the windows and each level against the pixels")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    parser.add_json()
     arguments = parser.parse_args(argv)
     out, valid, told = Heard(), True, []
     for verdict in (verdict for path in arguments.datasets for verdict in judge_all(path, deep=arguments.deep)):

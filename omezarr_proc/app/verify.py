@@ -6,7 +6,6 @@ beside the dataset, by its name. Of a dataset by others it is told which levels 
 Exit status: 0 identical to the source, 1 not, or there is no source to compare with, 2 wrong usage.
 """
 
-import argparse
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omezarr_proc.app.inputs import ENDINGS, dataset_path
+from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.app.places import check_file, named_place
 from omezarr_proc.app.standard import Heard
 from omezarr_proc.check.exact import Made
@@ -52,16 +52,15 @@ class Verified:
 
 def main(argv: list[str]) -> int:
     """Compare the named datasets with their sources and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="omezarr-proc verify",
-        description="Compare every pixel of OME-Zarr images with the TIFFs that they were made of, and what they say of them.",
-        epilog="Exit status: 0 identical, 1 not, or no source to compare with, 2 wrong usage.",
-        allow_abbrev=False,
+    parser = VerbParser(
+        "verify",
+        "Compare every pixel of OME-Zarr images with the TIFFs that they were made of, and what they say of them.",
+        "Exit status: 0 identical, 1 not, or no source to compare with, 2 wrong usage.",
     )
-    parser.add_argument("datasets", metavar="DATASET", nargs="+", type=named_place, help="folder or address of an OME-Zarr image")
+    parser.add_datasets()
     parser.add_argument("--source", metavar="TIFF", type=named_place, help="what it was made of (else: the TIFF of its name beside it)")
     parser.add_argument("--image", metavar="N", type=int, help="which image of the source it is, from 0 (else: by its name and size)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    parser.add_json()
     arguments = parser.parse_args(argv)
     if arguments.source is not None and len(arguments.datasets) > 1:
         parser.error("--source is for one dataset")

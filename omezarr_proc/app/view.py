@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from omezarr_proc.app.inputs import Input, named, tiff_ending
+from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.app.places import named_place
 from omezarr_proc.app.search import MENTIONED, tiffs_in
 from omezarr_proc.app.standard import say
@@ -26,8 +27,6 @@ from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
 
 if TYPE_CHECKING:
     from omezarr_proc.app.live import LiveFiles
-
-PROGRAM = "omezarr-proc view"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,9 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the flags; leaves with SystemExit after --help or a flag that does not exist."""
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description="Show datasets in the browser. Only this machine can reach them.", allow_abbrev=False
-    )
+    parser = VerbParser("view", "Show datasets in the browser. Only this machine can reach them.")
     parser.add_argument("names", metavar="DATASET|FOLDER|TIFF|OZX", nargs="*", help="what to show (default: the folder OUTPUT_DIR)")
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen (default: a free port)")
     parser.add_argument(
