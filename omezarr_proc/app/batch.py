@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from omezarr_proc.build.plate import PlateConversion
     from omezarr_proc.model.events import Summary
     from omezarr_proc.model.image import Image
-    from omezarr_proc.plan.shares import Cut, Shared
+    from omezarr_proc.plan.shares import Cut, FieldCut, Shared
 
 # Before the deadline: to end the tasks at work, note what is done, and publish what is finished. With one CPU; longer with less.
 STOP_SECONDS = 4.0
@@ -192,7 +192,7 @@ class _Images:
                 return False
             ByRename.refuse_parts(target)
             try:
-                conversion.attempts.plan(conversion.pyramid)
+                conversion.refuse_impossible()
             except ProcError:  # told when it has begun
                 return False
             disks, force, deadline = self.together.disks, conversion.force, self.means.deadline
@@ -251,12 +251,12 @@ class _Images:
             summary = conversion.run(target, lock)
         return self._converted(entry, conversion, target, summary)
 
-    def _make_share(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, shared: "Shared", cut: "Cut") -> Outcome:
-        """Make the share of an image that is this part's; if those of all others are done by then, all that is left, and publish."""
-        from omezarr_proc.build.image import Conversion
+    def _make_share(
+        self, entry: Input, conversion: "Conversion | PlateConversion", target: Place, shared: "Shared", cut: "Cut | FieldCut"
+    ) -> Outcome:
+        """Make the share of a dataset that is this part's; if those of all others are done by then, all that is left, and publish."""
         from omezarr_proc.build.share import make_share
 
-        assert isinstance(conversion, Conversion)  # a plate is never cut
         key, tree, part = conversion.key, self._tree, self.settings.part
         assert part
         with tree.locked_share(target, part):
@@ -266,10 +266,9 @@ class _Images:
                 return self._skipped(entry, conversion, target, reason)
             self._begin(conversion, target)
             if not tree.is_done(target, key, part.of, [part.number]):
-                conversion.attempts.plan(conversion.pyramid)  # refuses what cannot be done before anything is written
-                pieces = (piece for piece in shared.pieces if piece.part == part.number)
-                regions = (region for piece in pieces for region in cut.regions(piece.start, piece.stop))
-                make_share(conversion, tree.share(target, key, part, shared.parts), cut.last, regions)
+                conversion.refuse_impossible()
+                pieces = [piece for piece in shared.pieces if piece.part == part.number]
+                make_share(conversion, tree.share(target, key, part, shared.parts, conversion.rows), cut, pieces)
         if not tree.is_done(target, key, part.of, shared.parts):
             return self._in_part(entry, target, f"part {part} is done, others are not yet")
         try:

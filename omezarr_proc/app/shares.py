@@ -61,15 +61,17 @@ def cut_inputs(opened: Iterable[Opened], settings: Settings) -> list[Item]:
 
 
 def _load(planned: Planned, settings: Settings) -> "Load":
-    """A plate is one part's."""
+    """The work of a dataset, and how it can be cut."""
     from omezarr_proc.build.dataset import pyramid_of
-    from omezarr_proc.plan.shares import IMAGE_BYTES, Load, load_of
+    from omezarr_proc.build.fields import by_path
+    from omezarr_proc.plan.shares import IMAGE_BYTES, Load, load_of, load_of_plate
 
+    images = by_path(planned.images).values() if planned.plate else planned.images
     try:
-        loads = [load_of(image, pyramid_of(image, settings)) for image in planned.images]
+        pyramids = [pyramid_of(image, settings) for image in images]
     except CeilingError:
         return Load(IMAGE_BYTES)
-    return Load(sum(load.work for load in loads)) if planned.plate else loads[0]
+    return load_of_plate(pyramids) if planned.plate else load_of(planned.images[0], pyramids[0])
 
 
 def shared_out(found: Sequence[Item], of: int) -> "dict[int, dict[Input, Owned]]":

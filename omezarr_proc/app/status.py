@@ -175,9 +175,9 @@ def _told(dataset: str, run: Work | None, own: History, histories: dict[Part, Hi
     of_latest = {part.number: state for part, state in states.items() if part.of == latest}
     done, working, stopped = (sorted(n for n, found in of_latest.items() if found == state) for state in ("done", "working", "stopped"))
     missing = sorted(number for number in shares - of_latest.keys() if isinstance(number, int) and number <= latest)
-    all_of_them = [own, *histories.values()]
-    stored = sum(unit.bytes for history in all_of_them for unit in history.units)
-    return Unfinished(dataset, run, latest, done, working, stopped, missing, stored, _fields(all_of_them))
+    every = [own, *histories.values()]
+    stored = sum(of.bytes for history in every for of in (history, *history.fields.values()))
+    return Unfinished(dataset, run, latest, done, working, stopped, missing, stored, _fields(every))
 
 
 def _fields(histories: Sequence[History]) -> Fields | None:
@@ -195,7 +195,7 @@ def _work(history: History, *, held: bool) -> Work:
     chunks = last.plan.get("chunks") if last else None
     noted = sum((unit.rows[1] - unit.rows[0]) * (unit.columns[1] - unit.columns[0]) for unit in history.units)
     percent = min(100, 100 * noted // chunks) if isinstance(chunks, int) and chunks else None
-    return Work(state, sum(unit.bytes for unit in history.units), percent)
+    return Work(state, history.bytes + sum(of_field.bytes for of_field in history.fields.values()), percent)
 
 
 def _history(path: Path) -> History | None:

@@ -123,13 +123,17 @@ class Conversion:
         if what := changed(self.image.states):
             raise ChangedInputError(f"{what}: nothing is published; run it again when it is complete")
 
+    def refuse_impossible(self) -> None:
+        """Raise ProcError, before anything is written, for what cannot be done within the limits."""
+        self.attempts.plan(self.pyramid)
+
     def run(self, target: Place, lock: "Lock | StoreLock", *, trusted: bool = False) -> Summary:
         """Convert into `target`, which `lock` holds, and publish. `trusted`: see `Build`.
 
         Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run; after an
         InputError nothing is left of it.
         """
-        self.attempts.plan(self.pyramid)  # refuses what cannot be done before anything is written
+        self.refuse_impossible()
         layout = tree_for(self.means.settings.output_dir, self.means.settings.output_layout)
         tree: Tree = layout(target, self.key, lock, force=self.force, deadline=self.means.deadline)
         with self.given_up(tree):

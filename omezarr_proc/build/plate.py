@@ -109,6 +109,7 @@ class PlateConversion:
 
         Raises ProcError; then nothing has appeared under the target's name, and what is finished waits for the next run.
         """
+        self.refuse_impossible()
         settings = self.means.settings
         layout = tree_for(settings.output_dir, settings.output_layout)
         force = settings.existing == "force"
@@ -133,6 +134,10 @@ class PlateConversion:
             pixels=sum(field.pixels for field in done),
             peak_bytes=max((field.peak_bytes or 0 for field in done), default=0) or None,
         )
+
+    def refuse_impossible(self) -> None:
+        """Raise ProcError where not even the first field can be made within the limits; of each other one that shows in its turn."""
+        next(iter(self.fields.values())).refuse_impossible()
 
     def refuse_changed(self) -> None:
         """Raise InputError where an input is not any more what was opened."""
@@ -163,7 +168,7 @@ class PlateConversion:
 
     def _one(self, field: Field, path: str, conversion: Conversion, trusted: bool) -> Summary:
         if field.made is None:
-            conversion.attempts.plan(conversion.pyramid)  # refuses what cannot be done before anything of it is written
+            conversion.refuse_impossible()
             with conversion.given_up(field):
                 summary = conversion.stage(path, field, trusted=trusted)
                 conversion.refuse_changed()

@@ -2,7 +2,7 @@
 
 A small image is one part's, whole; the largest are given out first, each to whoever has least. What is left to a fair share is filled with
 the large images, laid end to end and cut between whole *units*: boxes of the base level that hold whole objects of the levels 0 to `last`,
-whatever bands a machine's memory makes of them. The levels above are made by whoever comes last.
+whatever bands a machine's memory makes of them. The levels above are made by whoever comes last. The units of a plate are its fields.
 
 Shares differ from the mean by no more than the largest thing that is not cut: an image of a tenth of a share, or a unit.
 """
@@ -46,8 +46,13 @@ class Cut:
         return Region((0, 0, 0, 0, 0), self.shape).divided(self.unit)
 
     @property
-    def unit_pixels(self) -> int:
-        """Pixels of the base level in a unit, at most."""
+    def total(self) -> int:
+        """Pixels of the base level."""
+        return prod(self.shape)
+
+    @property
+    def most(self) -> int:
+        """Of these in a unit, at most."""
         return prod(map(min, self.unit, self.shape))
 
     def ends(self) -> Iterator[int]:
@@ -68,16 +73,42 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class FieldCut:
+    """The way to cut a plate: between its fields, of which each has so much work."""
+
+    works: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """The work of all."""
+        return sum(self.works)
+
+    @property
+    def most(self) -> int:
+        """The work of the largest."""
+        return max(self.works)
+
+    def ends(self) -> Iterator[int]:
+        """How much there is up to the end of each field."""
+        return accumulate(self.works)
+
+
+@dataclass(frozen=True)
 class Load:
-    """What is to be shared out of an image: its work in bytes of pixels of all levels, and the ways to cut it, the best first."""
+    """What is to be shared out of an image or plate: its work in bytes of pixels of all levels, and the ways to cut it, the best first."""
 
     work: int
-    cuts: tuple[Cut, ...] = ()
+    cuts: tuple[Cut | FieldCut, ...] = ()
+
+    @property
+    def of_plate(self) -> bool:
+        """Whether it is cut between fields, each of which is of use by itself."""
+        return any(isinstance(cut, FieldCut) for cut in self.cuts)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The units `start` to `stop - 1` of an image are those of part `part`, from 1."""
+    """The units `start` to `stop - 1` of an image, or fields of a plate, are those of part `part`, from 1."""
 
     part: int
     start: int
@@ -86,9 +117,9 @@ class Piece:
 
 @dataclass(frozen=True)
 class Shared:
-    """Whose an image is: of one part whole, where `cut` is None, else in `pieces`."""
+    """Whose an image or a plate is: of one part whole, where `cut` is None, else in `pieces`."""
 
-    cut: Cut | None
+    cut: Cut | FieldCut | None
     pieces: tuple[Piece, ...]
 
     @property
@@ -97,9 +128,20 @@ class Shared:
         return tuple(dict.fromkeys(piece.part for piece in self.pieces))
 
 
+def work_of(pyramid: Pyramid) -> int:
+    """What making an image takes, in bytes of pixels."""
+    return IMAGE_BYTES + pyramid.pixels * pyramid.itemsize
+
+
 def load_of(image: Image, pyramid: Pyramid) -> Load:
     """What is to be shared out of an image."""
-    return Load(IMAGE_BYTES + pyramid.pixels * pyramid.itemsize, tuple(_cuts(image, pyramid)))
+    return Load(work_of(pyramid), tuple(_cuts(image, pyramid)))
+
+
+def load_of_plate(pyramids: Sequence[Pyramid]) -> Load:
+    """The same of a plate, whose fields have these pyramids."""
+    works = tuple(map(work_of, pyramids))
+    return Load(sum(works), (FieldCut(works),) if len(works) > 1 else ())
 
 
 def cut_batch(loads: Sequence[Load], parts: int) -> list[Shared]:
@@ -142,8 +184,8 @@ def _room(filled: Sequence[int], work: int) -> list[int]:
 
 def _laid(load: Load, before: int, ends: Sequence[int], most: float) -> Shared:
     """The pieces of an image that lies behind `before` bytes of others, where each part's room ends at `ends`."""
-    cut = next((cut for cut in load.cuts if cut.unit_pixels * load.work <= most * prod(cut.shape)), None)
-    cut = cut or min(load.cuts, key=lambda cut: (cut.unit_pixels, -cut.last))
+    cut = next((cut for cut in load.cuts if cut.most * load.work <= most * cut.total), None)
+    cut = cut or min(load.cuts, key=lambda cut: cut.most)  # of those that are alike the first has most levels
     units = list(cut.ends())
     middles = (before + (a + b) * load.work // (2 * units[-1]) for a, b in zip([0, *units], units, strict=False))
     owners = [min(bisect_right(ends, middle), len(ends) - 1) + 1 for middle in middles]

@@ -84,6 +84,11 @@ class History:
         return moved.index(True) if True in moved else len(moved)
 
     @property
+    def bytes(self) -> int:
+        """That are stored, as far as is noted."""
+        return sum(unit.bytes for unit in self.units) if self.made is None else self.made
+
+    @property
     def paths(self) -> list[str]:
         """Where the images of a dataset of several are, as the latest attempt has noted it; empty for one of a single image."""
         return next((list(map(str, paths)) for attempt in reversed(self.attempts) if (paths := attempt.plan.get("fields"))), [])

@@ -99,13 +99,13 @@ class InStore:
         return StoreLock(dataset, part)
 
     @classmethod
-    def share(cls, dataset: Address, key: str, part: Part, parts: Sequence[int]) -> StoreShare:
+    def share(cls, dataset: Address, key: str, part: Part, parts: Sequence[int], rows: Iterable[str] = ()) -> StoreShare:
         """See `ByRename`."""
 
         def set_up(lock: StoreLock) -> None:
             if cls.look(dataset).key == key:
                 raise LockedError("another run has published this dataset just now: run again", source=dataset)
-            tree = cls(dataset, key, lock)
+            tree = cls(dataset, key, lock, rows=rows)
             tree.close()
             if tree._old:
                 logger.info(f"{dataset}: an OME-Zarr dataset of {tree._old} is removed, which this one replaces")

@@ -125,7 +125,7 @@ class _Staged:
         return shares.lock_of(cls.target_of(dataset), part)
 
     @classmethod
-    def share(cls, dataset: Path, key: str, part: Part, parts: Sequence[int]) -> Share:
+    def share(cls, dataset: Path, key: str, part: Part, parts: Sequence[int], rows: Iterable[str] = ()) -> Share:
         """The share of a part, which the caller has locked; `parts`: the numbers of all that have one. Raises OutputError."""
         target = cls.target_of(dataset)
         with Lock(target, shares.PATIENCE) as lock:

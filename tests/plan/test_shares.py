@@ -36,7 +36,7 @@ def loads_of(parts: int, loads: Sequence[Load]) -> tuple[list[int], int]:
         ends = [0, *shared.cut.ends()]
         for piece in shared.pieces:
             has[piece.part - 1] += load.work * (ends[piece.stop] - ends[piece.start]) // ends[-1]
-        largest = max(largest, load.work * shared.cut.unit_pixels // ends[-1])
+        largest = max(largest, load.work * shared.cut.most // ends[-1])
     return has, largest
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from plates import write_plate
 from runs import ROOT, Program, digest, slide, stack, volume
 
 FLAGS = ("--tile-size", "64", "--initial-downsample", "1")
@@ -144,6 +145,20 @@ def test_a_cluster_makes_what_one_run_makes(standing: Cluster, batch: tuple[Path
     (damaged,) = [image["message"] for image in found["images"] if "damaged" in image["source"]]
     assert "plane" in damaged or "segment" in damaged
     assert f"(on the worker {standing.address.rpartition(':')[0]}" in damaged
+
+
+def test_the_fields_of_a_plate_are_shared_out(standing: Cluster, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    write_plate(source / "screen.ome.tif", [(0, 0, 3), (1, 4, 3)])
+    with Program(["--input-dir", source, "--output-dir", tmp_path / "one", *FLAGS]) as program:
+        assert program.finish()[0] == 0
+    with Program(arguments(source, tmp_path / "out", standing, "--log-format", "json"), FINE_COMMAND) as program:
+        status, text = program.finish()
+    assert status == 0, text
+    (cut,) = [line for line in map(json.loads, text.splitlines()) if line["event"] == "cluster"]
+    assert (cut["shares"], cut["datasets"]) == (4, 1)
+    assert digest(tmp_path / "out") == digest(tmp_path / "one")
 
 
 def test_what_keeps_a_cluster_from_working_is_said_in_a_line(standing: Cluster, batch: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

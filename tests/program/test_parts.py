@@ -1,35 +1,19 @@
 """Parts of a batch: in any order, repeated, at once, killed, on machines of other sizes, they make what one run makes, byte for byte."""
 
-import os
 import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from parts import FLAGS, UNPUBLISHED, run
 from runs import DYING_COMMAND, ROOT, Program, digest, slide, stack, volume
 
 from omezarr_proc.model.part import Part
 from omezarr_proc.publish.hidden import hidden_files, part_target
 from omezarr_proc.publish.lock import Lock
 
-FLAGS = ("--tile-size", "64", "--initial-downsample", "1")
 NAME = "slide.ome.zarr"
-# The program that dies when all is made, just before it is published.
-UNPUBLISHED = """
-import os, signal, sys
-from omezarr_proc.cli import main
-from omezarr_proc.publish.tree import ByRename
-ByRename.publish = lambda tree: os.kill(os.getpid(), signal.SIGKILL)
-sys.exit(main())
-"""
-
-
-def run(out: Path, source: Path, *flags: str, command: tuple[str, ...] = (), **environ: str) -> tuple[int, str]:
-    words = [*(command or (sys.executable, "-m", "omezarr_proc")), "--input-dir", source, "--output-dir", out, *FLAGS, *flags]
-    done = subprocess.run([*map(str, words)], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)} | environ)
-    print(done.stderr)
-    return done.returncode, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def run_on_cluster(settings: Settings, found: Iterable[Input], report: Report, d
         gathered.of = len(items) + len(gathered.settled)
         if items:
             Handing(settings, workers, items, gathered, deadline).run()
-            _forget_failed(settings, gathered, deadline)
+            _forget_failed(settings, gathered, {str(item.target) for item in items if item.load.of_plate}, deadline)
     outcomes = gathered.in_order(inputs, items)
     write_beside(settings, outcomes)
     return outcomes
@@ -198,10 +198,10 @@ class Handing:
         return [(entry, target) for entry in mine for target in mine[entry].datasets if self._gathered.lacks(entry.path, target)]
 
 
-def _forget_failed(settings: Settings, gathered: Gathered, deadline: float | None) -> None:
-    """What others have made of an image that turned out to be broken is of no use to another run."""
+def _forget_failed(settings: Settings, gathered: Gathered, plates: set[str], deadline: float | None) -> None:
+    """What others have made of an image that turned out to be broken is of no use to another run; the fields of a plate are."""
     tree = tree_for(settings.output_dir, settings.output_layout)
-    for target in gathered.partly:
+    for target in gathered.partly.keys() - plates:
         outcome = gathered.settled.get(target)
         if outcome and isinstance(outcome.error, InputError) and outcome.target is not None:
             with suppress(OutputError), tree.locked(outcome.target):
