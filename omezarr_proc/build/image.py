@@ -194,7 +194,7 @@ class Conversion:
     def _write_metadata(self, store: ChunkStore) -> None:
         write_arrays(store)
         if self.image.ome_xml and self.means.settings.ome_xml == "keep":
-            write_ome_xml(store.objects, self.image.ome_xml)
+            write_ome_xml(store.objects, self.image.own_ome_xml)
         if self.image.profile:
             write_profile(store.objects, self.image.profile)
 

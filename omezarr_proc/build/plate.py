@@ -206,7 +206,7 @@ class PlateConversion:
             for name, document in group_documents(attributes, zarr_format).items():
                 tree.objects.put(f"{path}/{name}", document, atomic=True)
         if (text := self.images[0].ome_xml) and self.means.settings.ome_xml == "keep":
-            write_ome_xml(tree.objects, text)
+            write_ome_xml(tree.objects, text.encode())
         write_root(tree.objects, root, zarr_format)
 
 

@@ -100,7 +100,8 @@ def _pages(how: Written, order: str) -> Iterator[Page]:
 
 def _stated_pages(kept: Kept, how: Written) -> tuple[Page, ...] | None:
     """The pages in the order in which the document is true of the file as it stands; None where there is none."""
-    if len(kept.document.images) > 1:
+    samples = (sample.image for plate in kept.document.plates for well in plate.wells for sample in well.samples)
+    if len(kept.document.images) > 1 or any(image not in (None, kept.image.id) for image in samples):
         return None
     planes = [(t, c, z) for t in range(how.sizes["t"]) for z in range(how.sizes["z"]) for c in range(0, how.sizes["c"], how.samples)]
     pages: dict[int, Page] = {}
@@ -146,7 +147,8 @@ def _of_one_image(kept: Kept, name: str, how: Written, order: str) -> bytes:
     root.attrib.pop("UUID", None)
     if not image.get("Name", "").strip():
         image.set("Name", name)
-    if len(images) > 1:
+    there = {node.get("ID") for node in images}
+    if len(images) > 1 or any(_name(node) == "ImageRef" and node.get("ID") not in there for node in root.iter()):
         for parent in [*root.iter()]:
             gone = [n for n in parent if (_name(n) == "Image" and n is not image) or _is_of_others(n, image.get("ID"))]
             for node in gone:

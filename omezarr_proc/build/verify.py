@@ -150,7 +150,8 @@ def _metadata(
     found = display_windows(engine, image, store.pyramid, extremes)
     own = dataset.own or {}
     yield from unlike(dataset.attributes, attributes(image, settings, str(own.get("key")), store, found))
-    if dataset.objects.exists(OME_XML) and dataset.objects.get(OME_XML) != (image.ome_xml or "").encode():
+    # the second is what versions up to 0.2.0 kept
+    if dataset.objects.exists(OME_XML) and dataset.objects.get(OME_XML) not in (image.own_ome_xml, (image.ome_xml or "").encode()):
         yield f"{OME_XML} is not the OME-XML of the source"
 
 

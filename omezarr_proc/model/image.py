@@ -135,6 +135,8 @@ class Image:
     dtype        numpy name of what the reader yields; stored_dtype what the dataset holds (float32 for float64; docs/output.md lists all)
     sizes        keys "x", "y", "z" (space) and "t" (time); absent where the file states none
     magnification  of the objective, where a slide scanner states it
+    ome_xml      the document that describes it, empty where that is of more than it; None where there is none
+    ome_places   where each image stands in that document, in bytes (UTF-8); empty where it is of one alone, or is broken
     field        its place on a well plate, where it has one
     profile      the ICC profile of its first page, whose colours the pixels are in; None where there is none, or they are sRGB by it
     notes        what the user should know and the log should say ("pages are taken as z", ...)
@@ -163,6 +165,7 @@ class Image:
     sizes: dict[str, AxisSize] = dataclasses.field(default_factory=dict)
     magnification: float | None = None
     ome_xml: str | None = None
+    ome_places: tuple[tuple[int, int], ...] = ()
     field: Field | None = None
     profile: bytes | None = None
     notes: tuple[str, ...] = ()
@@ -193,10 +196,21 @@ class Image:
         """Of all its pixels as its planes have them: t, c, z, y, x."""
         return self.size_t, self.size_c, self.size_z, *self.plane_size
 
+    @property
+    def own_ome_xml(self) -> bytes:
+        """Its OME-XML as it is, but for the other images of the document."""
+        data = (self.ome_xml or "").encode()
+        kept = bytearray()
+        done = 0
+        for number, (start, end) in enumerate(self.ome_places):
+            kept += data[done:end] if number == self.series else data[done:start].rstrip()
+            done = end
+        return bytes(kept + data[done:])
+
     def alone(self) -> "Image":
         """It without the other images of its set or plate: only its planes' files, and of the text only whether there is one."""
         numbers = {file: number for number, file in enumerate(dict.fromkeys(plane.file for plane in self.planes if plane is not None))}
-        without = dataclasses.replace(self, ome_xml=self.ome_xml and "", field=None)
+        without = dataclasses.replace(self, ome_xml=self.ome_xml and "", ome_places=(), field=None)
         if len(numbers) == len(self.files):
             return without
         files = dict.fromkeys(self.files[file] for file in numbers)

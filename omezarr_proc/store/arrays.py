@@ -33,9 +33,9 @@ def write_root(objects: Objects, attributes: dict[str, Any], zarr_format: Litera
         objects.put(name, document, atomic=True)
 
 
-def write_ome_xml(objects: Objects, text: str) -> None:
-    """Keep the input's OME-XML as it is. Raises OutputError."""
-    objects.put(OME_XML, text.encode(), atomic=True)
+def write_ome_xml(objects: Objects, data: bytes) -> None:
+    """Keep the input's OME-XML. Raises OutputError."""
+    objects.put(OME_XML, data, atomic=True)
 
 
 def write_profile(objects: Objects, data: bytes) -> None:

@@ -120,7 +120,7 @@ def test_a_staging_folder_that_has_vanished_does_not_come_back(tmp_path: Path, z
     with pytest.raises(OutputError, match="No such file or directory"):
         arrays.write_root(store.objects, {}, zarr_format)
     with pytest.raises(OutputError, match="No such file or directory"):
-        arrays.write_ome_xml(store.objects, "<OME/>")
+        arrays.write_ome_xml(store.objects, b"<OME/>")
     assert not staging.exists()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

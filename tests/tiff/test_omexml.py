@@ -133,3 +133,15 @@ def test_no_text_does_more_than_be_refused(text):
 def test_binary_only():
     parsed = omexml.parse('<OME UUID="urn:uuid:1"><BinaryOnly MetadataFile="x.companion.ome" UUID="urn:uuid:2"/></OME>')
     assert (parsed.metadata_file, parsed.metadata_uuid, parsed.images) == ("x.companion.ome", "2", [])
+
+
+@pytest.mark.parametrize("prefix", ["", "OME:"])
+def test_where_each_image_stands(prefix: str):
+    """In bytes: behind characters of several; none in a comment, a CDATA section or another element; `>` in an attribute."""
+    inside = '<Description>µ <![CDATA[<Image>]]></Description><!-- <Image ID="no"> --><Pixels ID="Pixels:0" Type="uint8" ' + SIZES + "/>"
+    images = [f'<Image ID="Image:{n}" Name="å > {n}">{inside}</Image >'.replace("<Image ", f"<{prefix}Image ") for n in range(3)]
+    images = [image.replace("</Image", f"</{prefix}Image") for image in images]
+    uri = 'xmlns:OME="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    text = f"<{prefix}OME {uri}>\n é<Plate><Image/></Plate>{images[0]}\n  {images[1]}<!-- -->{images[2]}</{prefix}OME>"
+    data = text.encode()
+    assert [data[slice(*image.place)].decode() for image in omexml.parse(text).images] == images

@@ -66,7 +66,7 @@ class Live:
         if name == "zarr.json" and level in map(str, range(len(self._pyramid.levels))):
             return array_documents(self._store, self._pyramid.levels[int(level)])[name]
         if key == OME_XML and self.image.ome_xml:
-            return self.image.ome_xml.encode()
+            return self.image.own_ome_xml
         raise FileNotFoundError(2, "No such object", key)
 
     @cached_property

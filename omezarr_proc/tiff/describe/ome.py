@@ -38,10 +38,12 @@ def images(path: str, text: str, pages: Pages, fill: bool, most: int | None) -> 
                 source=path,
             )
     found: list[Image | Refused] = []
+    several = len(document.images) > 1 and omexml.repaired(text) == text
+    places = tuple(image.place for image in document.images) if several else ()
     for number, ome in enumerate(document.images):
         try:
             image = _image(path, text, number, ome, paths, pages, fill)
-            found.append(replace(image, field=fields.get(ome.id)))
+            found.append(replace(image, field=fields.get(ome.id), ome_places=places))
         except UnsupportedInputError as error:
             found.append(Refused(ome.name, error))
     return found

@@ -38,7 +38,10 @@ class TiffData:
 
 @dataclass(kw_only=True)
 class OmeImage:
-    """One Image element. `id` is empty where it has none, `samples` are the SamplesPerPixel of its channels, `size` of axes as stated."""
+    """One Image element. `id` is empty where it has none, `samples` are the SamplesPerPixel of its channels, `size` of axes as stated.
+
+    place  where it stands in the document: the bytes from the first on to before the last
+    """
 
     id: str = ""
     name: str = ""
@@ -49,6 +52,7 @@ class OmeImage:
     samples: list[int] = field(default_factory=list)
     tiffdata: list[TiffData] = field(default_factory=list)
     modulo: dict[str, str] = field(default_factory=dict)
+    place: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -76,8 +80,9 @@ def parse(text: str, budget: Budget | None = None) -> OmeDocument:
     budget = budget or Budget(source="OME-XML")
     budget.need(sys.getsizeof(text))
     text = repaired(text)
-    handler = _Handler(budget)
-    parser = expat.ParserCreate()
+    data = text.encode()
+    parser = expat.ParserCreate("utf-8")
+    handler = _Handler(budget, lambda: parser.CurrentByteIndex)
     parser.buffer_text = True
     parser.StartElementHandler = handler.start
     parser.EndElementHandler = handler.end
@@ -85,9 +90,12 @@ def parse(text: str, budget: Budget | None = None) -> OmeDocument:
     parser.StartDoctypeDeclHandler = _refuse
     parser.EntityDeclHandler = _refuse
     try:
-        parser.Parse(text, True)
+        parser.Parse(data, True)
     except expat.ExpatError as error:
         raise OmeXmlError(f"malformed XML ({error})") from error
+    for image in handler.document.images:
+        start, end = image.place
+        image.place = start, data.find(b">", end) + 1 if data[end : end + 2] == b"</" else end
     return handler.document
 
 
@@ -104,10 +112,10 @@ def _refuse(*_: Any) -> None:
 
 
 class _Handler:
-    """Collects the elements that matter while expat reads."""
+    """Collects the elements that matter while expat reads. `at`: the byte at which the present start or end stands."""
 
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
+    def __init__(self, budget: Budget, at: Callable[[], int]) -> None:
+        self.budget, self.at = budget, at
         self.document = OmeDocument()
         self.path: list[str] = []
         self.text: list[str] = []
@@ -140,6 +148,8 @@ class _Handler:
             self.data["uuid"] = bare("".join(self.text))
         if name == "TiffData" and self.image is not None:
             self.image.tiffdata.append(TiffData(**self.data))
+        if name == "Image" and len(self.path) == 1:
+            self.document.images[-1].place = self.document.images[-1].place[0], self.at()
         self.text.clear()
 
     def characters(self, text: str) -> None:
@@ -156,7 +166,7 @@ class _Handler:
 
     def _image(self, a: dict[str, str]) -> None:
         if len(self.path) == 2:
-            self.document.images.append(OmeImage(id=a.get("ID", ""), name=a.get("Name", "")))
+            self.document.images.append(OmeImage(id=a.get("ID", ""), name=a.get("Name", ""), place=(self.at(), 0)))
 
     def _pixels(self, a: dict[str, str]) -> None:
         image = self.image
