@@ -140,9 +140,9 @@ class _Told(Report):
         self._source, self._total = name, total
         self._tell(done)
 
-    def advance(self, units: int) -> None:
+    def advance(self, amount: int) -> None:
         """Count what is done."""
-        self._tell(min(self._done + units, self._total))
+        self._tell(min(self._done + amount, self._total))
 
     def finish(self, summary: Summary) -> None:
         """End an image that has been converted."""

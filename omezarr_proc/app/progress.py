@@ -73,7 +73,7 @@ class Report:
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image; `total`, and what an earlier run has `done` of it, are in the unit ("px" or "B") of `advance`."""
 
-    def advance(self, units: int) -> None:
+    def advance(self, amount: int) -> None:
         """Count what is done."""
 
     def end(self) -> None:
@@ -191,9 +191,9 @@ class LineReport(Report):
         self._said_percent = 100 * done // total if total else 0
         logger.debug(f"{self._name}: {quantity(total - done, unit)} to do")
 
-    def advance(self, units: int) -> None:
+    def advance(self, amount: int) -> None:
         """Count and show what is done."""
-        self._done += units
+        self._done += amount
         now = self._clock()
         percent = 100 * self._done // self._total if self._total else 100
         waited = now - max(self._said_at, self._run_said_at if self.many else 0.0)
@@ -241,9 +241,9 @@ class BarReport(Report):
             total=total, initial=done, desc=name, unit=unit, unit_scale=True, file=self._stream, leave=False, dynamic_ncols=True
         )
 
-    def advance(self, units: int) -> None:
+    def advance(self, amount: int) -> None:
         """Count and show what is done."""
-        self._bar.update(units)
+        self._bar.update(amount)
 
     def end(self) -> None:
         """Take the bar away."""

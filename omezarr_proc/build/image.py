@@ -134,8 +134,8 @@ class Conversion:
         InputError nothing is left of it.
         """
         self.refuse_impossible()
-        layout = tree_for(self.means.settings.output_dir, self.means.settings.output_layout)
-        tree: Tree = layout(target, self.key, lock, force=self.force, deadline=self.means.deadline)
+        way = tree_for(self.means.settings.output_dir, self.means.settings.output_layout)
+        tree: Tree = way(target, self.key, lock, force=self.force, deadline=self.means.deadline)
         with self.given_up(tree):
             summary = self.stage(target, tree, trusted=trusted)
             self.refuse_changed()

@@ -24,7 +24,7 @@ from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.tree import Noting
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
-from omezarr_proc.work.tasks import Check, Checked, Hashed, Loose, Part, Reply, Sealed, Spool, Written
+from omezarr_proc.work.tasks import Check, Checked, Hashed, Loose, OfBand, Reply, Sealed, Spool, Written
 
 # Stored bytes per check task.
 _CHECK_BYTES = 8 << 20
@@ -149,7 +149,7 @@ class Build:
         for ground, on_it in groupby(todo, partial(spooled, self.pyramid)):
             yield spools(ground), on_it
 
-    def _encoded(self, pass_: Pass, band: Region, made: Sequence[Part]) -> None:
+    def _encoded(self, pass_: Pass, band: Region, made: Sequence[OfBand]) -> None:
         self._open.setdefault(band, []).extend(part for part in made if not isinstance(part, Hashed))
         for part in made:
             if isinstance(part, Hashed):

@@ -111,9 +111,9 @@ class PlateConversion:
         """
         self.refuse_impossible()
         settings = self.means.settings
-        layout = tree_for(settings.output_dir, settings.output_layout)
+        way = tree_for(settings.output_dir, settings.output_layout)
         force = settings.existing == "force"
-        tree: Tree = layout(target, self.key, lock, force=force, deadline=self.means.deadline, rows=self.rows)
+        tree: Tree = way(target, self.key, lock, force=force, deadline=self.means.deadline, rows=self.rows)
         began = time.monotonic()
         with noted(tree):
             done = self.make(tree, self.fields, trusted=trusted)
@@ -222,11 +222,11 @@ class _Within:
         self._counts = unit == "px"
         self.advance(max(0, done - self._done))
 
-    def advance(self, units: int) -> None:
+    def advance(self, amount: int) -> None:
         """Count for the plate."""
         if self._counts:
-            self._done += units
-            self._report.advance(units)
+            self._done += amount
+            self._report.advance(amount)
 
     def phase(self, phase: Phase) -> None:
         """Count the time."""

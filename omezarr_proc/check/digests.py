@@ -11,8 +11,8 @@ from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.region import Index, Region, ceil_div
 from omezarr_proc.pixels.digests import BLOCK, Digest, Digests, digests_of
+from omezarr_proc.publish.children import OURS
 from omezarr_proc.publish.hidden import IN_STORE
-from omezarr_proc.publish.parts import OURS
 from omezarr_proc.store.read import Array, Dataset
 
 A = TypeVar("A")

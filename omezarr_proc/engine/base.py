@@ -7,10 +7,10 @@ from omezarr_proc.model.errors import Exit, ProcError
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass
-from omezarr_proc.work.tasks import Job, Loose, Part, Reply
+from omezarr_proc.work.tasks import Job, Loose, OfBand, Reply
 
-# Told what was encoded of a band, or hashed, at once or in parts: its slot is free, its files may still be on their way.
-OnEncoded = Callable[[Region, Sequence[Part]], None]
+# Told what was encoded of a band, or hashed, at once or bit by bit: its slot is free, its files may still be on their way.
+OnEncoded = Callable[[Region, Sequence[OfBand]], None]
 # Told of bands whose files are all written.
 OnStored = Callable[[Sequence[Region]], None]
 

@@ -19,7 +19,7 @@ class Progress(Protocol):
         done   what an earlier run has done of it, in the same unit
         """
 
-    def advance(self, units: int) -> None:
+    def advance(self, amount: int) -> None:
         """So many pixels more are stored, or bytes read back."""
 
     def phase(self, phase: Phase) -> None:

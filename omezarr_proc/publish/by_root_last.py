@@ -1,4 +1,4 @@
-"""The staged dataset is moved in place where its folder cannot be renamed, as a mount cannot: part by part, its root last.
+"""The staged dataset is moved in place where its folder cannot be renamed, as a mount cannot: child by child, its root last.
 
 The dataset is the folder itself, and its hidden files are inside it. What a reader sees there, also after a crash at any moment:
 
@@ -6,18 +6,18 @@ The dataset is the folder itself, and its hidden files are inside it. What a rea
     replacement              the old dataset, then no root for as long as it takes to rename each level twice, then the new dataset; after a
                              crash in between, no root until the next run, which begins with `recover`
 
-Nobody ever sees parts of both, since a dataset is only what has a root. These are the steps, each of which may be the last of a killed
+Nobody ever sees a mixture of both, since a dataset is only what has a root. These are the steps, each of which may be the last of a killed
 run, and what is there tells the next one where to go on:
 
     1  everything is flushed, and `.partial` renamed to `.whole`: from here on the new dataset is published, whoever finishes it
     2  the old root, then what it names, is renamed into `.aside`, and that to `.old-N`
-    3  the parts in `.whole` are renamed into the folder, at last the root
+    3  the children in `.whole` are renamed into the folder, at last the root
     4  `.whole`, then empty, and after the new root has been read back `.old-N` are removed
 
 The root is some documents, which come in the order of ROOT_DOCUMENTS and go in the reverse one: of Zarr v2 the attributes, which make an
-image of the group and which some readers ask for alone, are the last to come and the first to go. What has the name of a part that still
-is in `.whole` is the old one; of the old parts that have no successor the old root tells, which therefore is kept beside them. The folder
-is flushed after each step, since a root must not be on disk before what it speaks of, and not after that has gone.
+image of the group and which some readers ask for alone, are the last to come and the first to go. What has the name of a child that still
+is in `.whole` is the old one; of old children without a successor the old root tells, which therefore is kept beside them. The folder is
+flushed after each step, since a root must not be on disk before what it speaks of, and not after that has gone.
 
 For an object store see `in_store`.
 """
@@ -31,6 +31,7 @@ from loguru import logger
 
 from omezarr_proc.host.faults import output_error, rename
 from omezarr_proc.model.errors import InTheWayError, OutputError
+from omezarr_proc.publish.children import children_of, refuse_in_the_way
 from omezarr_proc.publish.existing import dataset_at, groups
 from omezarr_proc.publish.hidden import (
     INSIDE,
@@ -47,7 +48,6 @@ from omezarr_proc.publish.hidden import (
 )
 from omezarr_proc.publish.leftovers import clear, discard, forget_parts, forget_unbegun
 from omezarr_proc.publish.lock import Lock
-from omezarr_proc.publish.parts import parts_of, refuse_in_the_way
 from omezarr_proc.publish.readback import ROOTS, read_back, root_of
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.remove import remove_tree
@@ -167,7 +167,7 @@ def _put_aside(folder: Path, new: set[str]) -> None:
             rename(folder / name, aside / name)
     sync_folder(aside)
     sync_folder(folder)
-    for name in sorted((taken - set(ROOT_DOCUMENTS)) | parts_of(folder, groups(aside))):
+    for name in sorted((taken - set(ROOT_DOCUMENTS)) | children_of(folder, groups(aside))):
         _take_away(folder / name, aside / name)
     sync_folder(aside)
     rename(aside, free_old_path(target))
@@ -175,17 +175,17 @@ def _put_aside(folder: Path, new: set[str]) -> None:
 
 
 def _in_place(folder: Path, new: set[str]) -> set[str]:
-    """What is in the way of a dataset with the parts `new` that are still to be moved: their names, and roots of the other Zarr format."""
+    """What is in the way of a dataset whose children `new` are still to be moved: their names, and roots of the other Zarr format."""
     of_format = {"zarr.json"} if "zarr.json" in new else {".zgroup", ".zattrs"}
     return {name for name in new | (set(ROOT_DOCUMENTS) - of_format) if os.path.lexists(folder / name)}
 
 
-def _take_away(part: Path, to: Path) -> None:
-    """Rename a part of the old dataset; one that cannot be, since it is of an overlay's lower layer, is removed where it lies."""
+def _take_away(child: Path, to: Path) -> None:
+    """Rename a child of the old dataset; one that cannot be, since it is of an overlay's lower layer, is removed where it lies."""
     try:
-        rename(part, to)
+        rename(child, to)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        if not remove_tree(part):
-            raise OSError(errno.EBUSY, f"{part.name} can neither be renamed nor removed: remove it, then run again") from None
+        if not remove_tree(child):
+            raise OSError(errno.EBUSY, f"{child.name} can neither be renamed nor removed: remove it, then run again") from None

@@ -104,7 +104,7 @@ def emptied_path(target: Path) -> Path:
 
 
 def whole_path(target: Path) -> Path:
-    """The dataset `target` while its parts are moved in place."""
+    """The dataset `target` while its children are moved in place."""
     return _beside(target, "whole")
 
 

@@ -22,13 +22,13 @@ from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.model.part import Part
+from omezarr_proc.publish.children import OURS, named_at_top
 from omezarr_proc.publish.existing import Standing, is_ome
 from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.hidden import IN_STORE, INSIDE, MAGIC
 from omezarr_proc.publish.history import History, header, read
 from omezarr_proc.publish.in_place import InPlace, place_for
 from omezarr_proc.publish.lock import LockedError
-from omezarr_proc.publish.parts import OURS, named_at_top
 from omezarr_proc.publish.store_lock import LOCK, StoreLock
 from omezarr_proc.publish.store_record import RECORD, ROWS, StoreRecord, record_of
 from omezarr_proc.publish.store_shares import StoreShare, begin_share, done_parts, forget_noted, forget_parts, noted, refuse_parts

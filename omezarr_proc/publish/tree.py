@@ -19,13 +19,13 @@ from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.part import Part
 from omezarr_proc.publish import by_rename, by_root_last, shares
+from omezarr_proc.publish.children import refuse_in_the_way
 from omezarr_proc.publish.existing import Standing, dataset_at, dataset_key, refuse_foreign, standing
 from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.hidden import inside
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.leftovers import discard, refuse_parts
 from omezarr_proc.publish.lock import Lock
-from omezarr_proc.publish.parts import refuse_in_the_way
 from omezarr_proc.publish.record import Record
 from omezarr_proc.publish.shares import Share
 from omezarr_proc.store.folder import Folder
@@ -214,10 +214,10 @@ class ByRootLast(_Staged):
 TREES: dict[str, type[ByRename] | type[ByRootLast]] = {"folders": ByRename, "root": ByRootLast}  # by OUTPUT_LAYOUT
 
 
-def tree_for(output_dir: Place, layout: str) -> Any:
+def tree_for(output_dir: Place, output_layout: str) -> Any:
     """The class of the trees of an OUTPUT_DIR: of TREES, or in an object store of those in `in_store`, which are used alike."""
     if isinstance(output_dir, Path):
-        return TREES[layout]
+        return TREES[output_layout]
     from omezarr_proc.publish.in_store import InStore, InStoreRoot
 
-    return {"folders": InStore, "root": InStoreRoot}[layout]
+    return {"folders": InStore, "root": InStoreRoot}[output_layout]

@@ -124,5 +124,5 @@ def without_threads() -> Iterator[None]:
 
 
 def codec_for(dtype: DTypeLike, cname: str, clevel: int) -> Codec:
-    """The codec of an array of `dtype`: bitshuffle for every dtype and chunk layout, as measured in docs/codec.md."""
+    """The codec of an array of `dtype`: bitshuffle for every dtype and shape of chunks, as measured in docs/codec.md."""
     return Codec(cname=cname, clevel=clevel, shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize)

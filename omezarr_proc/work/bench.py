@@ -38,7 +38,7 @@ from omezarr_proc.work.tasks import (
     Load,
     Made,
     Make,
-    Part,
+    OfBand,
     Promise,
     Reply,
     Seal,
@@ -118,11 +118,11 @@ class Bench:
             error = ProcError(f"{type(error).__name__}: {error}".replace("\n", " "), source=source)
         return Failed(error, trace)
 
-    def make(self, pass_: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[Part, ...]:
+    def make(self, pass_: Pass, band: Region, slot: int, ticket: Ticket) -> tuple[OfBand, ...]:
         """Make one band in the slot that begins at byte `slot`: load it, then store all its levels. Returns what was made of each."""
         pyramid = self.job.store.pyramid
         digests = self._loader.load(pass_, band, band, self._level(pass_, slot, 0)[0])
-        made: list[Part] = [Hashed(digests)] if digests else []
+        made: list[OfBand] = [Hashed(digests)] if digests else []
         for step in pass_.steps:
             level, ground = pyramid.levels[pass_.first + step], at(pyramid, pass_, band, step)
             made.append(self._write(Write(pass_, slot, band, step, ground.divided(level.chunk)), ticket))

@@ -233,14 +233,15 @@ class Hashed:
     digests: tuple[Digest, ...]
 
 
-Part = Written | Sealed | Hashed
+# What is told of a band, each of one of its levels.
+OfBand = Written | Sealed | Hashed
 
 
 @dataclass(frozen=True)
 class Made:
     """What a `Make` has made of each of its bands, level by level."""
 
-    bands: tuple[tuple[Part, ...], ...]
+    bands: tuple[tuple[OfBand, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -291,4 +292,4 @@ class Noted:
     text: str
 
 
-Reply = Filled | Part | Made | Counted | Checked | Compared | Failed | Stored | Noted
+Reply = Filled | OfBand | Made | Counted | Checked | Compared | Failed | Stored | Noted

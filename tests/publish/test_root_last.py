@@ -16,12 +16,12 @@ from trees import Tree, tree, write
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish import by_rename, readback
 from omezarr_proc.publish.by_root_last import clean, publish, recover
+from omezarr_proc.publish.children import children_of, refuse_in_the_way
 from omezarr_proc.publish.existing import dataset_at, dataset_key
 from omezarr_proc.publish.hidden import MAGIC, hidden_files, inside, record_path, whole_path
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
-from omezarr_proc.publish.parts import parts_of, refuse_in_the_way
 from omezarr_proc.publish.record import Record
 from omezarr_proc.publish.tree import ByRootLast
 
@@ -143,7 +143,7 @@ def test_what_belongs_to_datasets_of_others(out: Path) -> None:
     )
 
     def parts(attributes: object) -> set[str]:
-        return parts_of(out, [attributes])  # type: ignore[list-item]
+        return children_of(out, [attributes])  # type: ignore[list-item]
 
     image = {"multiscales": [{"datasets": [{"path": "0"}, {"path": "./1"}, {"path": "../up"}, {"path": ".hidden"}, {"path": 7}, "x"]}]}
     assert parts(image) == parts({"ome": image}) == {"0", "labels"}
@@ -151,7 +151,7 @@ def test_what_belongs_to_datasets_of_others(out: Path) -> None:
     assert parts({"multiscales": [{"datasets": [{"path": "data/deep"}]}]}) == {"labels"}
     assert parts({"bioformats2raw.layout": 3}) == {"0", "7", "labels"}
     assert parts({"multiscales": 1, "plate": {"wells": None}, "ome": []}) == {"labels"}
-    assert parts_of(out, []) == set()
+    assert children_of(out, []) == set()
     write(out, {"zarr.json": json.dumps({"node_type": "group", "attributes": image}).encode()})
     with pytest.raises(OutputError, match="7: is of no OME-Zarr dataset"):
         refuse_in_the_way(out)

@@ -155,7 +155,7 @@ class Notebook(Report):
             if not self._is_wanted():
                 raise UnwantedError
 
-    def advance(self, units: int) -> None:
+    def advance(self, amount: int) -> None:
         """See `Report`."""
         self.go_on()
 

@@ -13,7 +13,7 @@ from omezarr_proc.model.region import Region, Y
 from omezarr_proc.pixels.digests import BLOCK
 from omezarr_proc.plan.memory import LOAD_PIXELS, Plan
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
-from omezarr_proc.work.tasks import Hashed, Job, Load, Loose, Made, Part, Promise, Reply, Stored, Storing, Task
+from omezarr_proc.work.tasks import Hashed, Job, Load, Loose, Made, OfBand, Promise, Reply, Stored, Storing, Task
 
 # Stored bytes per write task: long beside a message, short beside a band.
 _WRITE_BYTES = 1 << 20
@@ -62,7 +62,7 @@ class Local:
                 if isinstance(reply, Hashed):
                     on_encoded(task.band, (reply,))
             else:
-                assert isinstance(reply, Part | Made)  # what a worker says of a task that stores
+                assert isinstance(reply, OfBand | Made)  # what a worker says of a task that stores
                 made = reply.bands if isinstance(reply, Made) else ((reply,),)
                 for band, of_band in zip(task.bands, made, strict=True):
                     on_encoded(band, of_band)

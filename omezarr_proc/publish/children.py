@@ -15,7 +15,7 @@ from omezarr_proc.store.read import is_inside
 OURS = re.compile(r"zarr\.json|\.zgroup|\.zattrs|\.zmetadata|OME|[0-9]{1,2}")
 
 
-def parts_of(folder: Path, roots: Iterable[dict[str, Any]]) -> set[str]:
+def children_of(folder: Path, roots: Iterable[dict[str, Any]]) -> set[str]:
     """The names in `folder`, but for the root metadata, that belong to the dataset whose root attributes are `roots`.
 
     These are the levels of an image and the rows of a plate, by the paths that are named; where there is a root at all, also its labels
@@ -48,7 +48,7 @@ def refuse_in_the_way(folder: Path, rows: Iterable[str] = ()) -> None:
     rows  what the dataset has at its top beside what all have there
     """
     needed = set(rows)
-    kept = {*ROOT_DOCUMENTS, *parts_of(folder, groups(folder))} if dataset_at(folder) else set()
+    kept = {*ROOT_DOCUMENTS, *children_of(folder, groups(folder))} if dataset_at(folder) else set()
     for name in sorted(os.listdir(folder)):
         if (OURS.fullmatch(name) or name in needed) and name not in kept:
             raise InTheWayError(
