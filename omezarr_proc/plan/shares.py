@@ -1,10 +1,10 @@
 """How a batch is cut into the shares of N parts: a function of the images' headers and N alone, so that nobody has to be asked. Pure.
 
 A small image is one part's, whole; the largest are given out first, each to whoever has least. What is left to a fair share is filled with
-the large images, laid end to end and cut between whole *units*: boxes of the base level that hold whole objects of the levels 0 to `last`,
-whatever bands a machine's memory makes of them. The levels above are made by whoever comes last. The units of a plate are its fields.
+the large images, laid end to end and cut between whole *lots*: boxes of the base level that hold whole objects of the levels 0 to `last`,
+whatever bands a machine's memory makes of them. The levels above are made by whoever comes last. The lots of a plate are its fields.
 
-Shares differ from the mean by no more than the largest thing that is not cut: an image of a tenth of a share, or a unit.
+Shares differ from the mean by no more than the largest thing that is not cut: an image of a tenth of a share, or a lot.
 """
 
 from bisect import bisect_right
@@ -22,28 +22,28 @@ from omezarr_proc.plan.passes import MAX_AMPLIFICATION, ORDER, first_ratio, narr
 
 # What an image takes beside its pixels, in bytes of pixels: opening, flushing, publishing.
 IMAGE_BYTES = 1 << 20
-# An image above this part of a share may be cut where it crosses from one share into the next; a unit should be no larger than that.
+# An image above this part of a share may be cut where it crosses from one share into the next; a lot should be no larger than that.
 SMALL = 10
 # Below this an image is only cut where it is more than a share: its pieces would take longer to begin than to make.
 WORTH_BYTES = 64 << 20
 # Parts make at least the levels 0 to 2: whoever comes last has a 1/48 of the pixels left to make.
 LEAST_LAST = 2
-# Units lie side by side in a share, so the segments that cross its sides are counted for a row of so many, or half of those there are.
+# Lots lie side by side in a share, so the segments that cross its sides are counted for a row of so many, or half of those there are.
 _ABREAST = 8
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A way to cut an image: `last`, the level up to which parts make it; `unit` and `shape`, the base level's, in its pixels."""
+    """A way to cut an image: `last`, the level up to which parts make it; `lot` and `shape`, the base level's, in its pixels."""
 
     last: int
-    unit: Index
+    lot: Index
     shape: Index
 
     @property
     def grid(self) -> Region:
-        """All units."""
-        return Region((0, 0, 0, 0, 0), self.shape).divided(self.unit)
+        """All lots."""
+        return Region((0, 0, 0, 0, 0), self.shape).divided(self.lot)
 
     @property
     def total(self) -> int:
@@ -52,23 +52,23 @@ class Cut:
 
     @property
     def most(self) -> int:
-        """Of these in a unit, at most."""
-        return prod(map(min, self.unit, self.shape))
+        """Of these in a lot, at most."""
+        return prod(map(min, self.lot, self.shape))
 
     def ends(self) -> Iterator[int]:
-        """How many pixels of the base level there are up to the end of each unit."""
-        sides = [[min(n, size - start) for start in range(0, size, n)] for n, size in zip(self.unit, self.shape, strict=True)]
-        return accumulate(prod(unit) for unit in product(*(sides[axis] for axis in ORDER)))
+        """How many pixels of the base level there are up to the end of each lot."""
+        sides = [[min(n, size - start) for start in range(0, size, n)] for n, size in zip(self.lot, self.shape, strict=True)]
+        return accumulate(prod(lot) for lot in product(*(sides[axis] for axis in ORDER)))
 
     def regions(self, start: int, stop: int) -> list[Region]:
-        """The units `start` to `stop - 1` as boxes of pixels of the base level, as few as there can be, in their order."""
+        """The lots `start` to `stop - 1` as boxes of pixels of the base level, as few as there can be, in their order."""
         sizes = [self.grid.shape[axis] for axis in ORDER]
         found = []
         for ranges in _boxes(start, stop, sizes):
             region = self.grid
             for axis, (first, end) in zip(ORDER, ranges, strict=True):
                 region = region.along(axis, first, end)
-            found.append(region.scaled(self.unit).clipped(self.shape))
+            found.append(region.scaled(self.lot).clipped(self.shape))
         return found
 
 
@@ -108,7 +108,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Piece:
-    """The units `start` to `stop - 1` of an image, or fields of a plate, are those of part `part`, from 1."""
+    """The lots `start` to `stop - 1` of an image, or fields of a plate, are those of part `part`, from 1."""
 
     part: int
     start: int
@@ -186,8 +186,8 @@ def _laid(load: Load, before: int, ends: Sequence[int], most: float) -> Shared:
     """The pieces of an image that lies behind `before` bytes of others, where each part's room ends at `ends`."""
     cut = next((cut for cut in load.cuts if cut.most * load.work <= most * cut.total), None)
     cut = cut or min(load.cuts, key=lambda cut: cut.most)  # of those that are alike the first has most levels
-    units = list(cut.ends())
-    middles = (before + (a + b) * load.work // (2 * units[-1]) for a, b in zip([0, *units], units, strict=False))
+    lots = list(cut.ends())
+    middles = (before + (a + b) * load.work // (2 * lots[-1]) for a, b in zip([0, *lots], lots, strict=False))
     owners = [min(bisect_right(ends, middle), len(ends) - 1) + 1 for middle in middles]
     pieces, start = [], 0
     for part, run in groupby(owners):
@@ -198,17 +198,17 @@ def _laid(load: Load, before: int, ends: Sequence[int], most: float) -> Shared:
 
 
 def _cuts(image: Image, pyramid: Pyramid) -> Iterator[Cut]:
-    """The ways to cut an image into more than one unit without decoding much twice: most levels first, then the smallest units."""
+    """The ways to cut an image into more than one lot without decoding much twice: most levels first, then the smallest lots."""
     shape, top = pyramid.levels[0].shape, len(pyramid.levels) - 1
     for last in range(top, min(LEAST_LAST, top) - 1, -1):
         pass_ = narrowest(pyramid, None, first_ratio(image, pyramid), 0, last)
         t, c, z, y, x = pass_.band
         height, width = ceil_div(shape[Y], y) * y, ceil_div(shape[X], x) * x
         abreast = max(1, min(_ABREAST, width // x // 2))
-        for unit, row in (((t, c, z, y, x), abreast), ((t, c, z, y, width), 1), ((t, c, z, height, width), 1)):
-            cut = Cut(last, unit, shape)
-            rows, columns = unit[Y] * pass_.ratio[Y], unit[X] * row * pass_.ratio[X]
-            if cut.grid.size > 1 and (unit[Y] >= shape[Y] or _amplification(image, rows, columns) <= MAX_AMPLIFICATION):
+        for lot, row in (((t, c, z, y, x), abreast), ((t, c, z, y, width), 1), ((t, c, z, height, width), 1)):
+            cut = Cut(last, lot, shape)
+            rows, columns = lot[Y] * pass_.ratio[Y], lot[X] * row * pass_.ratio[X]
+            if cut.grid.size > 1 and (lot[Y] >= shape[Y] or _amplification(image, rows, columns) <= MAX_AMPLIFICATION):
                 yield cut
 
 

@@ -74,8 +74,8 @@ def test_what_goes_into_an_object_store_is_cut_between_shards(settings: Settings
     for cut in slide_.load.cuts:
         for level in pyramid.levels[: cut.last + 1]:
             ratio = pyramid.ratio(0, level.index)
-            sides = zip(cut.unit, ratio, level.object, cut.shape, strict=True)
-            assert all(unit % (factor * object_) == 0 or unit >= whole for unit, factor, object_, whole in sides)
+            sides = zip(cut.lot, ratio, level.object, cut.shape, strict=True)
+            assert all(lot % (factor * object_) == 0 or lot >= whole for lot, factor, object_, whole in sides)
     owners = [number for number in range(1, 4) for owned_ in owned(found, Part(number, 3)).values() for _ in owned_.datasets]
     assert len(owners) > 5
 

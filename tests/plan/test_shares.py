@@ -1,4 +1,4 @@
-"""Shares of a batch: all of it, each unit once, in pieces that any machine's bands fit into, and balanced."""
+"""Shares of a batch: all of it, each lot once, in pieces that any machine's bands fit into, and balanced."""
 
 import random
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def slide(height: int, width: int, segment: tuple[int, int] = (256, 256), *, raw
 
 
 def loads_of(parts: int, loads: Sequence[Load]) -> tuple[list[int], int]:
-    """What each part has by the units that it is given, and the largest thing that was not cut."""
+    """What each part has by the lots that it is given, and the largest thing that was not cut."""
     has, largest = [0] * parts, 0
     for load, shared in zip(loads, cut_batch(loads, parts), strict=True):
         if shared.cut is None:

@@ -212,8 +212,8 @@ def _work(number: int, mine: dict[Input, Owned], works: dict[Place | None, int])
     """What a share has to make, in bytes of pixels."""
     total = 0
     for target, shared in ((target, shared) for of_entry in mine.values() for target, shared in of_entry.datasets.items()):
-        units = sum(piece.stop - piece.start for piece in shared.pieces)
-        total += works[target] * sum(piece.stop - piece.start for piece in shared.pieces if piece.part == number) // units
+        lots = sum(piece.stop - piece.start for piece in shared.pieces)
+        total += works[target] * sum(piece.stop - piece.start for piece in shared.pieces if piece.part == number) // lots
     return total
 
 
