@@ -446,6 +446,21 @@ def test_each_byte_is_asked_for_once_at_first_and_after_moves(
         laptop.expect(dataset, channels_of(dataset))
 
 
+def test_levels_that_a_zoom_only_passes_are_not_asked_for(laptop: Page, output: Path) -> None:
+    with Gate(output / BRIGHTFIELD, BRIGHTFIELD) as gate:
+        gate.open.set()
+        laptop.open(gate.server.url, BRIGHTFIELD)
+        first = int(laptop.stage["level"])
+        before = len(gate.served)
+        laptop.driver.execute_script(
+            "for (let n = 0; n < 5; n++) stage.dispatchEvent(new KeyboardEvent('keydown', { key: '+', bubbles: true }))"
+        )
+        laptop.expect(output / BRIGHTFIELD, channels_of(output / BRIGHTFIELD))
+        last = int(laptop.stage["level"])
+        assert first - last >= 2
+        assert {path.split("/")[3] for path in gate.served[before:] if "/c/" in path} == {str(last)}
+
+
 def answers(page: Page) -> list[tuple[str, str, int]]:
     """Address, range asked for and bytes of the body of each answer since the last call."""
     said = [json.loads(line["message"])["message"] for line in page.driver.get_log("performance")]

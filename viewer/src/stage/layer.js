@@ -4,6 +4,7 @@ import { levelFor, tilesIn } from "./tiles.js";
 
 const KEPT = 192e6; // bytes of textures
 const A_FRAME = 8e6; // bytes of new textures
+const REST = 120; // milliseconds that a level must stay the one that is shown before its tiles are asked for
 
 export class Layer {
   level = 0;
@@ -13,6 +14,8 @@ export class Layer {
   #failed = new Map();
   #bytes = 0;
   #left = 0;
+  #asked = null; // the level whose tiles were asked for last
+  #rest = 0; // a timer
 
   /** `changed` is called when there is more to draw. */
   constructor(image, renderer, changed) {
@@ -37,8 +40,16 @@ export class Layer {
       this.#loading.delete(id);
       stop.abort();
     }
-    for (const [id, what] of wanted) if (!this.#planes.has(id) && !this.#loading.has(id) && !this.#failed.has(id)) this.#load(id, what);
+    clearTimeout(this.#rest);
+    // who zooms passes levels at which nothing is looked at
+    if (this.#asked === this.level || this.#asked === null) this.#ask();
+    else this.#rest = setTimeout(() => this.#ask(), REST);
     this.#forget();
+  }
+
+  #ask() {
+    this.#asked = this.level;
+    for (const [id, what] of this.#wanted) if (!this.#planes.has(id) && !this.#loading.has(id) && !this.#failed.has(id)) this.#load(id, what);
   }
 
   #isSmall(k) {
@@ -184,6 +195,7 @@ export class Layer {
   }
 
   clear() {
+    clearTimeout(this.#rest);
     for (const stop of this.#loading.values()) stop.abort();
     for (const { texture } of this.#planes.values()) if (texture) this.renderer.free(texture);
     for (const map of [this.#loading, this.#planes, this.#wanted, this.#failed]) map.clear();
