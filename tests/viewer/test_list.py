@@ -21,8 +21,8 @@ else:
 from browsing import KEY, Page
 from selenium.webdriver import ActionChains
 
-from omezarr_proc.app.inputs import tiffs_in
 from omezarr_proc.app.live import LiveFiles
+from omezarr_proc.app.search import tiffs_in
 from omezarr_proc.viewer.serving import ViewerServer
 
 COUNT, FOLDERS = 3000, 3

@@ -15,7 +15,8 @@ from ome import page as member
 from ome import xml
 
 from omezarr_proc.app import live
-from omezarr_proc.app.inputs import named, tiffs_in
+from omezarr_proc.app.inputs import named
+from omezarr_proc.app.search import tiffs_in
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.viewer import catalogue, serving
 from omezarr_proc.viewer.serving import ViewerServer
