@@ -105,7 +105,7 @@ def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, tar
         key=conversion.key,
         states=conversion.states,
         images=conversion.made_of,
-        taken=conversion.digests_of,
+        taken=conversion.taken_of,
         means=means,
         verified=verified,
     ).write()

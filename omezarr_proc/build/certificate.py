@@ -22,26 +22,28 @@ from omezarr_proc.build.certified import certificate_path, list_path
 from omezarr_proc.build.crate import CRATE, PROGRAM, crate
 from omezarr_proc.build.dataset import pyramid_of
 from omezarr_proc.build.means import Means
+from omezarr_proc.build.taken import Taken
 from omezarr_proc.build.through import read_through, with_plans
 from omezarr_proc.check.digests import level_digest, object_digests
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError
 from omezarr_proc.model.image import FileState, Image
-from omezarr_proc.model.region import AXES, Region
+from omezarr_proc.model.region import AXES
 from omezarr_proc.pixels.digests import BLOCK, Digests
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for, without_threads
 from omezarr_proc.store.objects import InMemory
 from omezarr_proc.store.places import objects_at, put_at
-from omezarr_proc.store.read import Dataset, open_dataset, read_json
+from omezarr_proc.store.read import Array, Dataset, open_dataset, read_json
 from omezarr_proc.tiff.file.bytes import open_bytes
 from omezarr_proc.tiff.file.changes import changed
 from omezarr_proc.work.tasks import Hash, Hashed, Job, Loose, Reply
 
 _PIECE = 1 << 22  # bytes of a file that are read at once
 _TAKEN = ("IMAGES", "PLATES", "SEQUENCE", "CROP_REGION", "CROP_CHANNELS", "CROP_Z", "CROP_T", "COLOR", "SHARDING", "NGFF_VERSION")
+_FIELD_PARTS = 3  # of the path of a field in a plate: row, column, number
 _MADE_WITH = ("numcodecs", "imagecodecs", "numpy")
 
 
@@ -53,7 +55,7 @@ class Certifier:
     key       the dataset's
     states    of the files that it was made of
     images    what it was made of: an image, by the path ""; the fields of a plate by theirs
-    taken     of each image the digests of its blocks that were taken while it was converted
+    taken     of each image what was taken while it was converted
     verified  whether it was compared with its source
     """
 
@@ -62,14 +64,14 @@ class Certifier:
     key: str
     states: tuple[FileState, ...]
     images: Mapping[str, Image]
-    taken: Mapping[str, Digests | None]
+    taken: Mapping[str, Taken | None]
     means: Means
     verified: bool
 
     def write(self) -> None:
         """Write both files, the certificate last. Raises ProcError; then what was there before is there still.
 
-        Raises DifferentOutputError where a level 0 of full resolution has not the pixels of its source.
+        Raises DifferentOutputError where a level 0 of full resolution has not the pixels of its source, or an object is not as it was made.
         """
         root = open_dataset(self.dataset)
         with ThreadPoolExecutor(max(1, round(self.means.limits.cpus))) as threads, without_threads():
@@ -117,10 +119,12 @@ class Certifier:
             put_at(place, json.dumps(crate(certificate), indent=1).encode() + b"\n", "RO-Crate metadata")
 
     def _of_image(self, path: str, image: Image, threads: ThreadPoolExecutor) -> dict[str, Any]:
-        source = {"image": image.series, "name": image.name, **source_digests(image, self.means, self.taken[path])}
+        taken = self.taken[path]
+        source = {"image": image.series, "name": image.name, **source_digests(image, self.means, taken.source if taken else None)}
         self.means.engine.rest()
         dataset = open_dataset(self.dataset / path if path else self.dataset)
-        levels = [_of_level(dataset, number, threads) for number in range(len(dataset.arrays))]
+        on_the_way = taken.levels if taken else [None] * len(dataset.arrays)
+        levels = [_of_level(dataset, array, found, threads) for array, found in zip(dataset.arrays, on_the_way, strict=True)]
         sizes = dict(zip(dataset.axes, levels[0]["shape"], strict=True))
         is_whole = all(sizes.get(axis, 1) == size for axis, size in source["shape"].items())
         if is_whole and levels[0]["sha256"] != source["sha256"]:
@@ -131,17 +135,27 @@ class Certifier:
             )
         return {"path": path, "source": source, "levels": levels}
 
+    def _checksum(self, key: str) -> bytes | None:
+        """Of an object, when it was encoded, where that is known."""
+        parts = key.split("/")
+        depth = 0 if "" in self.taken else _FIELD_PARTS
+        taken = self.taken.get("/".join(parts[:depth]))
+        return taken.checksum("/".join(parts[depth:])) if taken else None
+
     def _list(self, root: Dataset, threads: ThreadPoolExecutor) -> tuple[bytes, int]:
         """The list of all objects, named as the folder that it lies in has them, and their bytes."""
         inside = self.target != self.dataset
         before = "" if inside else f"{self.dataset.name}/"
-        lines, total = [], 0
+        lines, total, made = [], 0, 0
         try:
-            for key, digest, size in object_digests(root, shared=inside, threads=threads):
+            for key, digest, size in object_digests(root, self._checksum, shared=inside, threads=threads):
                 lines.append(_listed(digest, f"{before}{key}"))
                 total += size
+                made += self._checksum(key) is not None
         except OSError as error:
             raise store_error("cannot be read", error, self.dataset) from error
+        if made != sum(taken.objects for taken in self.taken.values() if taken):
+            raise DifferentOutputError("objects that were made are missing: no certificate is written", source=self.dataset)
         return b"".join(lines), total
 
 
@@ -151,8 +165,7 @@ def source_digests(image: Image, means: Means, taken: Digests | None) -> dict[st
     taken  digests of its blocks that are there already; what these lack is read
     """
     found = taken or Digests(image.source_shape)
-    whole = Region((0, 0, 0, 0, 0), image.source_shape)
-    if found.lacks(whole):
+    if not found.complete:
         _read(image, means, found)
     shape = dict(zip(AXES, image.source_shape, strict=True))
     stored = {"reduced_by": image.reduced_by} if image.reduced_by > 1 else {}
@@ -189,9 +202,9 @@ def _read(image: Image, means: Means, found: Digests) -> None:
     with_plans(image, pyramid, means.limits, read)
 
 
-def _of_level(dataset: Dataset, number: int, threads: ThreadPoolExecutor) -> dict[str, Any]:
-    array = dataset.arrays[number]
-    return {"path": array.path, "shape": list(array.shape), "dtype": array.dtype, "sha256": level_digest(dataset, array, threads)}
+def _of_level(dataset: Dataset, array: Array, taken: Digests | None, threads: ThreadPoolExecutor) -> dict[str, Any]:
+    digest = taken.image() if taken and taken.complete else level_digest(dataset, array, threads)
+    return {"path": array.path, "shape": list(array.shape), "dtype": array.dtype, "sha256": digest}
 
 
 def _of_file(state: FileState) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from omezarr_proc.build.attempts import Attempts
 from omezarr_proc.build.dataset import attributes, dataset_key, object_count, pyramid_of
 from omezarr_proc.build.means import Means
 from omezarr_proc.build.passes import Build
+from omezarr_proc.build.taken import Taken
 from omezarr_proc.build.verify import refuse_different
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.check.verdict import refuse_wrong
@@ -24,7 +25,6 @@ from omezarr_proc.model.events import Advice, Begun, Summary
 from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
-from omezarr_proc.pixels.digests import Digests
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import Noting, Tree, tree_for
 from omezarr_proc.store.arrays import write_arrays, write_ome_xml, write_profile, write_root
@@ -99,14 +99,14 @@ class Conversion:
         return advice(self.image, self.pyramid, self.means.settings)
 
     @cached_property
-    def digests(self) -> Digests | None:
-        """Of the image's blocks, where a certificate is asked for: those that are taken while it is converted."""
-        return Digests(self.image.source_shape) if self.means.settings.certificate else None
+    def taken(self) -> Taken | None:
+        """What is taken of the image while it is converted, where a certificate is asked for."""
+        return Taken(self.image, self.pyramid) if self.means.settings.certificate else None
 
     @property
-    def digests_of(self) -> dict[str, Digests | None]:
+    def taken_of(self) -> dict[str, Taken | None]:
         """The same for each of `made_of`."""
-        return {"": self.digests}
+        return {"": self.taken}
 
     @cached_property
     def attempts(self) -> Attempts:
@@ -171,7 +171,7 @@ class Conversion:
                     tree=tree,
                     progress=self.means.report,
                     trusted=trusted,
-                    digests=self.digests,
+                    taken=self.taken,
                 )
                 with _beside(self.means.files, lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                     found = self.attempts.run(build, lambda: self._windows(build))

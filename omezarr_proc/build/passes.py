@@ -9,13 +9,13 @@ from itertools import groupby
 import numpy as np
 from loguru import logger
 
+from omezarr_proc.build.taken import Taken
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.model.events import Progress
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.model.text import byte_size
-from omezarr_proc.pixels.digests import Digests
 from omezarr_proc.pixels.histogram import Extremes, Packed, merge_extremes
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass, at, bands, passes_left
@@ -58,7 +58,7 @@ class Build:
             in one of these is taken over
     trusted  what earlier attempts have finished is not read back, only its sizes are looked at: it is of many machines, and would take this
              one as long as it took all of them
-    digests  where those of the source's blocks go that are taken on the way; None: none are
+    taken    where digests go that are taken on the way, and checksums; None: none are
     """
 
     image: Image
@@ -68,7 +68,7 @@ class Build:
     progress: Progress
     within: tuple[Region, ...] | None = None
     trusted: bool = False
-    digests: Digests | None = None
+    taken: Taken | None = None
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
@@ -152,13 +152,13 @@ class Build:
     def _encoded(self, pass_: Pass, band: Region, made: Sequence[OfBand]) -> None:
         self._open.setdefault(band, []).extend(part for part in made if not isinstance(part, Hashed))
         for part in made:
-            if isinstance(part, Hashed):
-                assert self.digests is not None  # who is asked for them
-                for digest in part.digests:
-                    self.digests.add(digest)
-            elif isinstance(part, Written):
+            if isinstance(part, Written):
                 level = self.pyramid.levels[pass_.first + part.step]
                 self.progress.advance(part.chunks.scaled(level.chunk).clipped(level.shape).size)
+            if self.taken and isinstance(part, Written | Hashed):
+                found = self.taken.levels[pass_.first + part.step] if isinstance(part, Written) else self.taken.source
+                for digest in part.digests:
+                    found.add(digest)
 
     def _stored(self, pass_: Pass, done: Sequence[Region]) -> None:
         units: list[Unit] = []
@@ -202,6 +202,8 @@ class Build:
 
     def _finish(self, unit: Unit) -> None:
         self._finished.add(unit)
+        if self.taken:
+            self.taken.finish(unit)
         self.tally.add(unit, self.pyramid.position(unit.level, unit.frame)[1])
 
 

@@ -13,6 +13,7 @@ from omezarr_proc.build.dataset import own_attributes, plate_key
 from omezarr_proc.build.fields import by_path, field_of, plate_groups, plate_notes, plate_objects
 from omezarr_proc.build.image import Conversion, noted
 from omezarr_proc.build.means import Means
+from omezarr_proc.build.taken import Taken
 from omezarr_proc.check.verdict import refuse_wrong
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import (
@@ -25,7 +26,6 @@ from omezarr_proc.model.errors import (
 )
 from omezarr_proc.model.events import Advice, Begun, Phase, Progress, Summary
 from omezarr_proc.model.image import FileState, Image
-from omezarr_proc.pixels.digests import Digests
 from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import OfFields, Tree, tree_for
@@ -66,9 +66,9 @@ class PlateConversion:
         return {path: field.image for path, field in self.fields.items()}
 
     @property
-    def digests_of(self) -> dict[str, Digests | None]:
-        """Of the blocks of each field, those that are taken while it is converted (see `Conversion`)."""
-        return {path: field.digests for path, field in self.fields.items()}
+    def taken_of(self) -> dict[str, Taken | None]:
+        """What is taken of each field while it is converted (see `Conversion`)."""
+        return {path: field.taken for path, field in self.fields.items()}
 
     @cached_property
     def fields(self) -> dict[str, Conversion]:

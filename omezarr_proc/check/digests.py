@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from omezarr_proc.check.levels import Level
 from omezarr_proc.host.remote import refuse_silence
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import DifferentOutputError, InputError
 from omezarr_proc.model.region import Index, Region, ceil_div
 from omezarr_proc.pixels.digests import BLOCK, Digest, Digests, digests_of
 from omezarr_proc.publish.children import OURS
 from omezarr_proc.publish.hidden import IN_STORE
+from omezarr_proc.store.checksums import checksum
 from omezarr_proc.store.read import Array, Dataset
 
 A = TypeVar("A")
@@ -46,15 +47,26 @@ def level_digest(dataset: Dataset, array: Array, threads: ThreadPoolExecutor) ->
     return found.image()
 
 
-def object_digests(dataset: Dataset, *, shared: bool, threads: ThreadPoolExecutor) -> Iterator[tuple[str, str, int]]:
-    """The key of each object of a dataset, the digest of its bytes in hex digits and their number, by key; `shared`: see `keys_of`.
+def object_digests(
+    dataset: Dataset, known: Callable[[str], bytes | None], *, shared: bool, threads: ThreadPoolExecutor
+) -> Iterator[tuple[str, str, int]]:
+    """The key of each object of a dataset, the digest of its bytes in hex digits and their number, by key.
 
-    Raises OSError.
+    known   the checksum that the object of a key had when it was made (see `checksum`), where that is known
+    shared  see `keys_of`
+
+    Raises OSError, DifferentOutputError where an object has another one.
     """
     objects = dataset.objects
 
     def digest(key: str) -> tuple[str, str, int]:
         data = objects.get(key)
+        if (made := known(key)) and made != checksum(data):
+            raise DifferentOutputError(
+                f"{key} is not as it was made: no certificate is written",
+                source=dataset.path,
+                hint="EXISTING=force makes it anew; look at what has changed it: memory, storage or somebody",
+            )
         return key, hashlib.sha256(data).hexdigest(), len(data)
 
     yield from _batched(threads, digest, keys_of(dataset, shared=shared))

@@ -94,6 +94,11 @@ class Digests:
         blocks = region.divided((1, 1, 1, BLOCK, BLOCK))
         return not self._blocks[tuple(map(slice, blocks.start, blocks.stop))].any(axis=-1).all()
 
+    @property
+    def complete(self) -> bool:
+        """Whether all are there."""
+        return bool(self._blocks.any(axis=-1).all())
+
     def planes(self) -> list[str]:
         """The digest of each plane in hex digits, in the order t, c, z."""
         return [plane.hex() for plane in self._planes()]

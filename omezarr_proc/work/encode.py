@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from omezarr_proc.model.pyramid import Level
 from omezarr_proc.model.region import Index, Region, X, Y, Z
 from omezarr_proc.pixels import histogram
+from omezarr_proc.pixels.digests import BLOCK, Digest, digests_of
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.plan.passes import at
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, checksum
@@ -36,6 +37,7 @@ class Writer:
         self._store = job.store
         self._reduction = REDUCTIONS[job.method]
         self._counted = job.counted
+        self._hashed = job.hashed
 
     def write(self, task: Write, slot: NDArray[Any], cells: NDArray[np.uint8], above: NDArray[Any] | None, ticket: Ticket) -> Written:
         """Fold `task.chunks` of `slot[z, y, x, channels, depth, tile, tile]` into their part of `above`; then encode and store them.
@@ -47,9 +49,11 @@ class Writer:
         level = pyramid.levels[task.pass_.first + task.step]
         origin = at(pyramid, task.pass_, task.band, task.step).divided(level.chunk).start[Z:]
         deep = 1 if above is None else pyramid.deep(level.index, level.index + 1)
+        digests: list[Digest] = []
         found: list[histogram.Extremes | None] = [None] * pyramid.channels if level.index == 0 else []
         counts = [np.zeros(histogram.BINS, np.int64) for _ in range(pyramid.channels)] if level.index == self._counted else []
         t, c, z0, y0, x0 = task.chunks.start
+        _, _, planes, high, wide = level.chunk
         checksums = np.zeros((*task.chunks.shape[Z:], task.chunks.shape[1]), f"V{CHECKSUM_BYTES}")
         for z, y, x in _places(task.chunks):
             place = z - origin[0], y - origin[1], x - origin[2]
@@ -58,6 +62,8 @@ class Writer:
                 found = [histogram.merge_extremes(e, histogram.extremes(p)) for e, p in zip(found, valid, strict=True)]
             for total, pixels in zip(counts, valid, strict=False):
                 histogram.count(pixels, total)
+            if self._hashed and self._holds_blocks(level):
+                digests += digests_of(valid[np.newaxis], (t, task.band.start[1], z * planes, y * high, x * wide))
             before = z % deep
             if before + 1 < deep and z + 1 < level.grid.shape[Z]:
                 continue  # it is folded with the one behind it, and encoded bytes may take the place of pixels only then
@@ -73,7 +79,11 @@ class Writer:
                         self._put(level.index, (t, c + part, depth, y, x), encoded, ticket)
                         checksums[depth - z0, y - y0, x - x0, part] = np.void(checksum(encoded))
         packed = tuple(map(histogram.Packed.of, counts))
-        return Written(task.step, task.chunks, b"" if level.sharded else checksums.tobytes(), tuple(found), packed)
+        return Written(task.step, task.chunks, b"" if level.sharded else checksums.tobytes(), tuple(found), packed, tuple(digests))
+
+    def _holds_blocks(self, level: Level) -> bool:
+        """Whether the level's chunks hold whole blocks of its pixels."""
+        return self._store.pyramid.tile % BLOCK == 0 or level.grid.shape[Y:] == (1, 1)
 
     def seal(self, task: Seal, cells: NDArray[np.uint8], ticket: Ticket) -> Sealed:
         """Store the shards whose chunks lie encoded in `cells[z, y, x, parts, bytes]`, from there. `ticket` counts the files."""

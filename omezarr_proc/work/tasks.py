@@ -21,7 +21,7 @@ class Job:
     method   the reduction that makes levels (see `pixels.reduction`)
     access   for each layout of the image how its pixels are read: "rows", "segment", "stream" or "spool" (see `reader`)
     lenient  take damaged segments as their decoder makes them, and tell of each
-    hashed   take the digests of the source's blocks (see `pixels.digests`) while bands are loaded
+    hashed   take the digests of blocks (see `pixels.digests`): of the source while bands are loaded, of levels before they are encoded
     against  the dataset that pixels are compared with, where they are not stored
     counted  the level of which a histogram is taken of each channel while it is written; None: of none (see `build.windows`)
     """
@@ -204,6 +204,7 @@ class Written:
     checksums     of each chunk in the order of `chunks.indices()` (see `checksums`); empty where they are for shards
     extremes      the finite extremes of each of the band's channels on level 0; empty for other levels
     counts        the histogram of each of the band's channels on the level that the job says; empty for other levels
+    digests       of the level's blocks, where chunks hold whole ones (`Job.hashed`)
     """
 
     step: int
@@ -211,6 +212,7 @@ class Written:
     checksums: bytes
     extremes: tuple[Extremes | None, ...] = ()
     counts: tuple[Packed, ...] = ()
+    digests: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,23 @@ def test_a_level_0_of_full_resolution_with_other_pixels_gets_none(
     assert sorted(path.name for path in tmp_path.glob("a.ome.zarr*")) == ["a.ome.zarr"]
 
 
+def test_an_object_that_is_not_as_it_was_made_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of levels whose pixels were hashed before they were encoded, and of which level 0 is smaller than the input."""
+    run = [str(source(tmp_path)), "--output-dir", str(tmp_path), "--certificate", "--quiet", "--existing", "force"]
+    chunk = "0/c/0/1/0/0"
+    monkeypatch.setattr("omezarr_proc.build.image.refuse_wrong", lambda place: (place / chunk).write_bytes(b"?"))
+    assert cli.main(run) == 73
+    assert f"a.ome.zarr: {chunk} is not as it was made: no certificate is written" in capsys.readouterr().err
+    monkeypatch.setattr("omezarr_proc.build.image.refuse_wrong", lambda place: (place / chunk).unlink())
+    assert cli.main(run) == 73
+    assert "a.ome.zarr: objects that were made are missing: no certificate is written" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.glob("a.ome.zarr*")) == ["a.ome.zarr"]
+    monkeypatch.undo()
+    assert cli.main(run) == 0
+
+
 @pytest.mark.slow
 def test_of_a_crop_it_is_that_of_the_part(tmp_path: Path) -> None:
     found = certified(source(tmp_path), tmp_path, "--region", "10,20,70,90", "--channels", "1", "--z", "1-2", "--initial-downsample", "1")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from certificates import digest_of
-from conversion import random_pixels
+from conversion import levels, random_pixels
 from engines import LIMITS, Few, slots_of
 
 from omezarr_proc.app.progress import Report
@@ -67,6 +67,9 @@ CASES = {
     "planes summed": Case((2, 7, 300, 280), "CZYX", tiff=STRIPS, z=1, settings={"z_downsample": "auto"}),
     "of planes all are kept": Case((1, 5, 300, 280), "CZYX", z=1, settings={"downsample_method": "mode", "z_downsample": "auto"}),
     "the first of planes": Case((1, 5, 300, 280), "CZYX", z=1, settings={"downsample_method": "nearest"}, taken="some"),
+    "shards": Case((2, 1200, 1100), "CYX", settings={"tile_size": 256, "sharding": "on", "initial_downsample": 1}),
+    "a deep volume": Case((1, 40, 530, 300), "CZYX", "uint8", z=1, settings={"tile_size": 256, "z_chunk": 16, "initial_downsample": 1}),
+    "bundled chunks": Case((700, 600, 3), "YXS", "uint8", RGB, {"channel_chunking": "bundled", "tile_size": 256, "initial_downsample": 1}),
     "time": Case((2, 3, 2, 260, 140), "TZCYX", "int8", settings={"channel_chunking": "per-channel"}),
     "nearest": Case((700, 600), "YX", "uint8", settings={"downsample_method": "nearest"}),
     "tiles that straddle blocks": Case((700, 600, 3), "YXS", "uint8", RGB | {"tile": (240, 240)}, taken="some"),
@@ -122,31 +125,35 @@ def test_taken_on_the_way_or_read_again_they_are_those_of_the_pixels(name: str, 
     for number, engine in enumerate(engines):
         conversion = conversion_of(case, image, tmp_path, engine)
         run(conversion, tmp_path / f"{number}.ome.zarr")
-        assert conversion.digests is not None
-        lacking = [conversion.digests.lacks(block) for block in Region((0, 0, 0, 0, 0), image.source_shape).cut((1, 1, 1, 256, 256))]
+        assert conversion.taken is not None
+        lacking = [conversion.taken.source.lacks(block) for block in Region((0, 0, 0, 0, 0), image.source_shape).cut((1, 1, 1, 256, 256))]
         assert {"all": not any(lacking), "none": all(lacking), "some": any(lacking) and not all(lacking)}[case.taken]
-        for taken in (conversion.digests, None):
+        for of_level, stored in zip(conversion.taken.levels, levels(tmp_path / f"{number}.ome.zarr"), strict=True):
+            assert of_level.complete == (conversion.means.settings.tile_size == 256 or max(stored.shape[-2:]) <= 64)
+            assert not of_level.complete or of_level.image() == digest_of(stored)
+        for taken in (conversion.taken.source, None):
             found = source_digests(image, conversion.means, taken)
             assert ([hashlib.sha256(bytes.fromhex(plane)).hexdigest() for plane in found["planes"]], found["sha256"]) == expected
             assert tuple(found["shape"].values()) == pixels.shape
 
 
 def test_what_an_earlier_run_has_made_is_read_again(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
-    case = Case((2, 1200, 1100), "CYX")
+    case = Case((2, 2200, 2100), "CYX", settings={"tile_size": 256, "min_dimension": 256})
     pixels, image = written(case, tmp_path)
     conversion = conversion_of(case, image, tmp_path, Few(engines[1], 1))
     with pytest.raises(OutOfTimeError):
         run(conversion, tmp_path / "a.ome.zarr")
     conversion = conversion_of(case, image, tmp_path, engines[0])
     run(conversion, tmp_path / "a.ome.zarr")
-    assert conversion.digests is not None
-    lacking = [conversion.digests.lacks(block) for block in Region((0, 0, 0, 0, 0), image.source_shape).cut((1, 1, 1, 256, 256))]
+    assert conversion.taken is not None
+    lacking = [conversion.taken.source.lacks(block) for block in Region((0, 0, 0, 0, 0), image.source_shape).cut((1, 1, 1, 256, 256))]
     assert any(lacking) and not all(lacking)
-    assert source_digests(image, conversion.means, conversion.digests)["sha256"] == digest_of(pixels)
+    assert not conversion.taken.levels[0].complete and conversion.taken.levels[-1].complete
+    assert source_digests(image, conversion.means, conversion.taken.source)["sha256"] == digest_of(pixels)
 
 
 def test_without_a_certificate_none_are_taken(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
     case = Case((700, 600), "YX", settings={"certificate": False})
     conversion = conversion_of(case, written(case, tmp_path)[1], tmp_path, engines[1])
     run(conversion, tmp_path / "a.ome.zarr")
-    assert conversion.digests is None
+    assert conversion.taken is None
