@@ -53,8 +53,8 @@ def client(root: Address, *, patient: bool = True) -> "ObjectStore":
         raise _not_installed(root) from None
     kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore, "https": HTTPStore, "http": HTTPStore}
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    server = {"s3": endpoint, "az": os.environ.get("AZURE_STORAGE_ENDPOINT", ""), "http": "http://"}.get(root.scheme, "")
-    plain = server.startswith("http://")
+    servers = {"s3": endpoint, "gs": os.environ.get("GOOGLE_BASE_URL"), "az": os.environ.get("AZURE_STORAGE_ENDPOINT"), "http": "http://"}
+    plain = (servers.get(root.scheme) or "").startswith("http://")
     options: dict[str, Any] = {"client_options": _CLIENT | ({"allow_http": True} if plain else {}), "retry_config": _RETRY}
     if not patient:
         options["retry_config"] = _RETRY | {"max_retries": 0}

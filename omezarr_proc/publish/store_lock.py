@@ -18,7 +18,7 @@ from omezarr_proc.model.part import Part
 from omezarr_proc.publish.hidden import IN_STORE
 from omezarr_proc.publish.holder import holder_of, is_dead, moment, myself
 from omezarr_proc.publish.lock import LockedError
-from omezarr_proc.store.remote import Bucket, UnconditionalError
+from omezarr_proc.store.remote import Bucket, UnconditionalError, Version
 
 HEARTBEAT = 10.0
 STALE = 60.0
@@ -40,7 +40,7 @@ class StoreLock:
         self._heartbeat, self._stale = heartbeat, stale
         self._me = myself()
         self._beats = 0
-        self._etag = ""
+        self._version: Version | None = None
         self._lost = False
         self._ending = threading.Event()
         self._heart: threading.Thread | None = None
@@ -75,33 +75,34 @@ class StoreLock:
 
     def _take(self) -> None:
         try:
-            etag = self._bucket.create(self._key, self._text())
-            if etag and self._bucket.create(self._key, b"{}\n"):  # a store that does not know conditions does as it is told
+            version = self._bucket.create(self._key, self._text())
+            if version and self._bucket.create(self._key, b"{}\n"):  # a store that does not know conditions does as it is told
                 raise UnconditionalError
         except UnconditionalError:
             logger.warning(f"{self._dataset}: this store has no conditional puts: two runs at once would not be kept apart")
             self._bucket.put(self._key, self._text())
             return
-        seen, whose, since = "", None, time.monotonic()
-        while not etag:
+        seen: Version | None = None
+        whose, since = "", time.monotonic()
+        while version is None:
             try:
                 there, now = self._bucket.read(self._key)
             except FileNotFoundError:
-                etag = self._bucket.create(self._key, self._text())
+                version = self._bucket.create(self._key, self._text())
                 continue
             holder = holder_of(there)
             silent = time.monotonic() - since > self._stale if now == seen else False
             if is_dead(holder) or silent or self._age() > self._stale:
-                etag = self._bucket.replace(self._key, self._text(), now)
+                version = self._bucket.replace(self._key, self._text(), now)
                 continue
-            if now != seen and _token(there) == whose:  # renewed; another holder each time has it for moments
+            if seen and now != seen and _token(there) == whose:  # renewed; another holder each time has it for moments
                 who = f" (process {holder.pid} on {holder.host} since {moment(holder.since)})" if holder.pid else ""
                 raise LockedError(
                     f"another run{who} works on {self._what}: wait until it is done or stop it, then run again", source=self._dataset
                 )
             seen, whose, since = now, _token(there), since if now == seen else time.monotonic()
             time.sleep(self._heartbeat / 10)
-        self._etag = etag
+        self._version = version
 
     def _age(self) -> float:
         """How long ago the lock was renewed, by the store's clock: that of an object which is put now."""
@@ -128,17 +129,17 @@ class StoreLock:
     def _beat(self) -> None:
         while not self._ending.wait(self._heartbeat):
             with contextlib.suppress(OSError):
-                if not self._etag:
+                if self._version is None:
                     continue
                 try:
-                    renewed = self._bucket.replace(self._key, self._text(), self._etag)
+                    renewed = self._bucket.replace(self._key, self._text(), self._version)
                 except UnconditionalError:  # who took it over meanwhile is noticed by `check`
-                    self._etag = ""
+                    self._version = None
                     continue
                 if renewed is None:
                     self._lost = True
                     return
-                self._etag = renewed
+                self._version = renewed
 
 
 def lock_of(part: Part) -> str:

@@ -1,5 +1,6 @@
 """Objects of an object store below an address. A put is whole or not there at all, and one request: only above 64 MB several pay."""
 
+import contextlib
 import errno
 import json
 import time
@@ -17,6 +18,28 @@ _PAUSE = 0.1
 
 class UnconditionalError(Exception):
     """The store has no conditional puts."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which of the objects that were put with one key this is.
+
+    etag        what stores hold conditions against
+    generation  what Google's stores do instead; empty elsewhere
+    """
+
+    etag: str
+    generation: str = ""
+
+    @classmethod
+    def of(cls, said: Any) -> "Version":
+        """That of what a store has said of an object."""
+        return cls(said["e_tag"] or "", said.get("version") or "")
+
+    @property
+    def condition(self) -> dict[str, str]:
+        """That of a put in its place."""
+        return {"e_tag": self.etag} | ({"version": self.generation} if self.generation else {})
 
 
 @dataclass(frozen=True)
@@ -40,13 +63,13 @@ class Bucket:
         """See `Objects`."""
         return self.read(key)[0]
 
-    def read(self, key: str) -> tuple[bytes, str]:
-        """An object and its ETag. Raises as `get`."""
+    def read(self, key: str) -> tuple[bytes, Version]:
+        """An object and which one it is. Raises as `get`."""
         import obstore
 
-        def work() -> tuple[bytes, str]:
+        def work() -> tuple[bytes, Version]:
             got = obstore.get(client(self.root.root), self._key(key))
-            return bytes(got.bytes()), got.meta["e_tag"] or ""
+            return bytes(got.bytes()), Version.of(got.meta)
 
         return ask(self.root / key, work)
 
@@ -121,27 +144,36 @@ class Bucket:
         """Remove objects, many at a time; those that are not there are no error. Raises OSError."""
         import obstore
 
+        def delete(paths: Sequence[str]) -> None:
+            ask(self.root, lambda: obstore.delete(client(self.root.root), paths))
+
         paths = [self._key(key) for key in keys]
         for begin in range(0, len(paths), 1000):
-            ask(self.root, lambda begin=begin: obstore.delete(client(self.root.root), paths[begin : begin + 1000]))  # type: ignore[misc]
+            some = paths[begin : begin + 1000]
+            try:
+                delete(some)
+            except FileNotFoundError:  # as Google's and Azure's stores say, and the others may still be there
+                for path in some:
+                    with contextlib.suppress(FileNotFoundError):
+                        delete([path])
 
-    def create(self, key: str, data: bytes) -> str | None:
-        """Put an object where there is none; its ETag, or None where there is one already.
+    def create(self, key: str, data: bytes) -> Version | None:
+        """Put an object where there is none; which one it is, or None where there is one already.
 
         Raises OSError, UnconditionalError where the store cannot do that.
         """
         return self._put_if(key, data, "create")
 
-    def replace(self, key: str, data: bytes, etag: str) -> str | None:
-        """Put an object in the place of one with this ETag; the new one, or None where there is another. Raises as `create`."""
-        return self._put_if(key, data, {"e_tag": etag})
+    def replace(self, key: str, data: bytes, version: Version) -> Version | None:
+        """Put an object in the place of this one; the new one, or None where there is another. Raises as `create`."""
+        return self._put_if(key, data, version.condition)
 
-    def _put_if(self, key: str, data: bytes, mode: Any) -> str | None:
+    def _put_if(self, key: str, data: bytes, mode: Any) -> Version | None:
         for patient in (False, True):  # a store that does not know conditions answers as one does that is overloaded
             try:
                 return self._put(key, data, mode, patient=patient)
             except (ConditionError, FileNotFoundError):
-                return self._own(key, data) or None  # a put that was tried again finds what it has put itself
+                return self._own(key, data)  # a put that was tried again finds what it has put itself
             except OSError as error:
                 if error.errno == errno.ENOSYS:
                     raise UnconditionalError from None
@@ -149,24 +181,24 @@ class Bucket:
                     raise
         raise AssertionError
 
-    def _own(self, key: str, data: bytes) -> str:
+    def _own(self, key: str, data: bytes) -> Version | None:
         try:
-            there, etag = self.read(key)
+            there, version = self.read(key)
         except FileNotFoundError:
-            return ""
-        return etag if there == data else ""
+            return None
+        return version if there == data else None
 
-    def _put(self, key: str, data: bytes, mode: Any = "overwrite", *, patient: bool = True) -> str:
+    def _put(self, key: str, data: bytes, mode: Any = "overwrite", *, patient: bool = True) -> Version:
         import obstore
         from obstore.exceptions import NotSupportedError
 
-        def work() -> str:
+        def work() -> Version:
             try:
                 store = client(self.root.root, patient=patient)
                 put = obstore.put(store, self._key(key), data, mode=mode, use_multipart=len(data) > 64 << 20)
             except NotSupportedError:
                 raise UnconditionalError from None
-            return put["e_tag"] or ""
+            return Version.of(put)
 
         for attempt in range(_CONFLICTS):
             try:
