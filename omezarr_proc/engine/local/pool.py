@@ -150,14 +150,14 @@ class Pool:
 
     def submit(self, worker: Worker, task: Task) -> None:
         """Queue a task with a worker."""
+        worker.tasks.append(task)
+        self.tell(worker, task)
+
+    def tell(self, worker: Worker, message: Task | Promise) -> None:
+        """Send a worker what it is to do, or will be given, of the job, which it is told before."""
         if not worker.briefed:
             self._brief(worker)
-        worker.tasks.append(task)
-        self._send(worker, task)
-
-    def tell(self, worker: Worker, promise: Promise) -> None:
-        """Let a worker know what it will be given."""
-        self._send(worker, promise)
+        self._send(worker, message)
 
     def _send(self, worker: Worker, message: Job | Task | Promise) -> None:
         # A dead worker's closed socket is noticed by `wait`, which knows how it ended.
