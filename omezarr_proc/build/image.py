@@ -16,9 +16,7 @@ from omezarr_proc.build.dataset import attributes, dataset_key, object_count, py
 from omezarr_proc.build.means import Means
 from omezarr_proc.build.passes import Build
 from omezarr_proc.build.taken import Taken
-from omezarr_proc.build.verify import refuse_different
 from omezarr_proc.build.windows import display_windows
-from omezarr_proc.check.verdict import refuse_wrong
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
 from omezarr_proc.model.events import Advice, Begun, Summary
@@ -159,6 +157,8 @@ class Conversion:
 
     def stage(self, target: Place | str, tree: Noting, *, trusted: bool = False) -> Summary:
         """Make all of the dataset but its name, and close the tree. Raises ProcError."""
+        from omezarr_proc.check.verdict import refuse_wrong  # which parts that do not publish can do without
+
         store = self.store(tree.objects, self.pyramid)
         began, memory = time.monotonic(), self.means.memory
         memory.begin()
@@ -180,6 +180,8 @@ class Conversion:
                 write_root(store.objects, attributes(self.image, self.means.settings, self.key, store, found), store.zarr_format)
                 refuse_wrong(tree.place)
                 if self.means.settings.verify:
+                    from omezarr_proc.build.verify import refuse_different
+
                     staged = replace(open_dataset(tree.place), stored=tree.objects)
                     refuse_different(staged, self.image, self.means.settings, self.means.engine, self.means.limits)
         finally:
