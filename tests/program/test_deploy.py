@@ -51,6 +51,26 @@ def test_the_kubernetes_job_has_as_many_parts_as_indices() -> None:
     assert environ["PART"] == f"auto/{job['completions']}"
 
 
+class _Template(yaml.SafeLoader):
+    """Of CloudFormation, whose tags (`!Ref` and the like) say nothing here."""
+
+
+_Template.add_multi_constructor("!", lambda loader, tag, node: tag)
+
+
+def test_what_the_next_attempt_would_not_do_better_is_not_started_again() -> None:
+    rows = re.findall(r"^\| (\d+) \| [^|]+\| ([^|]+)\|$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    no_use = {int(status) for status, policy in rows if policy.strip() and status != "137" and "retry as it is" not in policy}
+    assert no_use == {1, 2, 71, 73}
+    batch = yaml.load((DEPLOY / "aws.yaml").read_text(), _Template)["Resources"]["JobDefinition"]["Properties"]["RetryStrategy"]
+    *ends, all_else = batch["EvaluateOnExit"]
+    assert {int(rule["OnExitCode"]) for rule in ends if rule["Action"] == "exit"} == no_use
+    assert all_else == {"OnExitCode": "*", "Action": "retry"}
+    assert len(batch["EvaluateOnExit"]) <= 5  # which AWS Batch takes
+    (rule,) = yaml.safe_load((DEPLOY / "kubernetes.yaml").read_text())["spec"]["podFailurePolicy"]["rules"]
+    assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailIndex", no_use)
+
+
 def test_the_state_machine_tries_again_what_passes() -> None:
     machine = json.loads((DEPLOY / "step-functions.asl.json").read_text())
     retries = machine["States"]["Parts"]["ItemProcessor"]["States"]["Part"]["Retry"]
