@@ -43,6 +43,27 @@ def test_the_changelog_has_this_version_and_what_comes() -> None:
     assert re.search(rf"^## \[{re.escape(omezarr_proc.__version__)}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE)
 
 
+def test_each_module_is_on_one_line_of_the_page_on_architecture() -> None:
+    """A name without a folder is in the folder of the one before it."""
+    tables = (ROOT / "docs/architecture.md").read_text().partition("## Layers")[0]
+    named: list[str] = []
+    for line in tables.splitlines():
+        folder = ""
+        for name in re.findall(r"`([\w/]+\.py)`", line):
+            folder = name.rpartition("/")[0] or folder
+            named.append(f"{folder}/{name.rpartition('/')[2]}".removeprefix("/"))
+    package = ROOT / "omezarr_proc"
+    assert sorted(named) == sorted(str(path.relative_to(package)) for path in package.rglob("*.py") if path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("page", ["docs/words.md", "CONTRIBUTING.md"])
+def test_modules_that_a_page_names_are_there(page: str) -> None:
+    folders = "app|build|check|config|engine|host|model|ngff|pixels|plan|publish|store|tiff|viewer|work"
+    names = re.findall(rf"`((?:{folders})/[\w/]+\.py)`", (ROOT / page).read_text())
+    assert names
+    assert [name for name in names if not (ROOT / "omezarr_proc" / name).exists()] == []
+
+
 def test_the_table_of_costs_has_the_objects_that_datasets_have() -> None:
     rows = re.findall(r"(\d+) objects \| \$([\d.]+) \| (\d+) objects \| \$([\d.]+)", (ROOT / "docs/object-stores.md").read_text())
     sizes = {axis: AxisSize(0.5, "micrometer") for axis in "xyz"}
