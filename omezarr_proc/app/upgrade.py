@@ -25,7 +25,8 @@ from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.folder import Folder
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.places import objects_at
-from omezarr_proc.store.read import Json, open_dataset, read_json
+from omezarr_proc.store.read import open_dataset, read_json
+from omezarr_proc.store.zarr_array import Json
 
 _DOCUMENT = ROOT_DOCUMENTS[-1]
 

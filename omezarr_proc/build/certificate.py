@@ -36,7 +36,8 @@ from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for, without_threads
 from omezarr_proc.store.objects import InMemory
 from omezarr_proc.store.places import objects_at, put_at
-from omezarr_proc.store.read import Array, Dataset, open_dataset, read_json
+from omezarr_proc.store.read import Dataset, open_dataset, read_json
+from omezarr_proc.store.zarr_array import Array
 from omezarr_proc.tiff.file.bytes import open_bytes
 from omezarr_proc.tiff.file.changes import changed
 from omezarr_proc.work.tasks import Hash, Hashed, Job, Loose, Reply

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from omezarr_proc.check.decoding import chunk_decoder
 from omezarr_proc.check.spec import check
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.store.read import Array, Dataset, first_multiscale
+from omezarr_proc.store.read import Dataset, first_multiscale
+from omezarr_proc.store.zarr_array import Array
 
 LONGER_SIDE = 512  # pixels of the picture at least, where the image has so many
 _AS_GOOD_AS_SQUARE = 0.01  # pixels that differ by no more in height and width are left as they are

@@ -19,7 +19,8 @@ from omezarr_proc.model.pyramid import Level, Pyramid
 from omezarr_proc.model.region import AXES, ceil_div
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.store.arrays import OME_XML
-from omezarr_proc.store.read import Array, Dataset, first_multiscale
+from omezarr_proc.store.read import Dataset, first_multiscale
+from omezarr_proc.store.zarr_array import Array
 
 _TAKEN = "is taken as base level (USE_EXISTING_RESOLUTIONS)"
 _PART = re.compile(r"only columns (\d+) to (\d+), rows (\d+) to (\d+), channels ([\d,-]+), z ([\d,-]+), t ([\d,-]+)")

@@ -8,7 +8,8 @@ import numpy as np
 
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.store.codec import SHUFFLES
-from omezarr_proc.store.read import Array, Dataset, Json
+from omezarr_proc.store.read import Dataset
+from omezarr_proc.store.zarr_array import Array, Json
 
 VIEWABLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32")
 _COMPRESSORS = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")

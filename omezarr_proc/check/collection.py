@@ -11,7 +11,8 @@ from typing import Any
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.store.read import Dataset, Json, is_inside, read_attributes
+from omezarr_proc.store.read import Dataset, is_inside, read_attributes
+from omezarr_proc.store.zarr_array import Json
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.check.shards import Shards, is_known
 from omezarr_proc.store.codec import Codec, without_threads
-from omezarr_proc.store.read import Array, Dataset
+from omezarr_proc.store.read import Dataset
+from omezarr_proc.store.zarr_array import Array
 
 
 def chunk_decoder(dataset: Dataset, array: Array) -> Callable[[tuple[int, ...]], NDArray[Any]]:

@@ -14,7 +14,8 @@ from omezarr_proc.pixels.digests import BLOCK, Digest, Digests, digests_of
 from omezarr_proc.publish.children import OURS
 from omezarr_proc.publish.hidden import IN_STORE
 from omezarr_proc.store.checksums import checksum
-from omezarr_proc.store.read import Array, Dataset
+from omezarr_proc.store.read import Dataset
+from omezarr_proc.store.zarr_array import Array
 
 A = TypeVar("A")
 B = TypeVar("B")

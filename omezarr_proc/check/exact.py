@@ -10,7 +10,8 @@ from omezarr_proc.host.limits import read_limits
 from omezarr_proc.model.region import Region
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.store.codec import without_threads
-from omezarr_proc.store.read import Array, Dataset, first_multiscale
+from omezarr_proc.store.read import Dataset, first_multiscale
+from omezarr_proc.store.zarr_array import Array
 
 _BATCH = 64
 

@@ -12,7 +12,8 @@ from omezarr_proc.check.finding import Finding
 from omezarr_proc.check.spec import check
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.store.read import Dataset, Json, is_inside, read_attributes
+from omezarr_proc.store.read import Dataset, is_inside, read_attributes
+from omezarr_proc.store.zarr_array import Json
 
 
 def label_paths(image: Place) -> list[str]:

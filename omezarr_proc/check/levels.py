@@ -14,8 +14,9 @@ from omezarr_proc.check.shards import is_known
 from omezarr_proc.model.region import AXES, Index, Region, Z
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.store.codec import Codec, without_threads
-from omezarr_proc.store.read import Array, Dataset
+from omezarr_proc.store.read import Dataset
 from omezarr_proc.store.shard import index_bytes, place_of, read_index
+from omezarr_proc.store.zarr_array import Array
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from omezarr_proc.host.limits import read_limits
 from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.region import AXES, Index, Region
 from omezarr_proc.pixels.reduction import REDUCTIONS
-from omezarr_proc.store.read import Array, Dataset, first_multiscale
+from omezarr_proc.store.read import Dataset, first_multiscale
+from omezarr_proc.store.zarr_array import Array
 
 SAMPLED_CHUNKS = 24  # of each level; all where there are no more
 _BATCH = 256

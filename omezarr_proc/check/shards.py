@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.model.region import ceil_div
 from omezarr_proc.store.codec import Codec, without_threads
-from omezarr_proc.store.read import Array
 from omezarr_proc.store.shard import damage, index_bytes, place_of, read_index
+from omezarr_proc.store.zarr_array import Array
 
 
 def is_known(array: Array) -> bool:

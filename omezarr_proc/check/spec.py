@@ -15,7 +15,8 @@ from omezarr_proc.check.finding import Finding, is_number
 from omezarr_proc.check.systems import check_systems
 from omezarr_proc.check.viewers import check_omero
 from omezarr_proc.ngff.units import LENGTHS, TIMES
-from omezarr_proc.store.read import Array, Dataset, Json, first_multiscale, is_inside, level_paths
+from omezarr_proc.store.read import Dataset, first_multiscale, is_inside, level_paths
+from omezarr_proc.store.zarr_array import Array, Json
 
 _TYPES = ("time", "channel", "space")
 _UNITS = {"time": TIMES, "space": LENGTHS}

@@ -18,7 +18,8 @@ from omezarr_proc.check.shards import Shards, is_known
 from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.address import Address
 from omezarr_proc.store.codec import HEADER_BYTES, decoded_bytes, stated_bytes
-from omezarr_proc.store.read import Array, Dataset
+from omezarr_proc.store.read import Dataset
+from omezarr_proc.store.zarr_array import Array
 
 # On network file systems opening a file takes milliseconds, in an object store each question tens of them.
 _THREADS = 8

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from omezarr_proc.check.finding import Finding
 from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.errors import InputError
-from omezarr_proc.store.read import Array, Dataset, read_json
+from omezarr_proc.store.read import Dataset, read_json
+from omezarr_proc.store.zarr_array import Array
 
 _DOCUMENTS = {2: (".zarray", ".zattrs"), 3: ("zarr.json", ".zgroup", ".zattrs", ".zarray")}  # those of v2 in v3 are told by themselves
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omezarr_proc.check.finding import Finding, is_number
-from omezarr_proc.store.read import Dataset, Json
+from omezarr_proc.store.read import Dataset
+from omezarr_proc.store.zarr_array import Json
 
 _COLOR = re.compile(r"[0-9A-Fa-f]{6}")
 _FAMILIES = ("linear", "polynomial", "exponential", "logarithmic")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from omezarr_proc.check.finding import Finding, is_number
 from omezarr_proc.check.viewers import DARK, shows_nothing
 from omezarr_proc.pixels.histogram import Extremes, extremes, merge_extremes
-from omezarr_proc.store.read import Array, Dataset
+from omezarr_proc.store.read import Dataset
+from omezarr_proc.store.zarr_array import Array
 
 ChannelExtremes = dict[int, Extremes | None]  # by channel; None where no value is finite
 
