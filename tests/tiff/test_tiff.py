@@ -4,6 +4,7 @@ import json
 import os
 import struct
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ome import ome, pages
-from reading import refusal
+from reading import opened, refusal, whole
 from tiffs import build, coordinates, grey, save
 
 from omezarr_proc.model.image import AxisSize, Rect
@@ -240,6 +241,20 @@ def test_pages_that_differ_get_layouts_of_their_own(tmp_path):
     assert [image.layouts[plane.layout].segment_height for plane in image.planes] == [3, 1]
     bad = [grey(bytes(12), 4, 3, t270=(2, ome(z=2))), grey(bytes(24), 4, 3, bits=16)]
     assert "different size or type" in refusal(save(tmp_path / "y.ome.tif", build(bad)))
+
+
+def test_pages_have_palettes_of_their_own(tmp_path):
+    """Of planes of one kind only the first is interpreted."""
+    indices = coordinates((20, 30), "uint8")
+    maps = [np.random.default_rng(n).integers(0, 1 << 16, (3, 256)).astype(np.uint16) for n in range(3)]
+    with tifffile.TiffWriter(tmp_path / "x.tif") as file:
+        for colormap in (maps[0], maps[1], maps[2], maps[1]):
+            file.write(indices, photometric="palette", colormap=colormap, metadata=None)
+    image, reader = opened(tmp_path / "x.tif")
+    with closing(reader):
+        for plane, colormap in zip(image.planes, (maps[0], maps[1], maps[2], maps[1]), strict=True):
+            np.testing.assert_array_equal(whole(reader, plane), colormap.T[indices])
+    assert len(image.layouts) == 3
 
 
 @pytest.mark.parametrize(

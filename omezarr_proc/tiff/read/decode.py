@@ -93,6 +93,7 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
         tiled=page.is_tiled,
         raw=code == 1 and page.predictor == 1 and whole,
         stream=code in _DEFLATE and whole and page.predictor in (1, 2, 3),
+        colours=shown.colours_by,
         profile=shown.colours.profile if shown.colours else "",
         spool=whole
         and code in _SPOOLED

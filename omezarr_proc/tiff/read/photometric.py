@@ -4,6 +4,7 @@ Every viewer inverts MinIsWhite, shows a palette's colours and sees a bit as 0 o
 page are tifffile's decoded values, converted by `Pixels`. Pages that nothing here reads faithfully are refused by `pixels`.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,6 +50,13 @@ class Pixels:
     stored: np.dtype[Any]
     convert: Callable[[NDArray[Any]], NDArray[Any]] | None
     colours: ToSrgb | None = None
+
+    @property
+    def colours_by(self) -> str:
+        """Hex digest of the colour map by which values become colours; empty where they are colours."""
+        if isinstance(self.convert, _Palette):
+            return hashlib.sha256(self.convert.table.dtype.char.encode() + self.convert.table.tobytes()).hexdigest()
+        return ""
 
     @property
     def samples_before(self) -> int:
