@@ -47,7 +47,7 @@ class Layout:
     segment_bytes           one decoded segment
     encoded_bytes           the largest encoded segment of the image's planes, as far as it is known (else 0)
     tags_bytes              memory that the tags of a page and of its file's first one take when they are read, at most
-    colours                 hex digest of the colour map by which values become colours; empty where they are colours
+    colours                 hex digest of the colour map, or of the numbers, by which values become colours; empty where they are colours
     profile                 hex digest of the ICC profile from whose colours the pixels are converted to sRGB; empty where they are not
     decode_factor           memory to decode a segment, in decoded segments, beside the encoded bytes (JPEG 2000: some 5)
     """

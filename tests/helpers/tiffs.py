@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-FORMATS = {1: "B", 2: "c", 3: "H", 4: "I", 11: "f", 16: "Q"}
+FORMATS = {1: "B", 2: "c", 3: "H", 4: "I", 5: "I", 11: "f", 16: "Q"}
 
 
 def coordinates(shape, dtype="uint16", samples=1):
@@ -38,7 +38,7 @@ def build(pages, order="<", big=False, following=None):
         fields = {}
         for code, (kind, values) in tags.items():
             raw = values if isinstance(values, bytes) else struct.pack(f"{order}{len(values)}{FORMATS[kind]}", *values)
-            count = len(raw) if kind in (1, 2) else len(values)
+            count = len(raw) if kind in (1, 2) else len(values) // (2 if kind == 5 else 1)  # a rational is two numbers
             if len(raw) > (8 if big else 4):
                 where = head + len(body)
                 body += raw

@@ -267,7 +267,7 @@ def test_pages_have_palettes_of_their_own(tmp_path):
         (grey(bytes(12), 4, 3, t279=(4, [4])), "claims"),
         (grey(bytes(12), 4, 3, t259=(3, [9999])), "cannot be read"),
         (grey(bytes(12), 4, 3, t258=(3, [0])), "0 bits"),
-        (grey(bytes(36), 4, 3, bits=24), "24-bit integers"),
+        (grey(bytes(36), 4, 3, bits=24, t339=(3, [2])), "pixels of 24 bits"),
         (grey(bytes(12), 4, 3, t277=(3, [65535])), "65535 samples"),
         (grey(bytes(48), 4, 3, t262=(3, [5]), t277=(3, [4]), t258=(3, [8] * 4)), "CMYK"),
         (grey(bytes(36), 4, 3, t262=(3, [8]), t277=(3, [3]), t258=(3, [8] * 3)), "CIELab"),

@@ -145,11 +145,16 @@ def test_lossy_colours_in_strips_and_tiles(tmp_path, codec, cut):
 
 
 @libtiff
-@pytest.mark.parametrize("codec", ["none", "packbits", "lzw"])
-def test_ycbcr_without_jpeg_is_refused(tmp_path, codec):
-    run("tiffcp", "-c", codec, plain(tmp_path / "plain.tif", smooth(40, 48)), tmp_path / "x.tif")
+@pytest.mark.parametrize("cut", [["-r", "16"], ["-t", "-w", "32", "-l", "48"]])
+@pytest.mark.parametrize("codec", ["none", "packbits", "lzw", "zip"])
+def test_ycbcr_without_jpeg(tmp_path, codec, cut):
+    run("tiffcp", "-c", codec, *cut, plain(tmp_path / "plain.tif", smooth(40, 48)), tmp_path / "x.tif")
     run("tiffset", "-s", 262, 6, tmp_path / "x.tif")
-    assert "YCbCr colours without JPEG compression; convert it to RGB" in refusal(tmp_path / "x.tif")
+    run("tiffset", "-s", 530, 1, 1, tmp_path / "x.tif")
+    run("tiff2rgba", "-c", "none", tmp_path / "x.tif", tmp_path / "rgba.tif")
+    got, image = decoded(tmp_path / "x.tif")
+    assert image.rgb
+    assert np.abs(got.astype(int) - tifffile.imread(tmp_path / "rgba.tif")[..., :3]).max() <= 1
 
 
 @vips

@@ -65,17 +65,13 @@ def tags_bytes(tags: Mapping[int, Tag], size: int) -> int:
 def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
     """The layout of a page's planes. Raises UnsupportedError where its codec is not there or its segments make no sense."""
     with np.errstate(all="ignore"):  # nonsense in tags
-        decode = page.decode
+        decode = (shown.data_units.as_stored(page) if shown.data_units else page).decode
     if decode.__name__.startswith("decode_raise"):
         try:
             decode(b"", 0)
         except Exception as error:
             raise UnsupportedError(str(error)[:120]) from error
-    height, width = (
-        (page.tilelength, page.tilewidth)
-        if page.is_tiled
-        else (min(page.rowsperstrip or page.imagelength, page.imagelength), page.imagewidth)
-    )
+    height, width, _ = stored_shape(page, shown)
     if height < 1 or width < 1 or height * width > 64 * max(page.imagelength * page.imagewidth, 1 << 20):
         raise UnsupportedError(f"segments of {width} x {height} pixels")
     code = int(page.compression)
@@ -91,8 +87,8 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
         dtype=shown.dtype,
         compression=name,
         tiled=page.is_tiled,
-        raw=code == 1 and page.predictor == 1 and whole,
-        stream=code in _DEFLATE and whole and page.predictor in (1, 2, 3),
+        raw=code == 1 and page.predictor == 1 and whole and shown.data_units is None,
+        stream=code in _DEFLATE and whole and page.predictor in (1, 2, 3) and shown.data_units is None,
         colours=shown.colours_by,
         profile=shown.colours.profile if shown.colours else "",
         spool=whole
@@ -104,9 +100,20 @@ def layout(page: tifffile.TiffPage, shown: Pixels) -> Layout:
         segment_bytes=nbytes,
         decode_factor=_FACTORS.get(name, 1.0)
         + (1.0 if shown.convert else 0.0)
+        + (1.0 if shown.data_units else 0.0)
         + (3.0 if shown.colours else 0.0)
         + (1.0 if page.predictor != 1 else 0.0),
     )
+
+
+def stored_shape(page: tifffile.TiffPage, shown: Pixels) -> tuple[int, int, int]:
+    """Rows, columns and samples of a whole segment of a page, as it is stored."""
+    height, width = (
+        (page.tilelength, page.tilewidth)
+        if page.is_tiled
+        else (min(page.rowsperstrip or page.imagelength, page.imagelength), page.imagewidth)
+    )
+    return height, width, shown.stored_samples
 
 
 def segment(

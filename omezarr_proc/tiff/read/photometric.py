@@ -15,8 +15,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from omezarr_proc.tiff.file.tags import PHOTOMETRIC_INTERPRETATION
-from omezarr_proc.tiff.read import ycc
+from omezarr_proc.tiff.read import ycbcr, ycc
 from omezarr_proc.tiff.read.colours import ToSrgb, profile_of
+from omezarr_proc.tiff.read.data_units import Chroma, DataUnits, Triples
 
 MINISWHITE, MINISBLACK, RGB, PALETTE, MASK, SEPARATED, YCBCR, LINEAR_RAW = 0, 1, 2, 3, 4, 5, 6, 34892
 _SHOWN = {SEPARATED: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv"}
@@ -52,10 +53,17 @@ class Pixels:
     colours: ToSrgb | None = None
 
     @property
+    def data_units(self) -> DataUnits | None:
+        """What makes pixels of units of bytes; None where tifffile decodes values."""
+        return self.convert if isinstance(self.convert, DataUnits) else None
+
+    @property
     def colours_by(self) -> str:
-        """Hex digest of the colour map by which values become colours; empty where they are colours."""
+        """Hex digest of the numbers by which values become colours; empty where they are colours."""
         if isinstance(self.convert, _Palette):
             return hashlib.sha256(self.convert.table.dtype.char.encode() + self.convert.table.tobytes()).hexdigest()
+        if isinstance(self.convert, ycbcr.ToRgb | Chroma):
+            return hashlib.sha256(repr(self.convert).encode()).hexdigest()
         return ""
 
     @property
@@ -112,8 +120,6 @@ def _pixels(page: tifffile.TiffPage, colours: bool, inks: bool) -> Pixels:
         raise UnsupportedError(f"pixels of {page.bitspersample} bits in sample format {page.sampleformat!s}")
     if not isinstance(page.bitspersample, int):
         raise UnsupportedError(f"samples of different size, {page.bitspersample} bits")
-    if page.bitspersample == 24 and page.dtype.kind != "f":
-        raise UnsupportedError("24-bit integers, on whose byte order writers do not agree; write them as 32-bit integers")
     if page.predictor != 1 and page.bitspersample not in (8, 16, 32, 64):
         raise UnsupportedError(f"a predictor over samples of {page.bitspersample} bits")
     if page.dtype.kind == "c":
@@ -124,8 +130,10 @@ def _pixels(page: tifffile.TiffPage, colours: bool, inks: bool) -> Pixels:
         raise UnsupportedError(f"the unknown photometric interpretation {int(photometric)}")
     if page.imagedepth > 1:
         raise UnsupportedError(f"volumetric segments (ImageDepth {page.imagedepth}); write the slices as pages")
-    if photometric == YCBCR and page.compression not in JPEG | JPEG2000 | {34933, 50001, 50002, 34934}:
-        raise UnsupportedError("YCbCr colours without JPEG compression; convert it to RGB")
+    plain_ycbcr = photometric == YCBCR and page.compression not in JPEG | JPEG2000 | {34933, 50001, 50002, 34934}
+    if plain_ycbcr and (spp != 3 or planar or page.bitspersample != 8):
+        apart = ", each stored apart" if planar else ""
+        raise UnsupportedError(f"YCbCr colours of {spp} samples of {page.bitspersample} bits{apart}; convert it to RGB")
     if page.compression == 34892 and photometric == YCBCR:
         raise UnsupportedError("lossy DNG JPEG; convert it to RGB")
     samples = 1 if planar else spp
@@ -143,13 +151,22 @@ def _pixels(page: tifffile.TiffPage, colours: bool, inks: bool) -> Pixels:
             raise UnsupportedError("a palette image without its colour map")
         convert = _Palette(page.colormap)
         return Pixels(samples=3, stored_samples=samples, planes=1, dtype=convert.table.dtype.name, rgb=True, stored=stored, convert=convert)
+    elif plain_ycbcr:
+        try:
+            convert = ycbcr.of(page)
+        except ValueError as error:
+            raise UnsupportedError(f"YCbCr colours with {error}; convert it to RGB") from error
+        if isinstance(convert, Chroma) and page.predictor != 1:
+            raise UnsupportedError("a predictor over subsampled YCbCr colours")
     elif dtype != page.dtype.name:
         convert = _Cast(dtype)
     elif page.compression in JPEG2000 and samples == 3 and dtype == f"uint{page.bitspersample}" and ycc.hidden(page):
         convert = ycc.to_rgb
+    if page.bitspersample == 24 and page.dtype.kind != "f":
+        convert = Triples(1, 1, 3 * samples, page.parent.byteorder, convert)
     return Pixels(
         samples=samples,
-        stored_samples=samples,
+        stored_samples=1 if isinstance(convert, DataUnits) else samples,
         planes=spp if planar else 1,
         dtype=dtype,
         rgb=photometric in (RGB, YCBCR) and spp >= 3,

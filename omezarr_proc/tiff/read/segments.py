@@ -3,6 +3,7 @@
 An undecodable segment is an error that names file, image, plane and segment.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -93,9 +94,9 @@ class Segments(Source):
 
     def _stored_bytes(self, plane: Plane) -> int:
         """Decompressed bytes of a segment at most."""
-        layout, page = self.image.layouts[plane.layout], self.page(plane)
+        page = self.page(plane)
         itemsize = page.tiff.dtype.itemsize if page.tiff.dtype else 0
-        return layout.segment_height * layout.segment_width * page.shown.stored_samples * itemsize
+        return math.prod(decode.stored_shape(page.tiff, page.shown)) * itemsize
 
     def check(self, plane: Plane, index: int, data: bytes | memoryview) -> None:
         """Raise InputError for an encoded segment that must not reach its decoder: it would take the worker's memory or its life."""
@@ -109,8 +110,12 @@ class Segments(Source):
 
     def empty(self, plane: Plane) -> NDArray[Any]:
         """The pixels of an empty segment of a sparse file."""
-        page, layout = self.page(plane), self.image.layouts[plane.layout]
-        values = np.full((layout.segment_height, layout.segment_width, page.shown.stored_samples), self.nodata(plane), page.tiff.dtype)
+        page = self.page(plane)
+        if page.shown.data_units and self.nodata(plane):
+            raise self.error(
+                plane, "it has empty segments of another no-data value than 0, in 24-bit integers or YCbCr", UnsupportedInputError
+            )
+        values = np.full(decode.stored_shape(page.tiff, page.shown), self.nodata(plane), page.tiff.dtype)
         return values if page.shown.convert is None else page.shown.convert(values)
 
     def nodata(self, plane: Plane) -> int | float:

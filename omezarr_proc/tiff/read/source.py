@@ -115,9 +115,10 @@ class Source:
             raise self.error(plane, "the file has changed since it was opened")
         if not all(isinstance(number, int) for numbers in (tiff.dataoffsets, tiff.databytecounts) for number in numbers):
             raise self.error(plane, "its segment offsets are no integers; the file is corrupt")
-        decompressed = decode.decompressed(tiff) if layout.compression == "lzw" and tiff.fillorder != 2 else None
+        stored = shown.data_units.as_stored(tiff) if shown.data_units else tiff
+        decompressed = decode.decompressed(stored) if layout.compression == "lzw" and tiff.fillorder != 2 else None
         return Page(
-            tiff=tiff,
+            tiff=stored,
             decompressed=decompressed,
             shown=shown,
             offsets=tiff.dataoffsets,
