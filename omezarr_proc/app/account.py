@@ -43,7 +43,7 @@ class Account:
         for text in self._settings.warnings():
             logger.warning(text)
         self._metrics(None)
-        self._write(self.document("running", None, None))
+        self._write("running", None, None)
 
     def finish(self) -> None:
         """Say that all images had their turn."""
@@ -57,7 +57,7 @@ class Account:
         if outcome != "finished" and self._settings.log_format == "json":
             logger.bind(event="error", code=code, status=status).error(message)
         try:
-            self._write(self.document(outcome, status, code))
+            self._write(outcome, status, code)
         except ProcError as error:  # the disk is full now, say: what became of the images does not change by that
             logger.error(str(error))
         sums, seconds = totals(self._report.results.done), time.monotonic() - self._clock
@@ -93,10 +93,10 @@ class Account:
         for line in metric_lines(sums, seconds, int(time.time() * 1000), self._mask(self._settings.environment), self._ids):
             self._report.write(json.dumps(self._mask.values(line)) + "\n")
 
-    def _write(self, document: dict[str, Any]) -> None:
+    def _write(self, outcome: str, status: int | None, code: str | None) -> None:
         if path := self._path:
             try:
-                write_whole(path, json.dumps(document, indent=1).encode())
+                write_whole(path, json.dumps(self.document(outcome, status, code), indent=1).encode())
             except OSError as error:
                 self._path = None  # said once
                 raise MissingFolderError(f"REPORT {shown(path)} cannot be written: {error.strerror or error}") from None
