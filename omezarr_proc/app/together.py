@@ -22,6 +22,7 @@ from omezarr_proc.model.errors import ProcError, without_frames
 from omezarr_proc.model.events import Summary
 from omezarr_proc.model.image import Image
 from omezarr_proc.publish.brief import Brief
+from omezarr_proc.publish.hidden import hidden_names
 from omezarr_proc.store.sync import Disks, sync_folder
 
 # How long an orderly stop waits for the disk, so that what is made is not lost: within it a container's last seconds are not over.
@@ -208,16 +209,18 @@ def _publish(members: Sequence[Member]) -> None:
         with member.trying(), member.conversion.given_up(member.tree):
             member.conversion.refuse_changed()
             member.tree.name()
+    names: dict[Path, list[str]] = {}
     for folder in {member.target.parent for member in _good(members)}:
         try:
             sync_folder(folder)
+            names[folder] = hidden_names(folder)
         except OSError as error:
             for member in _good(members):
                 if member.target.parent == folder:
                     member.error = output_error("cannot publish", error, member.target)
     for member in _good(members):
         with member.trying():
-            member.tree.confirm()
+            member.tree.confirm(names[member.target.parent])
     for member in members:
         member.held.close()
 

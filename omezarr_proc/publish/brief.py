@@ -98,11 +98,14 @@ class Brief:
         except OSError as error:
             raise output_error("cannot publish", error, self.target) from error
 
-    def confirm(self) -> None:
-        """See that the name, which is safe on disk, leads to the dataset; remove what is hidden of it. Raises OutputError."""
+    def confirm(self, names: Iterable[str]) -> None:
+        """See that the name, which is safe on disk, leads to the dataset; remove what is hidden of it. Raises OutputError.
+
+        names  those of its folder since then: listed once for all of a group
+        """
         assert self._named is not None
         try:
-            confirm(self._named, self._deadline)
+            confirm(self._named, self._deadline, names)
         except OSError as error:
             raise output_error("cannot publish", error, self.target) from error
 

@@ -21,6 +21,7 @@ import contextlib
 import ctypes
 import errno
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,12 +98,15 @@ def take_name(target: Path, *, force: bool) -> Named:
     return Named(target, target / name, content, old.what if old else "")
 
 
-def confirm(named: Named, deadline: float | None) -> bool:
-    """Whether nothing hidden is left of a dataset whose name is safe on disk: see `publish`. Raises OutputError, OSError."""
+def confirm(named: Named, deadline: float | None, names: Iterable[str] | None = None) -> bool:
+    """Whether nothing hidden is left of a dataset whose name is safe on disk: see `publish`; `names` as in `clear`.
+
+    Raises OutputError, OSError.
+    """
     read_back(named.root, named.content)
     if named.replaced:
         logger.info(f"{named.target}: has replaced {named.replaced}")
-    return clear(named.target, deadline)
+    return clear(named.target, deadline, names)
 
 
 def recover(folder: Path) -> set[Path]:

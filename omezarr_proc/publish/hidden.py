@@ -19,7 +19,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from omezarr_proc.model.part import Part
@@ -62,9 +62,9 @@ def part_target(target: Path, part: Part) -> Path:
     return target.with_name(f"{target.name}.part-{part.number}-of-{part.of}")
 
 
-def part_files(target: Path) -> list[tuple[Part, str, Path]]:
-    """The part, role ("lock", "owner" or "record") and path of each hidden file of a part of `target`. Raises OSError."""
-    of_target = ((_PART.fullmatch(role), path) for role, path in _hidden_of(target))
+def part_files(target: Path, names: Iterable[str] | None = None) -> list[tuple[Part, str, Path]]:
+    """The part, role ("lock", "owner" or "record") and path of each hidden file of a part of `target`, as `old_paths`. Raises OSError."""
+    of_target = ((_PART.fullmatch(role), path) for role, path in _hidden_of(target, names))
     return [(Part(int(match[1]), int(match[2])), match[3], path) for match, path in of_target if match]
 
 
@@ -116,15 +116,21 @@ def free_old_path(target: Path) -> Path:
     return path
 
 
-def old_paths(target: Path) -> list[Path]:
-    """What is left of replaced datasets `target`. Raises OSError."""
-    return [path for role, path in _hidden_of(target) if role.startswith("old-")]
+def hidden_names(folder: Path) -> list[str]:
+    """The names in a folder among which all hidden files are. Raises OSError. Of thousands of datasets this takes milliseconds."""
+    return [name for name in os.listdir(folder) if name.startswith(".")]
 
 
-def _hidden_of(target: Path) -> Iterator[tuple[str, Path]]:
+def old_paths(target: Path, names: Iterable[str] | None = None) -> list[Path]:
+    """What is left of replaced datasets `target`; `names`: those of its folder, where they are known. Raises OSError."""
+    return [path for role, path in _hidden_of(target, names) if role.startswith("old-")]
+
+
+def _hidden_of(target: Path, names: Iterable[str] | None) -> Iterator[tuple[str, Path]]:
     """(role, path) of all hidden files of `target`. Raises OSError. Beside it there may be thousands of others: each image looks here."""
     begin = f".{target.name}."
-    for name in sorted(name for name in os.listdir(target.parent) if name.startswith(begin)):
+    names = hidden_names(target.parent) if names is None else names
+    for name in sorted(name for name in names if name.startswith(begin)):
         if (match := _HIDDEN.fullmatch(name)) and match[1] == target.name:
             yield match[2], target.parent / name
 

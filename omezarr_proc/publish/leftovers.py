@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from loguru import logger
@@ -13,6 +14,7 @@ from omezarr_proc.publish.hidden import (
     MAGIC,
     aside_path,
     emptied_path,
+    hidden_names,
     is_ours,
     old_paths,
     part_files,
@@ -39,28 +41,32 @@ def discard(target: Path, deadline: float | None = None) -> bool:
     return clear(target, deadline)
 
 
-def clear(target: Path, deadline: float | None) -> bool:
-    """Remove replaced datasets, and the record when nothing else is hidden; returns whether nothing is. The caller holds the lock."""
+def clear(target: Path, deadline: float | None, names: Iterable[str] | None = None) -> bool:
+    """Remove replaced datasets, and the record when nothing else is hidden; returns whether nothing is. The caller holds the lock.
+
+    names  those of its folder since it was locked, where they are known
+    """
     try:
+        names = hidden_names(target.parent) if names is None else names
         if not is_ours(target):
-            return not old_paths(target)
-        left = [path for path in old_paths(target) if not remove_tree(path, deadline)]
+            return not old_paths(target, names)
+        left = [path for path in old_paths(target, names) if not remove_tree(path, deadline)]
         for path in left:
             late = deadline is not None and time.monotonic() > deadline
             reason = "since time is up" if late else "since its files may not be removed, or are open elsewhere"
             logger.warning(f"{path}: this replaced dataset is not removed, {reason}: the next run tries again, or remove it yourself")
         if left or any(os.path.lexists(path(target)) for path in (staging_path, aside_path, emptied_path, whole_path)):
             return False
-        forget_parts(target)
+        forget_parts(target, names)
         record_path(target).unlink()
     except OSError:
         return False  # the dataset is published; the next run tries again
     return True
 
 
-def forget_parts(target: Path) -> None:
+def forget_parts(target: Path, names: Iterable[str] | None = None) -> None:
     """Remove what parts have left: their records, and the locks that nobody has. The caller holds the dataset's lock. Raises OSError."""
-    for part, role, path in part_files(target):
+    for part, role, path in part_files(target, names):
         if role == "record":
             path.unlink(missing_ok=True)
         else:

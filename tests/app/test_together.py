@@ -122,6 +122,20 @@ def test_syncs_are_shared(inputs: Path, alone: dict[str, str], tmp_path: Path, m
     assert len(counted) == 3  # the records, the datasets, their names
 
 
+def test_their_folder_is_listed_once_when_they_have_their_names(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, listdir = [], os.listdir
+
+    def listing(path: Path) -> list[str]:
+        if path == tmp_path / "out":
+            listed.append(sum(name.startswith(".") for name in listdir(path)))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", listing)
+    assert convert(inputs, tmp_path / "out") == 0
+    # what an earlier run has left; each once it is locked, before it has a record; then all locks and records
+    assert listed == [0, *(2 * number + 1 for number in range(COUNT)), 2 * COUNT]
+
+
 def test_a_disk_that_loses_data_publishes_nothing(
     inputs: Path, alone: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
