@@ -1,3 +1,4 @@
+# ruff: noqa: F811  # fixtures by their names
 """CLUSTER on a real Dask cluster: the bytes of one run, whatever dies meanwhile, and one account of it."""
 
 import contextlib
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from objectserver import Prefix, object_server, store  # noqa: F401  # fixtures
 from plates import write_plate
 from runs import ROOT, Program, digest, slide, stack, volume
 
@@ -159,6 +161,38 @@ def test_the_fields_of_a_plate_are_shared_out(standing: Cluster, tmp_path: Path)
     (cut,) = [line for line in map(json.loads, text.splitlines()) if line["event"] == "cluster"]
     assert (cut["shares"], cut["datasets"]) == (4, 1)
     assert digest(tmp_path / "out") == digest(tmp_path / "one")
+
+
+@pytest.mark.parametrize("dies", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_slide_that_goes_into_an_object_store_is_shared_out(store: Prefix, tmp_path: Path, *, dies: bool) -> None:
+    source, folder = tmp_path / "in", tmp_path / "cluster"
+    source.mkdir()
+    folder.mkdir()
+    slide(source / "slide.ome.tif", 900)
+    (folder / "sitecustomize.py").write_text(PACED if dies else "")
+    with Program(["--input-dir", source, "--output-dir", tmp_path / "one", *FLAGS]) as program:
+        assert program.finish()[0] == 0
+    with contextlib.contextmanager(cluster_of)(folder, 2, PYTHONPATH=f"{folder}:{ROOT}", **store.environ) as cluster:
+        words = [
+            "--input-dir",
+            source,
+            "--output-dir",
+            f"{store.address}/out",
+            *FLAGS,
+            "--cluster",
+            cluster.address,
+            "--log-format",
+            "json",
+        ]
+        with Program(words, FINE_COMMAND, store.environ) as program:
+            if dies:
+                assert program.wait_for(lambda: any("/0/c/" in request.path for request in store.proxy.requests))
+                cluster.workers[0].kill()
+            status, text = program.finish()
+    assert status == 0, text
+    (cut,) = [line for line in map(json.loads, text.splitlines()) if line["event"] == "cluster"]
+    assert (cut["shares"], cut["datasets"]) == (4, 1)
+    assert store.objects("out/") == digest(tmp_path / "one")
 
 
 def test_what_keeps_a_cluster_from_working_is_said_in_a_line(standing: Cluster, batch: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
