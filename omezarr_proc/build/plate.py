@@ -167,7 +167,7 @@ class PlateConversion:
         return done
 
     def _one(self, field: Field, path: str, conversion: Conversion, trusted: bool) -> Summary:
-        if field.made is None:
+        if field.made is None or self.means.settings.verify:  # the run that has made it may not have compared it
             conversion.refuse_impossible()
             with conversion.given_up(field):
                 summary = conversion.stage(path, field, trusted=trusted)

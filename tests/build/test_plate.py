@@ -4,6 +4,7 @@ import json
 import os
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -22,12 +23,14 @@ from omezarr_proc.app.status import Fields, look
 from omezarr_proc.build.means import Means
 from omezarr_proc.build.plate import PlateConversion
 from omezarr_proc.build.sheet import GAP
+from omezarr_proc.build.verify import refuse_different
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.engine.serial import Serial
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.publish.lock import Lock
+from omezarr_proc.store.read import Dataset
 from omezarr_proc.tiff.describe.images import open_images
 
 # Rows out of order, an empty well, fields of their own number.
@@ -111,6 +114,36 @@ def test_a_run_that_was_stopped_goes_on_with_the_next_field(tmp_path: Path) -> N
     assert digest(out) == digest(whole)
     assert {path: (out / path / "zarr.json").stat().st_ino for path in made} == made
     assert summary.chunks == 10 and os.listdir(out.parent) == ["screen.ome.zarr"]
+
+
+def test_fields_of_an_earlier_run_are_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_plate(tmp_path / "screen.ome.tif", WELLS)
+    out = tmp_path / "out/screen.ome.zarr"
+    staged = out.parent / ".screen.ome.zarr.partial"
+    fields = tuple(open_images(str(tmp_path / "screen.ome.tif")))
+    compared: list[str] = []
+
+    def noted(dataset: Dataset, *others: Any) -> None:
+        compared.append(str(Path(str(dataset.path)).relative_to(staged)))
+        refuse_different(dataset, *others)
+
+    monkeypatch.setattr("omezarr_proc.build.verify.refuse_different", noted)
+
+    def conversion(engine: Engine, *, verify: bool) -> PlateConversion:
+        settings = Settings(output_dir=out.parent, verify=verify)
+        return PlateConversion(images=fields, means=Means(settings=settings, limits=LIMITS, engine=engine, report=Report()))
+
+    with closing(Serial()) as serial:
+        with Lock(out) as lock, pytest.raises(OutOfTimeError, match="after 2 of 5 fields"):
+            conversion(Few(serial, 5), verify=False).run(out, lock)
+        chunk, other = (staged / field / "0/c/0/0/0" for field in ("A/1/0", "A/1/1"))
+        good = chunk.read_bytes()
+        chunk.write_bytes(other.read_bytes())
+        assert chunk.read_bytes() != good
+        with Lock(out) as lock:
+            conversion(serial, verify=True).run(out, lock)
+    assert compared == ["A/1/0", "A/1/1", "A/2/0", "C/12/0", "C/12/1"]
+    assert (out / "A/1/0/0/c/0/0/0").read_bytes() == good
 
 
 def test_a_broken_field_keeps_the_plate_from_being_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
