@@ -182,6 +182,19 @@ def test_loads_cover_a_band_once_and_cut_only_at_lines(
     assert area == band.size
 
 
+@pytest.mark.parametrize(("lines", "dz", "height"), [
+    ((1, 24, 0), 1, 384),  # strips of 48 rows; 384 holds whole ones, and whole blocks
+    ((1, 24, 128), 1, 384),  # tiles of 48 x 256
+    ((1, 24, 120), 1, 48),  # of 48 x 240, which cut blocks anyway
+    ((1, 24, 0), 2, 24),  # two planes are one of the level, and 384 rows of them too much
+])  # fmt: skip
+def test_loads_hold_whole_blocks_where_these_can_be_hashed(lines: tuple[int, int, int], dz: int, height: int) -> None:
+    band = Region((0, 0, 0, 0, 0), (1, 1, 1, 1024, 480))
+    parts = load_parts(Pass(None, (1, 1, dz, 2, 2), 0, 0, (1, 1, 1, 1024, 480)), band, lines, 100_000, 256)
+    assert {part.start[3] % height for part in parts} == {0}
+    assert min(part.stop[3] for part in parts) == height
+
+
 def test_a_stream_stays_with_the_worker_that_began_it() -> None:
     p = pyramid(picture(640, 64, c=2), most=1, tile=TILE)
     pass_ = Pass(None, ONCE, 0, 0, (1, 1, 1, TILE, TILE))

@@ -205,14 +205,16 @@ def load_parts(pass_: Pass, band: Region, lines: tuple[int, int, int], pixels: i
     """Cut a band into loads of about `pixels` source pixels, at lines that cut no segment and no box.
 
     lines  the distance of such lines along z, y and x in pixels of the band's level; 0: no cut along this axis
-    block  source pixels along y and x that are not cut either; of several planes only where loads stay as small, since memory is for these
+    block  side of squares of source pixels that are not cut either; but where segments side by side cut them anyway, and of several planes
+           where loads would become larger than memory is planned for
     """
     *_, height, width = band.shape
     planes, rows, columns = lines
     room = pixels // prod(pass_.ratio[Z:])
-    down, across = (lcm(line, block // gcd(block, d)) for line, d in zip(lines[1:], pass_.ratio[Y:], strict=True))
-    if pass_.ratio[Z] == 1 or min(down or height, height) * min(across or width, width) <= room:
-        rows, columns = down, across
+    side = block // gcd(block, pass_.ratio[Y])
+    whole = lcm(rows, side)
+    if columns % side == 0 and (pass_.ratio[Z] == 1 or min(whole or height, height) * min(columns or width, width) <= room):
+        rows = whole
     across = columns * max(1, room // (columns * min(rows or height, height))) if columns else 0
     down = rows * max(1, room // (rows * min(across or width, width))) if rows else 0
     deep = planes * max(1, room // (planes * min(down or height, height) * min(across or width, width))) if planes else 0
