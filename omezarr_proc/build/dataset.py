@@ -105,6 +105,8 @@ def dataset_key(image: Image, settings: Settings) -> str:
     parts = [image.fingerprint, image.series, shaping, OUTPUT_VERSION, numcodecs.blosc.VERSION_STRING]
     if image.profile or image.in_srgb:  # nothing else hangs on it
         parts.append(f"color={settings.color}")
+    if len({layout.colours for layout in image.layouts}) > 1:  # up to version 0.2.0 all pages had the colours of the first
+        parts.append("palettes")
     if image.ome_places and settings.ome_xml == "keep":  # versions up to 0.2.0 kept all of the document
         parts.append("own OME-XML")
     return versioned_key(hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(), settings.ngff_version)

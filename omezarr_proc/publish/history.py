@@ -123,6 +123,8 @@ def read(data: bytes, key: str) -> History | None:
         match fact := _fact(text):
             case ["begin", {"field": str(path)}]:
                 pass
+            case ["begin", {"fields": int()}]:  # a plate of version 0.2.0, whose fields have records of their own
+                return None
             case ["begin", dict()]:
                 path = ""
         if fact is None or not _take(history, history.field(path) if path else history, fact):

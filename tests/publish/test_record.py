@@ -469,6 +469,16 @@ def test_each_field_of_a_plate_has_a_history_of_its_own(target: Path) -> None:
     }
 
 
+def test_a_plate_that_an_older_version_has_begun_is_begun_anew(target: Path) -> None:
+    record = Record.open(target, "k")
+    record.begin({"fields": 3})
+    record.close()
+    (staging_path(target) / "A/1").mkdir(parents=True)
+    (staging_path(target) / "A/1/.0.record").write_bytes(b"of a field")
+    assert reopened(target).history.attempts == []
+    assert list(staging_path(target).iterdir()) == []
+
+
 def test_a_field_that_is_made_does_not_end_the_record(target: Path) -> None:
     """By its last line it is known whether a part has finished its share."""
     record = Record.open(target, "k")
