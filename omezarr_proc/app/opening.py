@@ -74,7 +74,10 @@ def _open(
 ) -> Iterator[tuple[Input, "list[Image] | ProcError"]]:
     from omezarr_proc.tiff.describe.images import open_images
     from omezarr_proc.tiff.file.budget import Budget
+    from omezarr_proc.tiff.file.coming import Coming
 
+    inputs = list(inputs)
+    coming = Coming(str(entry.path) for entry in inputs)
     chosen, on_missing = settings.images, settings.on_missing
     crop = Crop(region=settings.crop_region, channels=settings.crop_channels, z=settings.crop_z, t=settings.crop_t)
     reduced_by = settings.initial_downsample if settings.use_existing_resolutions and not crop.region else 1
@@ -89,6 +92,7 @@ def _open(
             reduced_by=reduced_by,
             z_downsample=settings.z_downsample,
             budget=budget,
+            opener=coming.open,
             refused=refused,
             to_srgb=settings.color == "srgb",
         )

@@ -19,6 +19,7 @@ from runs import ROOT
 from tiffs import coordinates
 
 from omezarr_proc.app.search import find
+from omezarr_proc.cli import main
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
@@ -84,8 +85,6 @@ def test_a_bucket_is_converted_as_a_folder_is_and_nobody_asked_before_the_nurser
 
     monkeypatch.setattr(nursery.Nursery, "__init__", start)
     assert convert(tmp_path / "in", tmp_path / "x", "--images", "0") != 0  # a folder is no file
-    from omezarr_proc.cli import main
-
     assert main(["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "local"), "--quiet"]) == 0
     asked.clear()
     assert main(["--input-dir", f"{store.address}/in/", "--output-dir", str(tmp_path / "remote"), "--quiet"]) == 0
@@ -113,6 +112,23 @@ def test_what_workers_will_load_is_asked_for_before_once_and_much_at_a_time(stor
     asked = [tuple(map(int, request.range.removeprefix("bytes=").split("-"))) for request in store.proxy.requests if request.range]
     assert sum(stop + 1 - start for start, stop in asked) < 1.25 * path.stat().st_size + (1 << 20)  # headers are asked for by each process
     assert store.proxy.most >= 6
+
+
+def test_many_small_objects_are_opened_many_at_once_with_a_few_requests_each(store, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(24):
+        path = tmp_path / "in" / f"{number}.ome.tif"
+        tifffile.imwrite(path, np.random.default_rng(number).integers(0, 999, (2, 300, 300), np.uint16), ome=True)
+        store(path, f"in/{path.name}")
+    assert main(["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "local"), "--quiet"]) == 0
+    store.proxy.requests.clear()
+    store.proxy.latency = 0.05
+    assert main(["--input-dir", f"{store.address}/in", "--output-dir", str(tmp_path / "remote"), "--quiet"]) == 0
+    local, there = digest(tmp_path / "local"), digest(tmp_path / "remote")
+    assert {name for name in there if there[name] != local[name]} == {f"{number}.ome.zarr/zarr.json" for number in range(24)}  # their keys
+    # its beginning and its end for the main process, all of it for a look for labels and for each worker, and its head when it is done
+    assert len(store.proxy.requests) <= 1 + 6 * 24
+    assert store.proxy.most >= 8
 
 
 @pytest.mark.parametrize("kind", ["side by side", "apart", "apart, of different lengths"])

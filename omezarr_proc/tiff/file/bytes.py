@@ -68,12 +68,16 @@ def ended(at: int) -> EOFError:
     return EOFError(f"the file ends at byte {at}")
 
 
-def open_bytes(path: str, known: FileState | None = None) -> Bytes:
-    """The bytes of an input by its name. `known`: its state when it was opened elsewhere. Raises OSError."""
+def open_bytes(path: str, known: FileState | None = None, *, alone: bool = False) -> Bytes:
+    """The bytes of an input by its name. Raises OSError.
+
+    known  its state when it was opened elsewhere
+    alone  whether no other input is read beside it
+    """
     if is_address(path):
         from omezarr_proc.tiff.file.remote import RemoteFile
 
-        return RemoteFile(path, known)
+        return RemoteFile(path, known, alone=alone)
     return LocalFile(path)
 
 

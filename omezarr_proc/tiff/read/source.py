@@ -60,7 +60,9 @@ class Source:
     def __init__(self, image: Image, opener: Opener | None = None) -> None:
         self.image = image
         known = {state.path: state for state in image.states}
-        self._files = Files(OPEN_FILES, opener=opener or (lambda path: open_bytes(path, known.get(path))), closed=self._forget)
+        self._files = Files(
+            OPEN_FILES, opener=opener or (lambda path: open_bytes(path, known.get(path), alone=len(known) == 1)), closed=self._forget
+        )
         self._opened: dict[str, _File] = {}
         self._pages: OrderedDict[tuple[int, int], Page] = OrderedDict()
         self._foreseen: set[Plane] = set()
