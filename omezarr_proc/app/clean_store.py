@@ -53,10 +53,9 @@ def treat(dataset: Address, *, remove: bool) -> tuple[str, bool]:
     """Remove what is left of a conversion, or only look; returns what to tell, and whether all is as it should be."""
     name, bucket = shown(dataset), Bucket(dataset)
     try:
-        hidden = sorted(bucket.keys(IN_STORE))
         if not InStoreRoot.is_ours(dataset):
             return f"{name}: {IN_STORE} is left, since it is not known to be of omezarr_proc", True
-        last = moment(max(map(bucket.changed, hidden[-2:])))
+        last = moment(bucket.latest(IN_STORE))
         if not remove:
             return f"{name}: an unfinished conversion would be removed, last worked on {last}", True
         with StoreLock(dataset):

@@ -111,6 +111,13 @@ class Bucket:
 
     def sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """See `Objects`; what lies on a web server cannot be listed."""
+        return ((key, entry["size"]) for key, entry in self._entries(prefix))
+
+    def latest(self, prefix: str = "") -> float:
+        """When the last of these objects was put, as `changed`; 0 where there is none. Raises OSError."""
+        return max((float(entry["last_modified"].timestamp()) for _, entry in self._entries(prefix)), default=0.0)
+
+    def _entries(self, prefix: str) -> Iterator[tuple[str, Any]]:
         import obstore
 
         refuse_unlistable(self.root)
@@ -134,7 +141,7 @@ class Bucket:
             last = entries[-1]["path"]
             for entry in entries:
                 if (key := entry["path"][begin:]).startswith(prefix):
-                    yield key, entry["size"]
+                    yield key, entry
 
     def delete(self, key: str) -> None:
         """See `Objects`."""

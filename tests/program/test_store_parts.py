@@ -21,6 +21,7 @@ from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import Exit
 from omezarr_proc.model.part import Part
 from omezarr_proc.publish.existing import Standing
+from omezarr_proc.publish.holder import moment
 from omezarr_proc.publish.in_store import InStore
 from omezarr_proc.publish.store_lock import StoreLock
 from omezarr_proc.store.remote import Bucket
@@ -77,6 +78,7 @@ UNPUBLISHED = """
 import os, signal, sys
 from omezarr_proc.cli import main
 from omezarr_proc.publish.existing import Standing
+from omezarr_proc.publish.holder import moment
 from omezarr_proc.publish.in_store import InStore
 InStore.publish = lambda tree: os.kill(os.getpid(), signal.SIGKILL)
 sys.exit(main())
@@ -187,7 +189,10 @@ def test_parts_of_another_key_are_refused_until_what_is_left_is_cleaned(store, s
     with StoreLock(Address(f"{store.address}/{NAME}"), Part(2, 2), heartbeat=0.5):
         assert main(["clean", store.address]) == 0
     assert "works on part 2/2 of this dataset" in capsys.readouterr().out
+    bucket = Bucket(Address(f"{store.address}/{NAME}"))
+    last = moment(max(map(bucket.changed, bucket.keys(".omezarr_proc/"))))
     assert main(["clean", store.address]) == 0
+    assert capsys.readouterr().out.endswith(f"an unfinished conversion is removed, last worked on {last}\n")
     assert store.objects() == {}
     for number in (1, 2):
         assert make(store, source, f"{number}/2") == 0
