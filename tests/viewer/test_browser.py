@@ -180,6 +180,7 @@ def test_the_picture_ends_where_the_image_does(laptop: Page, address: str) -> No
 
 def test_sixteen_of_many_channels_are_shown_at_once(laptop: Page, address: str, output: Path) -> None:
     laptop.open(address, "many.ome.zarr")
+    assert laptop.driver.execute_script("return document.documentElement.scrollHeight <= innerHeight")
     channels = channels_of(output / "many.ome.zarr")
     laptop.expect(output / "many.ome.zarr", channels, colors=4)
     boxes = laptop.find(".channel input[type=checkbox]")

@@ -227,6 +227,30 @@ def test_a_picture_in_colours_has_one_brightness(page: Page, address: str, outpu
     page.expect(output / BRIGHTFIELD, channels)
 
 
+def test_keys_switch_channels_and_show_pixels_as_they_are(laptop: Page, address: str, output: Path) -> None:
+    laptop.open(address, FLUORESCENCE)
+    laptop.keys("#stage", "1")
+    shown = [replace(one, on=n != 0) for n, one in enumerate(channels_of(output / FLUORESCENCE))]
+    laptop.expect(output / FLUORESCENCE, shown, plane=(4,), colors=4)
+    laptop.keys("#stage", "1", "o")
+    laptop.wait(lambda: laptop.stage["zoom"] == "0")
+    laptop.keys("#stage", "0")
+    laptop.expect(output / FLUORESCENCE, channels_of(output / FLUORESCENCE), plane=(4,))
+
+
+def test_all_channels_are_reset_at_once(laptop: Page, address: str, output: Path) -> None:
+    laptop.open(address, "time.ome.zarr")
+    laptop.driver.execute_script(
+        "for (const number of document.querySelectorAll('.numbers input:last-child'))"
+        "  Object.assign(number, { value: 50 }).dispatchEvent(new Event('change'))"
+    )
+    channels = channels_of(output / "time.ome.zarr")
+    laptop.expect(output / "time.ome.zarr", [replace(one, end=50) for one in channels], plane=(0, 0), colors=4)
+    (reset,) = [button for button in laptop.find(".heading button") if button.text == "Reset all"]
+    reset.click()
+    laptop.expect(output / "time.ome.zarr", channels, plane=(0, 0))
+
+
 def test_one_channel_alone_and_back(laptop: Page, address: str, output: Path) -> None:
     laptop.open(address, FLUORESCENCE)
     lamin, dapi = channels_of(output / FLUORESCENCE)

@@ -164,6 +164,7 @@ const does = {
   step: (axis, steps) => viewing.step(axis, steps),
   play: () => viewing.play(),
   auto: () => viewing.auto(),
+  channel: (n) => viewing.channel(n),
   ruler: () => {
     ruler.toggle();
     showPlace();

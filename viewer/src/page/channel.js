@@ -24,9 +24,7 @@ export function channelRow(scene, channels, samples) {
     const found = limitsOf(channels.flatMap((each) => samples(each)));
     if (found) set(found.limits);
   });
-  const reset = button("Reset", one ? "colour and contrast as stored" : "contrast as stored", () => scene.change(() => {
-    for (const each of channels) Object.assign(each, { color: scene.image.channels[each.index].color, limits: scene.image.channels[each.index].limits });
-  }));
+  const reset = button("Reset", one ? "colour and contrast as stored" : "contrast as stored", () => scene.change(() => channels.forEach((each) => scene.restore(each))));
   const head = one ? switches(scene, channel) : { elements: [make("span", { className: "name", textContent: name })], show: () => {} };
   const alone = one && scene.channels.length > 1
     ? button("Solo", "alone, or again with the others", () => scene.alone(channel)) : null;

@@ -72,8 +72,10 @@ function heading(scene, samples, changed) {
         if (found) channel.limits = found.limits;
       }
     }));
-    tools.append(all);
-    show = () => (all.hidden = scene.together); // the one row has its own
+    const back = make("button", { type: "button", textContent: "Reset all", title: "Colour and contrast of each channel as stored" });
+    back.addEventListener("click", () => scene.change(() => scene.channels.forEach((channel) => scene.restore(channel))));
+    tools.append(all, back);
+    show = () => (all.hidden = back.hidden = scene.together); // the one row has its own
     show();
   }
   return tools;

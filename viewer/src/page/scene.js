@@ -66,6 +66,12 @@ export class Scene {
     return true;
   }
 
+  /** Gives a channel the colour and contrast that are stored; part of a change. */
+  restore(channel) {
+    const { color, limits } = this.image.channels[channel.index];
+    Object.assign(channel, { color, limits });
+  }
+
   /** Shows one channel alone, or again those that were on before. */
   alone(channel) {
     const back = this.solo?.only === channel ? this.solo.before : null;

@@ -93,6 +93,12 @@ export class Viewing {
     });
   }
 
+  /** Switches the channel of this number, where there is one. */
+  channel(n) {
+    const channel = this.scene.channels[n];
+    if (channel && !this.scene.asLabels) this.scene.switch(channel, !channel.on);
+  }
+
   close() {
     this.#closed = true;
     this.picture.clear();
