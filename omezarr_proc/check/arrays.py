@@ -97,8 +97,8 @@ def _wrong_of_blosc(settings: Json) -> str:
 def _tiles(array: Array, axes: Sequence[str]) -> Iterator[Finding]:
     """What is decoded at once; a shard may be of any size in whole tiles."""
     size = dict(zip(axes, array.tiles, strict=True))
-    tile = size.get("y", 1)
-    if size.get("x") != tile or tile.bit_count() != 1:
-        yield Finding("viewers", array.path, f"chunks of {size.get('y')} x {size.get('x')}", "tiles are square, a power of two")
+    *_, high, wide = (1, 1, *array.tiles)  # y and x come last, whatever they are called
+    if wide != high or high.bit_count() != 1:
+        yield Finding("viewers", array.path, f"chunks of {high} x {wide}", "tiles are square, a power of two")
     if size.get("t", 1) != 1 or size.get("c", 1) not in (1, array.shape[axes.index("c")] if "c" in axes else 1):
         yield Finding("viewers", array.path, f"chunks of {size}", "a chunk is of one time point, and of one channel or of all")

@@ -42,6 +42,8 @@ def check_pixels(dataset: Dataset) -> Iterator[Finding]:
                 problem = f"{len(found) - _SHOWN} more of its chunks cannot be decoded"
                 yield Finding("data", array.path, problem, "every chunk can be decoded")
             yield from check_windows(dataset, seen, every_chunk=measured == array.chunk_count)
+    if len(dataset.arrays) < 2:
+        return
     method = first_multiscale(dataset.ome).get("type")
     if not isinstance(method, str) or method not in REDUCTIONS:
         rule = f"levels are compared where multiscales.type is {' or '.join(REDUCTIONS)}"

@@ -72,7 +72,7 @@ def _both_forms(d: Dataset, nested: bool) -> Iterator[Finding]:
         yield Finding("spec", "ome", "is missing", "Zarr v3 has its metadata under attributes.ome (NGFF 0.5)", "add NGFF 0.5 metadata")
         return
     if "multiscales" not in flat:
-        yield Finding("viewers", "multiscales", "only NGFF 0.5 metadata", "Neuroglancer's channel reader wants 0.4 beside it", "add it")
+        yield Finding("viewers", "multiscales", "no NGFF 0.4 metadata beside ome", "Neuroglancer's channel reader wants them", "add them")
         return
     assert isinstance(ome, dict)  # what nested means
     for key in ("multiscales", "omero"):

@@ -519,3 +519,34 @@ def test_damage_in_a_shard_of_ours_is_told(tmp_path: Path, damage: Callable[[Pat
     if told:
         assert [finding.where for finding in deep] == ["0/c/1/2/0/0"] and told in deep[0].text
         assert [finding.where for finding in quick] == ([] if told == "cannot be decoded" else ["0/c/1/2/0/0"])
+
+
+def by_others(folder: Path, names: str, shapes: list[tuple[int, ...]], chunks: tuple[int, ...]) -> Path:
+    """What other programs write: NGFF 0.5 alone, without omero."""
+    group = zarr.create_group(folder, zarr_format=3)
+    for level, shape in enumerate(shapes):
+        group.create_array(str(level), shape=shape, chunks=chunks, dtype="uint16", dimension_names=names)[...] = level + 1
+    types = {"T": "time", "C": "channel"}
+    axes = [{"name": name, "type": types.get(name.upper(), "space")} for name in names]
+    levels = [
+        {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": [1] * (len(names) - 2) + [1 << level] * 2}]}
+        for level in range(len(shapes))
+    ]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
+    return folder
+
+
+def test_axes_may_have_other_names(tmp_path: Path) -> None:
+    """iohub writes T, C, Z, Y and X."""
+    verdict = judge(by_others(tmp_path / "a.zarr", "TCZYX", [(1, 2, 4, 60, 80), (1, 2, 4, 30, 40)], (1, 1, 4, 60, 80)), deep=True)
+    texts = [finding.text for finding in verdict.findings]
+    assert verdict.valid
+    assert any("0: chunks of 60 x 80" in text for text in texts)
+    assert not any("None x None" in text for text in texts)
+    assert any("no NGFF 0.4 metadata beside ome" in text for text in texts)
+
+
+def test_nothing_is_said_of_comparing_one_level(tmp_path: Path) -> None:
+    verdict = judge(by_others(tmp_path / "a.zarr", "yx", [(60, 80)], (64, 64)), deep=True)
+    assert verdict.valid
+    assert not any("compared" in finding.text for finding in verdict.findings)
