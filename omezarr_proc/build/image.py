@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -17,6 +16,7 @@ from omezarr_proc.build.means import Means
 from omezarr_proc.build.passes import Build
 from omezarr_proc.build.taken import Taken
 from omezarr_proc.build.windows import display_windows
+from omezarr_proc.host.background import Beside
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
 from omezarr_proc.model.events import Advice, Begun, Summary
@@ -31,7 +31,6 @@ from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.read import open_dataset
 from omezarr_proc.tiff.file.changes import changed
-from omezarr_proc.work.filing import Files, Ticket
 
 if TYPE_CHECKING:
     from omezarr_proc.publish.brief import Brief
@@ -173,7 +172,7 @@ class Conversion:
                     trusted=trusted,
                     taken=self.taken,
                 )
-                with _beside(self.means.files, lambda: self._write_metadata(store)):  # network storage takes long beside a small image
+                with _beside(self.means.beside, lambda: self._write_metadata(store)):  # network storage takes long beside a small image
                     found = self.attempts.run(build, lambda: self._windows(build))
                 self.means.report.phase("publish")
                 tree.flush()
@@ -234,19 +233,16 @@ def noted(tree: Noting) -> Iterator[None]:
 
 
 @contextmanager
-def _beside(files: Files, work: Callable[[], None]) -> Iterator[None]:
-    """Within, `work` is done by those who write `files`; at the end it is waited for, and what went wrong with it is raised.
+def _beside(beside: Beside, work: Callable[[], None]) -> Iterator[None]:
+    """Within, `work` is done beside; at the end it is waited for, and what went wrong with it is raised.
 
     After an error it is waited for only where what it writes is removed next, which an InputError means.
     """
-    ended: SimpleQueue[Exception | None] = SimpleQueue()
-    ticket = Ticket(ended.put)
-    files.put("metadata", 0, work, ticket)
-    ticket.seal()
+    background = beside.begin("metadata", work)
     try:
         yield
     except InputError:
-        ended.get()
+        background.wait()
         raise
-    if error := ended.get():
-        raise error
+    background.wait()
+    background.check()

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.engine.base import Engine
+from omezarr_proc.host.background import Beside
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.events import Progress
 from omezarr_proc.plan.memory import Plan, make_plan
-from omezarr_proc.work.filing import Files, Filing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Means:
     deadline  when to stop in good order, as time.monotonic() counts
     memory    what all processes take; one that was not started tells nothing
     planner   what makes plans, as `make_plan` does
-    files     where documents go, as chunks do
+    beside    how documents are written: network storage takes long beside a small image
     """
 
     settings: Settings
@@ -29,4 +29,4 @@ class Means:
     deadline: float | None = None
     memory: PeakMemory = field(default_factory=lambda: PeakMemory(tuple))
     planner: Callable[..., Plan] = make_plan
-    files: Files = field(default_factory=Filing)
+    beside: Beside = field(default_factory=Beside)

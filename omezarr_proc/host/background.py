@@ -1,22 +1,27 @@
 """Work beside what the main thread does."""
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable
+
+QUICK_SECONDS = 0.002
 
 
 class Background(threading.Thread):
     """Does `work` in a thread of its own; where no thread is allowed, at once instead.
 
-    A daemon: storage that is stuck must not keep the process from ending.
+    A daemon: storage that is stuck must not keep the process from ending. `at_once`: without a thread, in which case it is over by then.
     """
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
+    def __init__(self, name: str, work: Callable[[], None], *, at_once: bool = False) -> None:
         super().__init__(name=name, daemon=True)
         self._work = work
         self._error: BaseException | None = None
-        try:
-            self.start()
-        except RuntimeError:
+        if not at_once:
+            with contextlib.suppress(RuntimeError):
+                self.start()
+        if self.ident is None:
             self.run()
 
     def run(self) -> None:
@@ -25,6 +30,8 @@ class Background(threading.Thread):
             self._work()
         except BaseException as error:
             self._error = error
+            if self.ident is None and not isinstance(error, Exception):  # Ctrl-C in the caller's own thread
+                raise
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is done, for at most so many seconds."""
@@ -35,3 +42,20 @@ class Background(threading.Thread):
         """Raise what went wrong."""
         if self._error is not None:
             raise self._error
+
+
+class Beside:
+    """Work of one kind, again and again: beside what the main thread does, or at once where the last took no longer than a thread does."""
+
+    def __init__(self) -> None:
+        self._quick = False
+
+    def begin(self, name: str, work: Callable[[], None]) -> Background:
+        """Have it done."""
+
+        def timed() -> None:
+            began = time.monotonic()
+            work()
+            self._quick = time.monotonic() - began < QUICK_SECONDS
+
+        return Background(name, timed, at_once=self._quick)
