@@ -4,8 +4,9 @@ A field holds the default, the rule a value must obey and the help text. Its nam
 variable, with dashes the command-line flag. `Settings.load`, the flags, `--help` and the README's table all come from here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -404,7 +405,7 @@ class Settings:
         return tuple(value.reveal() for value in values if value)
 
 
-def table() -> Iterator[Entry]:
-    """Yield the rows in the order of the fields."""
-    for column in fields(Settings):
-        yield Entry(column.name, column.default, **column.metadata)
+@cache
+def table() -> tuple[Entry, ...]:
+    """The rows in the order of the fields."""
+    return tuple(Entry(column.name, column.default, **column.metadata) for column in fields(Settings))
