@@ -97,7 +97,8 @@ def _certificate(conversion: "Conversion | PlateConversion", dataset: Place, tar
     from omezarr_proc.build.certificate import Certifier
 
     means = conversion.means
-    logger.info(f"{shown(dataset)}: its certificate is made")
+    more = "" if verified else "; VERIFY=1 compares every pixel with the input too"
+    logger.info(f"{shown(dataset)}: its certificate is made{more}")
     means.report.phase("certificate")
     Certifier(
         target=target,
