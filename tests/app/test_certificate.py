@@ -130,7 +130,7 @@ def test_a_level_0_of_full_resolution_with_other_pixels_gets_none(
 ) -> None:
     """Damaged while it was made, and not compared."""
     first, other = (f"0/c/0/{z}/0/0" for z in (0, 1))
-    monkeypatch.setattr("omezarr_proc.build.image.refuse_wrong", lambda place: shutil.copy(place / other, place / first))
+    monkeypatch.setattr("omezarr_proc.check.verdict.refuse_wrong", lambda place: shutil.copy(place / other, place / first))
     flags = ("--certificate", "--initial-downsample", "1", *SMALL)
     assert cli.main([str(source(tmp_path)), "--output-dir", str(tmp_path), *flags]) == 73
     assert "a.ome.zarr: level 0 has not the pixels of the input: no certificate is written" in capsys.readouterr().err
@@ -143,10 +143,10 @@ def test_an_object_that_is_not_as_it_was_made_leaves_none(
     """Of levels whose pixels were hashed before they were encoded, and of which level 0 is smaller than the input."""
     run = [str(source(tmp_path)), "--output-dir", str(tmp_path), "--certificate", "--quiet", "--existing", "force"]
     chunk = "0/c/0/1/0/0"
-    monkeypatch.setattr("omezarr_proc.build.image.refuse_wrong", lambda place: (place / chunk).write_bytes(b"?"))
+    monkeypatch.setattr("omezarr_proc.check.verdict.refuse_wrong", lambda place: (place / chunk).write_bytes(b"?"))
     assert cli.main(run) == 73
     assert f"a.ome.zarr: {chunk} is not as it was made: no certificate is written" in capsys.readouterr().err
-    monkeypatch.setattr("omezarr_proc.build.image.refuse_wrong", lambda place: (place / chunk).unlink())
+    monkeypatch.setattr("omezarr_proc.check.verdict.refuse_wrong", lambda place: (place / chunk).unlink())
     assert cli.main(run) == 73
     assert "a.ome.zarr: objects that were made are missing: no certificate is written" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.glob("a.ome.zarr*")) == ["a.ome.zarr"]

@@ -245,7 +245,7 @@ def test_what_is_not_what_the_input_gives_is_not_published(
     flags = ("--output-dir", str(tmp_path / "out"), "--quiet", "--verify", "--output-layout", layout)
     sources = made("stack").with_name("a.ome.tif")
     damage = pixel("0", (1, 2, 70, 65))
-    monkeypatch.setattr("omezarr_proc.build.image.refuse_wrong", lambda place: damage(Path(place)))
+    monkeypatch.setattr("omezarr_proc.check.verdict.refuse_wrong", lambda place: damage(Path(place)))
     assert cli.main([str(sources), *flags]) == 73
     assert "what is stored is not what the input gives (VERIFY=1): level 0: 1 pixel differs" in capsys.readouterr().err
     assert list((tmp_path / "out").glob("[!.]*")) == []
