@@ -23,7 +23,10 @@ THUMBNAIL = "thumbnail.png"
 
 
 def write_beside(settings: Settings, outcomes: Sequence[Outcome]) -> None:
-    """Write what the settings ask for; of several datasets, or none, nothing, and the log says so. Raises InputError, OutputError."""
+    """Write what the settings ask for; of several datasets, or none, nothing, and the log says so.
+
+    A thumbnail that lies in the one dataset (OUTPUT_LAYOUT=root) is kept in step with it, asked for or not. Raises InputError, OutputError.
+    """
     wanted = [PROPERTIES] * settings.asset_properties + [THUMBNAIL] * (settings.preview == "thumbnail")
     datasets = [outcome.target for outcome in outcomes if outcome.target and not outcome.error]
     if wanted and len(datasets) != 1:
@@ -31,10 +34,17 @@ def write_beside(settings: Settings, outcomes: Sequence[Outcome]) -> None:
         return
     if PROPERTIES in wanted:
         write_properties(settings.output_dir, datasets[0])
-    if THUMBNAIL in wanted:
+    thumbnail = settings.output_dir / THUMBNAIL
+    if THUMBNAIL in wanted or (settings.output_layout == "root" and datasets and _is_old(thumbnail, datasets[0])):
         from omezarr_proc.build.preview import write_thumbnail
 
-        write_thumbnail(settings.output_dir / THUMBNAIL, datasets[0])
+        write_thumbnail(thumbnail, datasets[0])
+
+
+def _is_old(picture: Place, dataset: Place) -> bool:
+    from omezarr_proc.build.preview import is_current, is_there
+
+    return is_there(picture) and not is_current(picture, dataset)
 
 
 def write_properties(output_dir: Place, dataset: Place) -> None:

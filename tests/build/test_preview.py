@@ -228,6 +228,23 @@ def test_the_thumbnail_is_the_middle_in_256_x_256_pixels(tmp_path: Path, layout:
     assert not list((tmp_path / "out").glob("*.zarr.png"))
 
 
+def test_a_thumbnail_in_its_dataset_is_never_one_of_before(tmp_path: Path) -> None:
+    flags = ["--output-dir", str(tmp_path / "out"), "--quiet", "--initial-downsample", "1", "--output-layout", "root"]
+    made = {}
+    for name, more in (("a", ["--preview", "thumbnail"]), ("b", [])):
+        pixels = np.random.default_rng(ord(name)).integers(0, 255, (256, 256, 3), dtype=np.uint8)
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="rgb")
+        assert cli.main([str(tmp_path / f"{name}.tif"), *flags, *more]) == 0
+        made[name] = (tmp_path / "out/thumbnail.png").read_bytes()
+        np.testing.assert_array_equal(imagecodecs.png_decode(made[name]), pixels)
+    changed = (tmp_path / "out/thumbnail.png").stat().st_mtime_ns
+    assert cli.main([str(tmp_path / "b.tif"), *flags]) == 0
+    assert (tmp_path / "out/thumbnail.png").stat().st_mtime_ns == changed  # it is of this dataset
+    (tmp_path / "out/thumbnail.png").unlink()
+    assert cli.main([str(tmp_path / "a.tif"), *flags]) == 0
+    assert not (tmp_path / "out/thumbnail.png").exists()
+
+
 def test_several_datasets_have_no_thumbnail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in "ab":
         tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((100, 100), "uint8"))
