@@ -17,7 +17,7 @@ from omezarr_proc import version
 from omezarr_proc.app.parser import PROGRAM
 from omezarr_proc.app.standard import say
 from omezarr_proc.app.stop import STOPPED, Stop, Terminated, signals_raise
-from omezarr_proc.app.words import named_as_given, place_output, refuse_misspelt
+from omezarr_proc.app.words import named_as_given, place_output, refuse_misspelt, warn_of_misspelt
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.host.system import check_system
@@ -113,6 +113,7 @@ def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError
     verbose = arguments.verbose or json or settings.log_level == "DEBUG"
     report = progress.make_report(quiet=arguments.quiet, lines=json, verbose=verbose)
     log.configure(settings, report.write, quiet=arguments.quiet, ids=settings.ids(), many=lambda: report.many)
+    warn_of_misspelt(os.environ)
     if json:
         stop.line = log.last_line(settings)
     if arguments.dry_run and not wrong:

@@ -26,6 +26,7 @@ import omezarr_proc.engine.local.engine
 import omezarr_proc.engine.local.worker
 import omezarr_proc.tiff.describe.images  # noqa: F401
 from omezarr_proc.app.collect import collect
+from omezarr_proc.app.words import warn_of_misspelt
 from omezarr_proc.config.secret import Mask, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.model.errors import ProcError, SettingsError, leading
@@ -82,6 +83,7 @@ def convert(settings: Settings, ignored: int, context: object, wrong: SettingsEr
     ids = settings.ids() | ({"requestId": request} if request else {})
     report = progress.make_report(lines=True)
     log.configure(settings, report.write, ids=ids)
+    warn_of_misspelt(os.environ)
     try:
         with accounted(Account(settings, report, ids)):
             if wrong:

@@ -1,4 +1,4 @@
-"""What the words of a command mean beyond their flags: where the output goes, and how errors name what was given as a flag."""
+"""What words mean beyond flags: where the output goes, how errors name what was given as a flag, and what is nearly a verb or a setting."""
 
 import os
 import re
@@ -10,6 +10,10 @@ from pathlib import Path
 from omezarr_proc.config.settings import table
 from omezarr_proc.model.address import is_address
 from omezarr_proc.model.errors import SettingsError
+from omezarr_proc.model.text import shown
+
+_NEAR = 0.88  # difflib's ratio: one letter too many, missing or exchanged in nine
+_OF_OTHERS = frozenset({"LOGLEVEL"})  # many programs read it, and of ours it would say too little to matter
 
 
 def place_output(arguments: Namespace, *, second: bool = True) -> None:
@@ -46,6 +50,22 @@ def refuse_misspelt(files: Sequence[str], verbs: Iterable[str]) -> None:
 
     if verb := next(iter(get_close_matches(files[0], list(verbs), 1)), None):
         raise SettingsError(f"{files[0]}: there is no such file; is the verb {verb} meant?")
+
+
+def warn_of_misspelt(environ: Iterable[str]) -> None:
+    """Log a line for each variable that is nearly a setting of more than one word (`TILE_SZE`, `tile_size`), without its value."""
+    names = {entry.variable for entry in table()}
+    settings = [entry.variable for entry in table() if "_" in entry.variable and not entry.environment_only]
+    for variable in sorted(set(environ) - names - _OF_OTHERS):
+        near = [name for name in settings if name[0] == variable[:1].upper() and abs(len(name) - len(variable)) <= 2]
+        if not near:
+            continue
+        from difflib import get_close_matches
+
+        from loguru import logger
+
+        if meant := next(iter(get_close_matches(variable.upper(), near, 1, _NEAR)), None):
+            logger.warning(f"{shown(variable)} is set, and is no setting: is {meant} meant?")
 
 
 @contextmanager

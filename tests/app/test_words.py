@@ -72,3 +72,38 @@ def test_what_the_platform_gives_has_no_flag(capsys: pytest.CaptureFixture[str],
     text = capsys.readouterr().err
     assert f"there is no flag {entry.flag}, since" in text and f"set {entry.variable} in the environment" in text
     assert "value" not in text
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TILE_SZE", "TILE_SIZE"),
+        ("TILESIZE", "TILE_SIZE"),
+        ("tile_size", "TILE_SIZE"),
+        ("INITIAL_DOWNSAMPEL", "INITIAL_DOWNSAMPLE"),
+        ("MAX_WORKER", "MAX_WORKERS"),
+        ("OUPUT_LAYOUT", "OUTPUT_LAYOUT"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_asked_about(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "5 secret")
+    assert cli.main(["a.tif", "-o", "out"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no setting" in line]
+    assert len(lines) == 1
+    assert f"{variable} is set, and is no setting: is {meant} meant?" in lines[0]
+    assert "secret" not in lines[0]
+
+
+def test_variables_of_others_are_no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    others = """
+        PATH PORT PARTS IMAGE IMAGES_DIR REGIONS AWS_REGION AWS_BATCH_JOB_ARRAY_INDEX LOGLEVEL LOG_FILE LOG_DIR LOG_STREAM MAX_MEMORY
+        MAX_THREADS OMP_NUM_THREADS INPUT_FILE INPUT_PATH OUTPUT_FILE OUTPUT_PATH DATA_DIR TMP_DIR CROP_X ZARR_VERSION MEMORY_LIMIT
+        ON_ERROR OME_VERSION COMPRESSION_TYPE TILE_COUNT DASK_SCHEDULER_ADDRESS ECS_CONTAINER_METADATA_URI_V4 SLURM_ARRAY_TASK_ID
+        ENVIRONMENTS DEPLOYMENT_MODES USE_EXISTING
+    """
+    for name in others.split():
+        monkeypatch.setenv(name, "")
+    assert cli.main(["a.tif", "-o", "out"]) == 0
+    assert "no setting" not in capsys.readouterr().err
