@@ -85,10 +85,11 @@ soak: $(VENV)/.test
 	@echo "examples of hypothesis: make soak SEED=$(SEED)"
 	$(VENV)/bin/python -m pytest -m "" --hypothesis-profile fresh --hypothesis-seed $(SEED) $(ARGS)
 
+# Twice the CPU time of the tests: too much for each run of .ci/run, so .github/workflows/checks.yml prints it.
 # What a killed process has written of its data is left out. The report comes also after a test that fails, which the status still tells.
 coverage: $(VENV)/.test
 	$(VENV)/bin/coverage erase
-	status=0; $(VENV)/bin/coverage run -m pytest $(ARGS) || status=$$?; \
+	status=0; $(VENV)/bin/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS) || status=$$?; \
 	$(VENV)/bin/coverage combine --quiet 2>/dev/null; $(VENV)/bin/coverage report; exit $$status
 
 golden: $(VENV)/.test
