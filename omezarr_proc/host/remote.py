@@ -10,6 +10,7 @@ Importing obstore and making a client is safe.
 import errno
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -17,6 +18,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from omezarr_proc.host.background import Background
 from omezarr_proc.model.address import READABLE, STORES, Address, Place, is_address
 from omezarr_proc.model.errors import OutputError, SettingsError, StoreUnavailableError
 
@@ -81,7 +83,7 @@ def ask(address: Address, work: Callable[[], T]) -> T:
     pause, give_up = _PAUSE, time.monotonic() + _PATIENCE
     while True:
         try:
-            return work()
+            return _hearing_signals(work)
         except (AlreadyExistsError, NotModifiedError, PreconditionError):
             raise ConditionError(str(address)) from None
         except (BaseError, OSError) as error:
@@ -90,6 +92,17 @@ def ask(address: Address, work: Callable[[], T]) -> T:
                 raise failure from None
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _hearing_signals(work: Callable[[], T]) -> T:
+    """Do it in a thread where this one is to hear of signals: until a request ends, and the tries after it, the client is deaf to them."""
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    found: list[T] = []
+    background = Background("request", lambda: found.append(work()))
+    background.wait()
+    background.check()
+    return found[0]
 
 
 # Faults of a store that pass.

@@ -4,9 +4,11 @@
 import functools
 import http.server
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import tifffile
 from conversion import convert, digest
 from objectserver import SECRET, object_server, store  # noqa: F401  # fixtures
 from reading import accesses, whole
-from runs import ROOT
+from runs import ROOT, Program
 from tiffs import coordinates
 
 from omezarr_proc.app.search import find
@@ -201,6 +203,19 @@ def test_a_store_that_does_not_answer_is_told(store, tmp_path, monkeypatch):
         open_images(f"{store.address}/x.tif")
     with pytest.raises(StoreUnavailableError, match=f"{store.address}: cannot be listed: the store does not answer"):
         find(Address(store.address), tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_heard_while_a_request_waits(store, tmp_path, number):
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((64, 64), np.uint8))
+    address = store(tmp_path / "x.tif")
+    store.proxy.requests.clear()
+    store.proxy.latency = 100
+    with Program([address, "--output-dir", tmp_path / "out"], environ=store.environ) as program:
+        while not store.proxy.requests:
+            time.sleep(0.01)
+        program.process.send_signal(number)
+        assert program.process.wait(60) == 128 + number
 
 
 @pytest.mark.parametrize(
