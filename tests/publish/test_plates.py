@@ -197,7 +197,7 @@ def test_it_is_told_judged_pictured_verified_and_viewed(store, plate, capsys, tm
         assert out[: len(out) // 2] == out[len(out) // 2 :]
     assert main(["verify", address, "--source", str(source)]) == 0
     assert main(["status", f"{store.address}/out"]) == 0
-    (listed,) = find_datasets(Address(f"{store.address}/out"))
+    (listed,) = find_datasets(Address(f"{store.address}/out"), 1000)
     assert listed.plate
 
 
