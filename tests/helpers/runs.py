@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from plates import write_plate
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT.parent / "shared/tools/runtime"
@@ -241,6 +242,13 @@ def stack_run(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 def volume_run(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     folder = tmp_path_factory.mktemp("volume")
     return make_reference(volume(folder / "volume.ome.tif"), folder / "out")
+
+
+@pytest.fixture(scope="session")
+def plate_run(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    folder = tmp_path_factory.mktemp("plate")
+    write_plate(folder / "plate.ome.tif", [(row, column, 2) for row in range(3) for column in range(3)])
+    return make_reference(folder / "plate.ome.tif", folder / "out")
 
 
 def files_in(folder: Path) -> int:

@@ -17,6 +17,7 @@ from runs import (
     Reference,
     digest,
     files_in,
+    plate_run,
     run,
     sandbox,
     sandboxed,
@@ -27,10 +28,11 @@ from runs import (
     volume_run,
 )
 
-__all__ = ["shards_run", "slide_run", "stack_run", "volume_run"]  # fixtures
+__all__ = ["plate_run", "shards_run", "slide_run", "stack_run", "volume_run"]  # fixtures
 
 MANY = [pytest.param(("slide", "stack")[seed % 2], seed, marks=[] if seed < 2 else [pytest.mark.slow]) for seed in range(50)]
 MANY += [pytest.param("shards", seed, marks=[] if seed == 0 else [pytest.mark.slow]) for seed in range(10)]
+MANY += [pytest.param("plate", seed, marks=[] if seed == 0 else [pytest.mark.slow]) for seed in range(10)]
 MANY += [pytest.param("volume", seed, marks=[] if seed == 0 else [pytest.mark.slow]) for seed in range(10)]
 
 
