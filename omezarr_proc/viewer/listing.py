@@ -1,9 +1,11 @@
 """What the page is told of each entry of its list: a name to show, an address relative to the page, what it is."""
 
 import os
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
+from omezarr_proc.model.errors import ProcError
 from omezarr_proc.viewer.catalogue import Listed
 from omezarr_proc.viewer.served import Source
 
@@ -42,6 +44,13 @@ def file_entry(name: str) -> dict[str, Any]:
 def made_address(name: str) -> str:
     """Where a dataset, or file, of that name is."""
     return f"data/{quote(os.fsencode(name))}"
+
+
+def reason(error: ProcError, name: str) -> str:
+    """Why the file of that name cannot be opened, without its name; of another one, with that."""
+    other = PurePath(error.source).name if error.source else ""
+    parts = (f"{other}: " if other not in ("", PurePath(name).name) else "") + error.message, error.hint
+    return printable("; ".join(filter(None, parts)))
 
 
 def printable(name: str) -> str:

@@ -24,7 +24,7 @@ from omezarr_proc.host.remote import PASSING
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.viewer.catalogue import belongs_to_dataset, dataset_format, find_datasets
-from omezarr_proc.viewer.listing import file_entry, made_address, made_entry, printable, stored_entry
+from omezarr_proc.viewer.listing import file_entry, made_address, made_entry, printable, reason, stored_entry
 from omezarr_proc.viewer.ranges import byte_range
 from omezarr_proc.viewer.served import Files, Made, Served, Source, served
 
@@ -160,7 +160,7 @@ class ViewerServer(ThreadingHTTPServer):
         try:
             opened = self.files.open(name)
         except ProcError as error:
-            return {"error": printable(str(error))}
+            return {"error": reason(error, name)}
         return {"datasets": [made_entry(*one) for one in opened.images.items()], "others": [made_address(one) for one in opened.others]}
 
 

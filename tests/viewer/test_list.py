@@ -19,6 +19,8 @@ if os.environ.get("BROWSER_TESTS"):
 else:
     pytest.importorskip("selenium", reason="selenium is not installed: pip install '.[browser]'")
 from browsing import KEY, Page
+from ome import page as member
+from ome import xml
 from selenium.webdriver import ActionChains
 
 from omezarr_proc.app.live import LiveFiles
@@ -131,4 +133,21 @@ def test_a_link_opens_its_file_at_once_or_says_why_not(laptop: Page, server: Ser
     laptop.driver.execute_script("location.hash = arguments[0]", f"data/{quote(BAD)}")
     laptop.wait(lambda: laptop.stage["state"] == "error")
     assert BAD in laptop.error
+    assert laptop.console() == []
+
+
+def test_a_link_to_a_member_of_a_set_opens_the_set(laptop: Page, tmp_path: Path) -> None:
+    names = [f"s_{number}.ome.tif" for number in range(3)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(member(number, xml(number, names)))
+    with Server(tmp_path) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        for _ in range(2):  # before and after the set is known
+            laptop.driver.get("about:blank")
+            laptop.driver.get(f"{server.url}#data/{names[2]}")
+            laptop.wait(lambda: laptop.driver.title == names[0] and laptop.stage["state"] == "ready")
+            assert rows(laptop) == names[:1]
+        server.shutdown()
+        thread.join()
     assert laptop.console() == []

@@ -39,7 +39,8 @@ export class List {
   async find(url) {
     const of = ({ dataset, file }) => url === dataset.url || ((dataset.plate || file) && url.startsWith(`${dataset.url}/`));
     const entry = url ? this.entries.find(of) : this.entries[0];
-    if (!entry?.file) return entry?.dataset;
+    if (!entry) return url ? (await imagesOf({ url }).catch(() => null))?.datasets[0] : undefined; // of a set, which another file stands for
+    if (!entry.file) return entry.dataset;
     const opened = await this.#opened(entry);
     return opened.find((one) => url === one.url || (one.plate && url.startsWith(`${one.url}/`))) ?? (!url || url === entry.dataset.url ? opened[0] : undefined);
   }
@@ -52,7 +53,7 @@ export class List {
       this.#shown.get(entry)?.remove();
       this.#shown.delete(entry);
       this.#draw();
-      throw error;
+      throw new Error(`${entry.dataset.name} cannot be shown: ${error.message}`);
     });
     if (datasets.length === 1 && datasets[0].url === entry.dataset.url && !others.length) Object.assign(entry, { dataset: datasets[0], file: false });
     else if (this.entries.includes(entry)) {
