@@ -24,7 +24,8 @@ import omezarr_proc.build.plate
 import omezarr_proc.build.preview
 import omezarr_proc.engine.local.engine
 import omezarr_proc.engine.local.worker
-import omezarr_proc.tiff.describe.images  # noqa: F401
+import omezarr_proc.tiff.describe.images
+import omezarr_proc.tiff.file.coming  # noqa: F401
 from omezarr_proc.app.collect import collect
 from omezarr_proc.app.words import warn_of_misspelt
 from omezarr_proc.config.secret import Mask, leave_no_core
