@@ -80,10 +80,9 @@ class Bench:
 
     def expect(self, promise: Promise) -> None:
         """Hear of what will be loaded soon: it is fetched from a source that is far away meanwhile."""
-        parts: list[tuple[Region, Region]] = []
-        for load in promise.loads:
-            parts += [(load.band, load.part)] if isinstance(load, Load) else [(band, band) for band in load.bands]
-        self._loader.ahead(promise.loads[0].pass_, parts)
+        for load in promise.loads:  # each for itself: what two share would be held from the one to the other, and fill the room
+            parts = [(load.band, load.part)] if isinstance(load, Load) else [(band, band) for band in load.bands]
+            self._loader.ahead(load.pass_, parts)
 
     def do(self, task: Task, ticket: Ticket) -> Reply:
         """Do a task and return the answer to it; `ticket` counts the files that are still to be written. Raises ProcError."""

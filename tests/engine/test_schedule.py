@@ -244,7 +244,7 @@ def test_loads_of_a_far_source_go_to_whom_they_were_promised_before(together: in
     while promised["a"]:
         assert given("a") == promised["a"].pop(0)
     assert schedule.next("a") is None
-    assert given("a", idle=True) == promised["b"][0], "one who has nothing to do is given what is the other's"
+    assert given("a", idle=True) == promised["b"][-1], "one who has nothing to do is given the last of what is the other's"
 
 
 def test_no_bands_is_finished_at_once() -> None:

@@ -64,10 +64,16 @@ class Schedule:
     _turn: int = 0
 
     def next(self, worker: Hashable, idle: bool = False) -> Task | None:
-        """A task for `worker`, or None where there is none for it now. One that is `idle` is given what was promised to others, too."""
+        """A task for `worker`, or None where there is none for it now.
+
+        One that is `idle` and has been promised nothing more is given what others were, the last of it. Before that it waits: what another
+        one has begun to fetch would be fetched twice, and be in the way there.
+        """
         if task := self._ready(worker) or self._begun(worker):
             return task
-        return self._ready(None) or self._begun(None) if idle and self.promised_to else None
+        if idle and self.promised_to and self._exhausted and not self._first_coming(worker):
+            return self._begun(None) or self._ready(None)
+        return None
 
     def _ready(self, worker: Hashable | None) -> Task | None:
         """A task of a band that has a slot, for `worker`; None: whomever it was promised to."""
@@ -80,8 +86,8 @@ class Schedule:
     def _begun(self, worker: Hashable | None) -> Task | None:
         """The first task of a band that is given a slot now."""
         self._look_ahead()
-        loads = next((loads for loads in self._coming if any(self._suits(load, worker) for load in loads)), None) if self.slots else None
-        if loads is None:
+        loads = self._first_coming(worker)
+        if not self.slots or loads is None:
             return None
         self._coming.remove(loads)
         band, slot = _band(loads[0]), self.slots.pop()
@@ -89,6 +95,12 @@ class Schedule:
         ready: list[Task] = [replace(load, slot=slot) for load in loads]
         self._open.append(_Open(band=band, slot=slot, step=step, ready=ready, pending=len(loads)))
         return self._ready(worker)
+
+    def _first_coming(self, worker: Hashable | None) -> Sequence[Load | Make] | None:
+        """The loads of the next band without a slot of which one is for `worker`; None: of the last band."""
+        if worker is None:
+            return self._coming[-1] if self._coming else None
+        return next((loads for loads in self._coming if any(self._suits(load, worker) for load in loads)), None)
 
     def promises(self) -> Iterator[tuple[Hashable, tuple[Load | Make, ...]]]:
         """What has been promised since this was asked last: a worker, and the loads that it will be given, in this order, without slots."""

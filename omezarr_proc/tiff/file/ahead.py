@@ -17,7 +17,7 @@ from omezarr_proc.plan.memory import AHEAD_BYTES
 BLOCK = 1 << 20  # bytes of a request, at most
 GAP = 64 << 10  # bytes that are fetched in vain rather than asked about twice
 THREADS = 16
-PLANS = 32  # of one input; an older one is given up: what was planned and never read must not fill the room
+PLANS = 64  # of one input; an older one is given up: what was planned and never read must not fill the room
 
 # Fetches the bytes from `start` to before `stop`.
 Fetch = Callable[[int, int], memoryview]
