@@ -40,7 +40,8 @@ from omezarr_proc.store.read import Dataset, open_dataset, read_json
 from omezarr_proc.store.zarr_array import Array
 from omezarr_proc.tiff.file.bytes import open_bytes
 from omezarr_proc.tiff.file.changes import changed
-from omezarr_proc.work.tasks import Hash, Hashed, Job, Loose, Reply
+from omezarr_proc.work.replies import Hashed, Reply
+from omezarr_proc.work.tasks import Hash, Job, Loose
 
 _PIECE = 1 << 22  # bytes of a file that are read at once
 _TAKEN = ("IMAGES", "PLATES", "SEQUENCE", "CROP_REGION", "CROP_CHANNELS", "CROP_Z", "CROP_T", "COLOR", "SHARDING", "NGFF_VERSION")

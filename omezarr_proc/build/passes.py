@@ -24,7 +24,8 @@ from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.tree import Noting
 from omezarr_proc.store.checksums import CHECKSUM_BYTES, stored_bytes
 from omezarr_proc.store.chunks import ChunkStore
-from omezarr_proc.work.tasks import Check, Checked, Hashed, Loose, OfBand, Reply, Sealed, Spool, Written
+from omezarr_proc.work.replies import Checked, Hashed, OfBand, Reply, Sealed, Written
+from omezarr_proc.work.tasks import Check, Loose, Spool
 
 # Stored bytes per check task.
 _CHECK_BYTES = 8 << 20

@@ -16,7 +16,8 @@ from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, bands
 from omezarr_proc.store.arrays import spool_file
-from omezarr_proc.work.tasks import Compare, Hash, Loose, Reply, Spool
+from omezarr_proc.work.replies import Reply
+from omezarr_proc.work.tasks import Compare, Hash, Loose, Spool
 
 T = TypeVar("T")
 _MOST_PLANS = 3

@@ -27,7 +27,8 @@ from omezarr_proc.store.arrays import OME_XML
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.read import Dataset
-from omezarr_proc.work.tasks import Compare, Compared, Job, Loose, Reply
+from omezarr_proc.work.replies import Compared, Reply
+from omezarr_proc.work.tasks import Compare, Job, Loose
 
 
 @dataclass(frozen=True, kw_only=True)

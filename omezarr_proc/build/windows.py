@@ -15,7 +15,8 @@ from omezarr_proc.ngff import windows
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.pixels import histogram
 from omezarr_proc.pixels.histogram import Extremes, Packed, Place
-from omezarr_proc.work.tasks import Count, Counted, Loose, Reply
+from omezarr_proc.work.replies import Counted, Reply
+from omezarr_proc.work.tasks import Count, Loose
 
 # Pixels of a level that is counted when it is written: its histograms are no larger than what else is said of it.
 _AT_ONCE_PIXELS = 1 << 20

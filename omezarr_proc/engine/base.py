@@ -7,7 +7,8 @@ from omezarr_proc.model.errors import Exit, ProcError
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass
-from omezarr_proc.work.tasks import Job, Loose, OfBand, Reply
+from omezarr_proc.work.replies import OfBand, Reply
+from omezarr_proc.work.tasks import Job, Loose
 
 # Told what was encoded of a band, or hashed, at once or bit by bit: its slot is free, its files may still be on their way.
 OnEncoded = Callable[[Region, Sequence[OfBand]], None]

@@ -15,7 +15,8 @@ from omezarr_proc.plan.passes import Pass
 from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import AtOnce, Ticket
-from omezarr_proc.work.tasks import Job, Loose, Reply
+from omezarr_proc.work.replies import Reply
+from omezarr_proc.work.tasks import Job, Loose
 
 
 class Serial:

@@ -24,30 +24,8 @@ from omezarr_proc.store.chunks import read_chunks
 from omezarr_proc.work.encode import Writer
 from omezarr_proc.work.filing import Files, Ticket
 from omezarr_proc.work.load import Loader
-from omezarr_proc.work.tasks import (
-    Check,
-    Checked,
-    Compare,
-    Count,
-    Counted,
-    Failed,
-    Filled,
-    Hash,
-    Hashed,
-    Job,
-    Load,
-    Made,
-    Make,
-    OfBand,
-    Promise,
-    Reply,
-    Seal,
-    Sealed,
-    Spool,
-    Task,
-    Write,
-    Written,
-)
+from omezarr_proc.work.replies import Checked, Counted, Failed, Filled, Hashed, Made, OfBand, Reply, Sealed, Written
+from omezarr_proc.work.tasks import Check, Compare, Count, Hash, Job, Load, Make, Promise, Seal, Spool, Task, Write
 
 if TYPE_CHECKING:
     from omezarr_proc.work.compare import Comparer

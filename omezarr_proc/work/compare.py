@@ -15,7 +15,8 @@ from omezarr_proc.plan.passes import Pass, at, slot_levels
 from omezarr_proc.store.chunks import stacked
 from omezarr_proc.work.fold import fold
 from omezarr_proc.work.load import Loader
-from omezarr_proc.work.tasks import Compared, Job
+from omezarr_proc.work.replies import Compared
+from omezarr_proc.work.tasks import Job
 
 
 class Comparer:

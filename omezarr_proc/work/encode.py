@@ -21,7 +21,8 @@ from omezarr_proc.store.objects import Data
 from omezarr_proc.store.shard import make_index
 from omezarr_proc.work.filing import Files, Ticket
 from omezarr_proc.work.fold import fold
-from omezarr_proc.work.tasks import Job, Seal, Sealed, Write, Written
+from omezarr_proc.work.replies import Sealed, Written
+from omezarr_proc.work.tasks import Job, Seal, Write
 
 # Constant chunks remembered by a worker: some values of empty background, each a few hundred bytes.
 _MOST_CONSTANTS = 64

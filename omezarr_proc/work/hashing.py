@@ -9,7 +9,8 @@ from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.pixels.digests import Digest, digests_of
 from omezarr_proc.plan.passes import Pass, slot_levels
 from omezarr_proc.work.load import Loader
-from omezarr_proc.work.tasks import Hashed, Job
+from omezarr_proc.work.replies import Hashed
+from omezarr_proc.work.tasks import Job
 
 
 class Hasher:

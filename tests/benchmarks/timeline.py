@@ -11,7 +11,8 @@ from typing import Any
 
 from omezarr_proc import cli
 from omezarr_proc.engine.local.pool import Pool, Worker
-from omezarr_proc.work.tasks import Stored, Task, Write
+from omezarr_proc.work.replies import Stored
+from omezarr_proc.work.tasks import Task, Write
 
 COLOURS = {"load": "tab:blue", "whole": "tab:purple", "count": "tab:green", "spool": "tab:cyan"}
 BEGAN = time.monotonic()

@@ -30,7 +30,8 @@ from omezarr_proc.store.folder import Folder
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import AtOnce, Ticket
-from omezarr_proc.work.tasks import Job, Sealed, Spool
+from omezarr_proc.work.replies import Sealed
+from omezarr_proc.work.tasks import Job, Spool
 
 
 @st.composite

@@ -28,7 +28,8 @@ from omezarr_proc.plan.passes import Pass
 from omezarr_proc.publish.hidden import record_path, staging_path
 from omezarr_proc.publish.history import header, line, read, recorded_key
 from omezarr_proc.tiff.read.reader import Reader
-from omezarr_proc.work.tasks import Loose, Reply
+from omezarr_proc.work.replies import Reply
+from omezarr_proc.work.tasks import Loose
 
 Written = tuple[tuple[int, ...], str, str, dict[str, Any]]
 RGB: Written = ((301, 203, 3), "uint8", "YXS", {"photometric": "rgb", "tile": (64, 64), "compression": "deflate"})

@@ -34,7 +34,8 @@ from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.folder import Folder
 from omezarr_proc.tiff.describe.images import open_images
-from omezarr_proc.work.tasks import Job, Load, Made, Make, Stored
+from omezarr_proc.work.replies import Made, Stored
+from omezarr_proc.work.tasks import Job, Load, Make
 
 
 @pytest.fixture(autouse=True)

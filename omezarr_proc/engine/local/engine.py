@@ -13,7 +13,8 @@ from omezarr_proc.model.region import Region, Y
 from omezarr_proc.pixels.digests import BLOCK
 from omezarr_proc.plan.memory import LOAD_PIXELS, Plan
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
-from omezarr_proc.work.tasks import Hashed, Job, Load, Loose, Made, OfBand, Promise, Reply, Stored, Storing, Task
+from omezarr_proc.work.replies import Hashed, Made, OfBand, Reply, Stored
+from omezarr_proc.work.tasks import Job, Load, Loose, Promise, Storing, Task
 
 # Stored bytes per write task: long beside a message, short beside a band.
 _WRITE_BYTES = 1 << 20

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from omezarr_proc.engine.local.pool import Pool, Worker
-from omezarr_proc.work.tasks import Reply, Task
+from omezarr_proc.work.replies import Reply
+from omezarr_proc.work.tasks import Task
 
 # Tasks that a worker holds: one that it works on, and the next, so that it never waits for the main process.
 HELD = 2

@@ -23,7 +23,8 @@ from omezarr_proc.engine.local.nursery import CANNOT_START, Nursery, NurseryErro
 from omezarr_proc.engine.local.watch import Watch, thread_states
 from omezarr_proc.model.errors import OutOfTimeError, ProcError
 from omezarr_proc.model.text import duration
-from omezarr_proc.work.tasks import Failed, Job, Noted, Promise, Reply, Stored, Storing, Task, doing
+from omezarr_proc.work.replies import Failed, Noted, Reply, Stored
+from omezarr_proc.work.tasks import Job, Promise, Storing, Task, doing
 
 # What a thread's state says of a process that does not move (proc(5)).
 _STATES = {"T": "stopped by a signal", "D": "waits for storage"}

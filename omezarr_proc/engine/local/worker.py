@@ -15,7 +15,8 @@ from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import Filing, Ticket
-from omezarr_proc.work.tasks import Job, Noted, Promise, Reply, Stored, Storing, Task
+from omezarr_proc.work.replies import Noted, Reply, Stored
+from omezarr_proc.work.tasks import Job, Promise, Storing, Task
 
 
 def serve(connection: Connection, memory_fd: int) -> None:
