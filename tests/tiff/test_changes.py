@@ -15,6 +15,7 @@ from tiffs import save
 
 from omezarr_proc import cli
 from omezarr_proc.build import image as conversion
+from omezarr_proc.check import verdict
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.file.bytes import identity_of
 from omezarr_proc.tiff.file.changes import changed
@@ -49,8 +50,9 @@ def replace(path: Path) -> None:
 
 
 def once_before(name: str, action: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `action` happen when the conversion first calls its function `name`."""
-    original = getattr(conversion, name)
+    """Let `action` happen when the conversion first calls a function: `pyramid_of`, or `refuse_wrong`, imported when it is needed."""
+    where = verdict if name == "refuse_wrong" else conversion
+    original = getattr(where, name)
     actions = [action]
 
     def called(*arguments: object) -> object:
@@ -58,7 +60,7 @@ def once_before(name: str, action: Callable[[], None], monkeypatch: pytest.Monke
             actions.pop()()
         return original(*arguments)
 
-    monkeypatch.setattr(conversion, name, called)
+    monkeypatch.setattr(where, name, called)
 
 
 @pytest.mark.parametrize(
