@@ -19,8 +19,9 @@ def list_path(target: Place) -> Place:
 def certified_key(target: Place) -> str | None:
     """The key of the dataset that the certificate there is of; None where there is none, empty where it says none. Raises OutputError."""
     place = certificate_path(target)
+    beside = objects_at(place.parent)
     try:
-        found = read_json(objects_at(place.parent), place.parent, place.name)
+        found = read_json(beside, place.parent, place.name)
         return None if found is None else str(found.get("key", ""))
-    except InputError:
-        return ""
+    except InputError:  # damaged, or storage failed where there is none
+        return "" if beside.exists(place.name) else None

@@ -18,7 +18,9 @@ from objectserver import object_server, store  # noqa: F401  # fixtures
 from plates import write_plate
 
 from omezarr_proc import cli
+from omezarr_proc.build import certified as existing
 from omezarr_proc.model.address import Address
+from omezarr_proc.model.errors import InputError
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.places import objects_at
 
@@ -225,3 +227,14 @@ def test_one_that_cannot_be_written_fails_its_image(tmp_path: Path, capsys: pyte
     assert "a.ome.zarr.certificate.json: cannot write the certificate" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "a.ome.zarr.certificate.json")
     certified(tiff, tmp_path)
+
+
+def test_where_storage_fails_to_say_that_there_is_none_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise InputError("cannot be read")
+
+    monkeypatch.setattr(existing, "read_json", fails)
+    target = tmp_path / "a.ome.zarr"
+    assert existing.certified_key(target) is None
+    existing.certificate_path(target).write_text("{}")
+    assert existing.certified_key(target) == ""
