@@ -5,6 +5,7 @@ tifffile does not read them, but the page as one of single bytes, whose segments
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ Convert = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class DataUnits:
+class DataUnits(ABC):
     """Bytes [data units down, bytes of those across, 1] as pixels [h, w, samples]: also those of the units that lie beyond the image.
 
     across, down  pixels of a unit
@@ -28,9 +29,9 @@ class DataUnits:
     down: int
     bytes: int
 
+    @abstractmethod
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Pixels of bytes."""
-        raise NotImplementedError
 
     def as_stored(self, page: tifffile.TiffPage) -> tifffile.TiffPage:
         """The page as one of single bytes."""
