@@ -117,6 +117,8 @@ def _open(
                 found = list(_cropped(crop, found, refused))
         except ProcError as error:
             found = without_frames(error)
+        finally:
+            coming.passed(str(entry.path))
         yield entry, found
         del found
         yield from ((entry, without_frames(error)) for error in refused)

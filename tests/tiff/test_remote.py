@@ -28,6 +28,7 @@ from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InputError, ProcError, SettingsError, StoreUnavailableError
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.file.bytes import open_bytes
+from omezarr_proc.tiff.file.coming import Coming
 from omezarr_proc.tiff.file.ifd import Ifds
 from omezarr_proc.tiff.read.reader import Reader
 
@@ -114,6 +115,21 @@ def test_what_workers_will_load_is_asked_for_before_once_and_much_at_a_time(stor
     asked = [tuple(map(int, request.range.removeprefix("bytes=").split("-"))) for request in store.proxy.requests if request.range]
     assert sum(stop + 1 - start for start, stop in asked) < 1.25 * path.stat().st_size + (1 << 20)  # headers are asked for by each process
     assert store.proxy.most >= 6
+
+
+def test_inputs_that_are_skipped_or_come_early_keep_none_from_being_opened_ahead(store, tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((8, 8), np.uint8))
+    paths = [store(tmp_path / "x.tif", f"{number:02}.tif") for number in range(60)]
+    coming = Coming(paths)
+    for number, path in enumerate(paths):
+        if number % 3 == 0:  # a set with a member that is further on, and one that is skipped when it is its turn
+            assert [coming.open(one).path for one in (path, *paths[number + 2 : number + 3])]
+        elif number % 3 == 1:
+            assert coming.open(path).path == path
+        coming.passed(path)
+        assert len(coming._opened) >= min(15, 58 - number)
+    opened = [request.path for request in store.proxy.requests if request.range.startswith("bytes=0-")]
+    assert len(opened) == len(set(opened)) == 60
 
 
 def test_many_small_objects_are_opened_many_at_once_with_a_few_requests_each(store, tmp_path):

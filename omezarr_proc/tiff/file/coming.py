@@ -1,7 +1,7 @@
 """Distant inputs that are opened one after another: the next ones are opened meanwhile, many at once."""
 
 import contextlib
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 
@@ -15,22 +15,22 @@ _DIRECTORY = 4096  # bytes of one with its values, which come with what lies aro
 
 
 class Coming:
-    """Inputs by their paths, in the order in which most of them will be opened; what is near is not opened before it is wanted."""
+    """Inputs by their paths, in the order in which it will be their turn; what is near is not opened before it is wanted."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._waiting = deque(path for path in paths if is_address(path))
-        self._opened: OrderedDict[str, Future[Bytes]] = OrderedDict()
+        self._opened: dict[str, Future[Bytes]] = {}
 
     def open(self, path: str) -> Bytes:
         """See `open_bytes`."""
         self._go_on()
-        if path not in self._opened:
-            return open_bytes(path)
-        while (first := next(iter(self._opened))) != path:  # members of sets, say, which have been opened with these
-            del self._opened[first]
-        opened = self._opened.pop(path)
+        opened = self._opened.pop(path, None)
         self._go_on()
-        return opened.result()
+        return opened.result() if opened else open_bytes(path)
+
+    def passed(self, path: str) -> None:
+        """Its turn is over: whether it was opened, or skipped, as a member of a set is that came with another one."""
+        self._opened.pop(path, None)
 
     def _go_on(self) -> None:
         while self._waiting and len(self._opened) < _AT_ONCE:
