@@ -27,11 +27,12 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Aside:
-    """An image that is to be told of again, and its input's turn."""
+    """An image that is to be told of again, and its input's turn. `made`: its pixels are stored."""
 
     work: Work
     number: int
     of: int
+    made: bool
 
 
 class Report:
@@ -51,11 +52,13 @@ class Report:
         self.results = Results()
         self.advice: dict[str, list[str]] = {}
         self._number = self._of = 0
+        self._turn = 0, 0
+        self._made = 0
         self._said_many = False
 
     def at(self, number: int, of: int) -> None:
         """The inputs' turn has come to the one of that number, from 1 on."""
-        self._number, self._of = number, of
+        self._turn = self._number, self._of = number, of
         if self.many and not self._said_many:
             self._said_many = True
             logger.bind(event="progress").info(f"{of} inputs: what goes wrong and how far it is will be told; --verbose tells of each")
@@ -109,19 +112,28 @@ class Report:
         """Keep what the image took."""
         self.results.peak(memory)
 
+    def _leave(self) -> None:
+        """Leave the image; the inputs' turn is where it was."""
+        self.end()
+        self._number, self._of = self._turn
+
     def aside(self) -> Aside:
         """Leave the image for now; others come before it ends."""
-        self.end()
-        return Aside(self.results.aside(), self._number, self._of)
+        number, of, work = self._number, self._of, self.results.aside()
+        self._leave()
+        made = "levels" in work.phases
+        self._made += made
+        return Aside(work, number, of, made)
 
     def again(self, image: Aside) -> None:
         """Come back to it."""
         self.results.again(image.work)
-        self.at(image.number, image.of)
+        self._number, self._of = image.number, image.of
+        self._made -= image.made
 
     def finish(self, summary: Summary) -> None:
         """End an image that has been converted."""
-        self.end()
+        self._leave()
         result = self.results.end("converted", self.results.source or summary.name, summary.name, summary=summary)
         summary = replace(summary, name=shown(summary.name))
         self.summaries.append(summary)
@@ -134,7 +146,7 @@ class Report:
 
     def skip(self, name: str, reason: str, target: str | None = None) -> None:
         """End an image that is left as it is, since it is there already."""
-        self.end()
+        self._leave()
         self.results.end("skipped", name, target, reason=reason)
         image = shown(name)
         self.skipped.append((image, reason))
@@ -142,7 +154,7 @@ class Report:
 
     def share(self, name: str, done: str, target: str) -> None:
         """End an image of which this run's part is done; others go on with it."""
-        self.end()
+        self._leave()
         self.results.end("part", name, target, reason=done)
         image = shown(name)
         self.shared.append((image, done))
@@ -150,7 +162,7 @@ class Report:
 
     def fail(self, name: str, error: ProcError, target: str | None = None) -> None:
         """End an image that failed."""
-        self.end()
+        self._leave()
         self.results.end("failed", name, target, error=error)
         self.failures.append(error)
         facts = {"image": shown(name), "source": name, "dataset": target, "code": error.code}
@@ -206,15 +218,28 @@ class LineReport(Report):
         logger.bind(event="progress", image=self._name, percent=percent, rate=round(rate), unit=self._unit).info(text)
 
     def at(self, number: int, of: int) -> None:
-        """Say from time to time how far many inputs are; one that is told of again is none of those that come."""
+        """Say from time to time how far many inputs are."""
         super().at(number, of)
-        done, now = len(self.results.done), self._clock()
-        percent, waited = 100 * (number - 1) // of, now - self._run_said_at
-        if not self.many or waited < MIN_SECONDS or (percent < self._run_percent + PERCENT_STEP and waited < MAX_SECONDS):
+        self._say_how_far()
+
+    def again(self, image: Aside) -> None:
+        """Come back to it; this says how far many are, too."""
+        super().again(image)
+        self._say_how_far()
+
+    def _say_how_far(self) -> None:
+        """What is left takes as long as what is made so far has taken: of images that wait for their names the work is done."""
+        if not self.many:
             return
+        number, of, now = self._number, self._of, self._clock()
+        percent, waited = 100 * (number - 1) // of, now - self._run_said_at
+        if waited < MIN_SECONDS or (percent < self._run_percent + PERCENT_STEP and waited < MAX_SECONDS):
+            return
+        done = len(self.results.done)
+        made = done + self._made
         self._run_said_at, self._run_percent = now, percent
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        left = f", {duration((of - done) * (now - self._run_begun) / done)} left" if 0 < done <= of else ""
+        left = f", {duration((of - made) * (now - self._run_begun) / made)} left" if 0 < made <= of else ""
         logger.bind(event="progress").info(f"{number} of {of}: {counted(done, 'image')} done{failed}{left}")
 
 

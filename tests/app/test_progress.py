@@ -199,6 +199,53 @@ def test_of_many_images_what_goes_wrong_and_how_far_it_is():
     ]
 
 
+def test_what_is_left_of_small_images_is_told_by_those_that_are_made_not_by_those_that_have_their_names():
+    """As a group of them comes: all begin, then each is made, then each gets its name."""
+    clock, lines = Clock(), []
+    report = LineReport(clock, verbose=False)
+    report.results = Results(clock)
+    log.configure(SETTINGS, lambda text: lines.append(text[9:].rstrip("\n")), many=lambda: report.many)
+    waiting = []
+    for number in range(1, 31):
+        report.at(number, 40)
+        waiting.append(report.aside())
+    for number in range(30):
+        report.again(waiting[number])
+        report.begin(begun(f"{number}.tif"))
+        report.phase("levels")
+        clock.now += 1
+        waiting[number] = report.aside()
+    report.at(31, 40)
+    for number in range(20):
+        report.again(waiting[number])
+        report.finish(replace(DONE, name=f"{number}.tif.zarr"))
+    clock.now += 2
+    report.at(35, 40)
+    log.close()
+    assert lines[1:] == [
+        "3 of 40: 0 images done, 38.0 s left",  # two seconds for two images
+        *(f"{n} of 40: 0 images done, {40 - n + 1}.0 s left" for n in range(5, 31, 2)),
+        "31 of 40: 0 images done, 10.0 s left",
+        "35 of 40: 20 images done, 10.7 s left",  # 32 seconds for 30 images
+    ]
+
+
+def test_an_image_that_is_told_of_again_leaves_the_turn_of_the_inputs_as_it_is(lines: list[str]):
+    report = LineReport()
+    report.at(1, 3)
+    first = report.aside()
+    report.at(2, 3)
+    report.again(first)
+    report.begin(begun("a.tif"))
+    report.finish(replace(DONE, name="a.tif.zarr"))
+    report.begin(begun("b.tif"))
+    report.finish(replace(DONE, name="b.tif.zarr"))
+    assert [line for line in lines if " of 3" in line] == [
+        "1 of 3, a.tif: 1 x 8 x 8 in 1 level, 3 objects",
+        "2 of 3, b.tif: 1 x 8 x 8 in 1 level, 3 objects",
+    ]
+
+
 @pytest.mark.parametrize(("images", "verbose"), [(20, False), (40, True)])
 def test_of_few_images_or_with_verbose_each_is_told_of(images: int, verbose: bool):
     clock, lines = Clock(), []
