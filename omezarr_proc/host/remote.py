@@ -13,6 +13,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from importlib.util import find_spec
@@ -27,13 +29,35 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Where a connection breaks off in an answer, or before one to a POST: every request here bears being made twice. All else is tried again by
-# the client itself.
-_PAUSE, _LONGEST_PAUSE, _PATIENCE = 0.1, 5.0, 90.0
-_BACKOFF = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2}
-_RETRY = {"max_retries": 60, "retry_timeout": timedelta(seconds=90), "backoff": _BACKOFF}
+# Seconds between two tries: the first, each further one twice as long, up to the last.
+_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _CLIENT = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=5), "read_timeout": timedelta(seconds=30)}
 _GIVES_CREDENTIALS = re.compile(r"https?://(169\.254\.|\[fd00:|metadata\.|sts\.|oauth2\.|login\.|localhost:\d+/metadata)|.*/v2/credentials")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a request that fails is made again: so many `times` by the client itself, for so many `seconds` at most.
+
+    Where a connection breaks off in an answer, or before one to a POST, `ask` makes it again: every request here bears being made twice.
+    """
+
+    times: int = 60
+    seconds: float = 90.0
+
+
+_ONCE = Patience(times=0)
+_patience = [Patience()]  # the last one counts
+
+
+@contextmanager
+def patient_as(patience: Patience) -> Iterator[None]:
+    """Within, this process, and the workers that are forked from it, ask stores again as this says."""
+    _patience.append(patience)
+    try:
+        yield
+    finally:
+        _patience.remove(patience)
 
 
 def require(place: Place) -> None:
@@ -46,9 +70,14 @@ def _not_installed(address: Address) -> SettingsError:
     return SettingsError(f"{address}: object stores need the package obstore, which is not installed: pip install 'omezarr-proc[remote]'")
 
 
-@lru_cache(maxsize=64)
 def client(root: Address, *, patient: bool = True) -> "ObjectStore":
     """The client of a bucket, container or host; without `patient` it asks once. Raises SettingsError where there is none for it."""
+    return client_of(root, _patience[-1] if patient else _ONCE)
+
+
+@lru_cache(maxsize=64)
+def client_of(root: Address, patience: Patience) -> "ObjectStore":
+    """The same, made once with the variables that there are then."""
     try:
         from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
     except ImportError:
@@ -57,9 +86,9 @@ def client(root: Address, *, patient: bool = True) -> "ObjectStore":
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     servers = {"s3": endpoint, "gs": os.environ.get("GOOGLE_BASE_URL"), "az": os.environ.get("AZURE_STORAGE_ENDPOINT"), "http": "http://"}
     plain = (servers.get(root.scheme) or "").startswith("http://")
-    options: dict[str, Any] = {"client_options": _CLIENT | ({"allow_http": True} if plain else {}), "retry_config": _RETRY}
-    if not patient:
-        options["retry_config"] = _RETRY | {"max_retries": 0}
+    backoff = {"init_backoff": timedelta(seconds=_PAUSE), "max_backoff": timedelta(seconds=_LONGEST_PAUSE), "base": 2}
+    retries = {"max_retries": patience.times, "retry_timeout": timedelta(seconds=patience.seconds), "backoff": backoff}
+    options: dict[str, Any] = {"client_options": _CLIENT | ({"allow_http": True} if plain else {}), "retry_config": retries}
     if root.scheme == "s3" and endpoint:
         options["endpoint"] = endpoint
     if root.scheme == "s3" and os.environ.get("AWS_PROFILE") and not os.environ.get("AWS_ACCESS_KEY_ID"):
@@ -80,7 +109,7 @@ def ask(address: Address, work: Callable[[], T]) -> T:
     """
     from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError, PreconditionError
 
-    pause, give_up = _PAUSE, time.monotonic() + _PATIENCE
+    pause, give_up = _PAUSE, time.monotonic() + _patience[-1].seconds
     while True:
         try:
             return _hearing_signals(work)

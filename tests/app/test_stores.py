@@ -13,13 +13,12 @@ import pytest
 import tifffile
 import zarr
 from datasets import copied, made
-from objectserver import object_server, store  # noqa: F401  # fixtures
+from objectserver import impatient, object_server, store  # noqa: F401  # fixtures
 from opened import open_all
 from runs import stack
 from tiffs import coordinates
 
 from omezarr_proc.cli import main
-from omezarr_proc.host import remote
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import Exit
 from omezarr_proc.publish.hidden import MAGIC
@@ -83,9 +82,7 @@ def test_codecs_that_zarr_decodes_are_judged_too(store, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("words", [["info"], ["validate"], ["validate", "--deep"]])
-def test_a_store_that_does_not_answer_is_no_damage(store, words, monkeypatch, capsys):
-    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
-    remote.client.cache_clear()
+def test_a_store_that_does_not_answer_is_no_damage(store, impatient, words, capsys):
     address = put(store, made("rgb"))
     store.proxy.fault = lambda request: 503 if "/1/c/" in request.path or words == ["info"] else None
     assert main([*words, address]) == Exit.TRY_AGAIN

@@ -145,11 +145,18 @@ def store(object_server, monkeypatch, request):
     with FaultyProxy(object_server.port) as proxy:
         for name, value in object_server.environ(proxy.endpoint).items():
             monkeypatch.setenv(name, value)
-        remote.client.cache_clear()
+        remote.client_of.cache_clear()
         yield Prefix(
             object_server.environ(proxy.endpoint), object_server.store(), f"prefix-{zlib.crc32(request.node.name.encode())}", proxy
         )
-        remote.client.cache_clear()
+        remote.client_of.cache_clear()
+
+
+@pytest.fixture
+def impatient():
+    """A store that fails is asked once more, not for a minute and a half."""
+    with remote.patient_as(remote.Patience(times=1)):
+        yield
 
 
 @contextlib.contextmanager

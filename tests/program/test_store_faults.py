@@ -14,11 +14,10 @@ import pytest
 import tifffile
 from conversion import digest
 from faultyproxy import FaultyProxy
-from objectserver import BUCKET, ObjectServer, Prefix, command, object_server, store  # noqa: F401  # fixtures
+from objectserver import BUCKET, ObjectServer, Prefix, command, impatient, object_server, store  # noqa: F401  # fixtures
 from runs import Program, needs_root, run
 
 from omezarr_proc.cli import main
-from omezarr_proc.host import remote
 from omezarr_proc.model.errors import Exit
 
 FLAGS = ("--tile-size", "64", "--quiet", "--max-workers", "2")
@@ -110,9 +109,7 @@ def test_every_third_answer_may_be_503(store, source, expected):
     assert store.objects("out/a.ome.zarr/") == expected
 
 
-def test_a_store_that_stops_answering_while_it_is_read_is_unavailable(store, source, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
-    remote.client.cache_clear()
+def test_a_store_that_stops_answering_while_it_is_read_is_unavailable(store, impatient, source, tmp_path, capsys):
     address = store(source)
     for first in (1, 2):  # when it is opened; in a worker
         store.proxy.fault = lambda request, first=first: 503 if request.number >= first else None
@@ -121,9 +118,7 @@ def test_a_store_that_stops_answering_while_it_is_read_is_unavailable(store, sou
         assert "the store answers with HTTP 503: run again later" in capsys.readouterr().err
 
 
-def test_an_output_that_does_not_answer_is_waited_for_once_not_for_every_image(store, source, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
-    remote.client.cache_clear()
+def test_an_output_that_does_not_answer_is_waited_for_once_not_for_every_image(store, impatient, source, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for name in ("b", "c"):
         shutil.copy(source, source.with_name(f"{name}.ome.tif"))

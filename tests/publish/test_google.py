@@ -33,9 +33,9 @@ def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleStore]:
     with google_store() as store:
         for name, value in store.environ.items():
             monkeypatch.setenv(name, value)
-        remote.client.cache_clear()
+        remote.client_of.cache_clear()
         yield store
-        remote.client.cache_clear()
+        remote.client_of.cache_clear()
 
 
 def below(store: GoogleStore, prefix: str) -> dict[str, str]:

@@ -248,7 +248,7 @@ def test_a_corrupt_input_leaves_nothing(store, source):
     assert store.objects("out/") == {}
 
 
-def test_what_an_earlier_run_has_stored_is_read_back_many_at_a_time(store, source, monkeypatch):
+def test_what_an_earlier_run_has_stored_is_read_back_many_at_a_time(store, source):
     assert main(to(store, source)) == 0
     (image,) = open_images(str(source))
     pyramid = pyramid_of(image, Settings(tile_size=64))
@@ -261,10 +261,8 @@ def test_what_an_earlier_run_has_stored_is_read_back_many_at_a_time(store, sourc
     chunks.objects.delete("0/c/1/2/1")
     chunks.objects.put("0/c/0/1/1", b"of another one")
     assert changed(chunks, 0, grid, stored) == 2
-    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
-    remote.client.cache_clear()
     store.proxy.fault = lambda request: 503
-    with pytest.raises(StoreUnavailableError):  # nothing is said of what it holds
+    with remote.patient_as(remote.Patience(times=1)), pytest.raises(StoreUnavailableError):  # nothing is said of what it holds
         changed(chunks, 0, grid, stored)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from conversion import convert, digest
-from objectserver import SECRET, object_server, store  # noqa: F401  # fixtures
+from objectserver import SECRET, impatient, object_server, store  # noqa: F401  # fixtures
 from reading import accesses, whole
 from runs import ROOT, Program
 from tiffs import coordinates
@@ -212,9 +212,8 @@ def test_errors_say_what_to_do_on_one_line_without_credentials(store, tmp_path, 
     assert not any(secret in str(caught.value) for secret in (SECRET, "another", "nobody", "Signature=", "http://"))
 
 
-def test_a_store_that_does_not_answer_is_told(store, tmp_path, monkeypatch):
+def test_a_store_that_does_not_answer_is_told(store, impatient, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setitem(remote._RETRY, "max_retries", 1)
     with pytest.raises(ProcError, match="the store does not answer: check the network and the endpoint"):
         open_images(f"{store.address}/x.tif")
     with pytest.raises(StoreUnavailableError, match=f"{store.address}: cannot be listed: the store does not answer"):
@@ -249,7 +248,7 @@ def test_variables_that_are_wrong_or_missing_are_told_before_anybody_is_asked(mo
         monkeypatch.delenv(name)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    remote.client.cache_clear()
+    remote.client_of.cache_clear()
     with pytest.raises(SettingsError, match=text) as caught:
         remote.client(Address(address).root)
     assert "s3cr3t" not in str(caught.value)
@@ -257,7 +256,7 @@ def test_variables_that_are_wrong_or_missing_are_told_before_anybody_is_asked(mo
 
 def test_without_the_extra_a_message_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore.store", None)
-    remote.client.cache_clear()
+    remote.client_of.cache_clear()
     with pytest.raises(ProcError, match=r"obstore, which is not installed: pip install 'omezarr-proc\[remote\]'"):
         open_images("s3://bucket/x.tif")
 
