@@ -18,7 +18,7 @@ from omezarr_proc.app import batch  # noqa: E402
 from omezarr_proc.app.collect import collect  # noqa: E402
 from omezarr_proc.app.inputs import tiff_ending  # noqa: E402
 from omezarr_proc.app.progress import Report  # noqa: E402
-from omezarr_proc.config.settings import Settings  # noqa: E402
+from omezarr_proc.config.reading import settings_of  # noqa: E402
 from omezarr_proc.model.address import absolute, is_address  # noqa: E402
 from omezarr_proc.model.errors import SettingsError  # noqa: E402
 from omezarr_proc.model.events import Summary  # noqa: E402
@@ -106,7 +106,7 @@ def convert(
         raise SettingsError("no input is named")
     is_folder = isinstance(inputs, str | os.PathLike) and is_place(paths[0])
     places = {"output_dir": absolute(os.fspath(output_dir))} | ({"input_dir": paths[0]} if is_folder else {})
-    chosen = Settings.of({**settings, **places})
+    chosen = settings_of({**settings, **places})
     found = collect(chosen, () if is_folder else paths, create_output=True)
     try:
         return batch.run(chosen, found, _Told(progress) if progress else Report(), deadline=deadline, may_fork=False)

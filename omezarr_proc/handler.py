@@ -28,6 +28,7 @@ import omezarr_proc.tiff.describe.images
 import omezarr_proc.tiff.file.coming  # noqa: F401
 from omezarr_proc.app.collect import collect
 from omezarr_proc.app.words import warn_of_misspelt
+from omezarr_proc.config.reading import read_settings
 from omezarr_proc.config.secret import Mask, leave_no_core
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.model.errors import ProcError, SettingsError, leading
@@ -61,7 +62,7 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
     debug = False
     try:
         overrides, ignored = overrides_of(event)
-        settings, wrong = Settings.read(os.environ, overrides)
+        settings, wrong = read_settings(os.environ, overrides)
         debug = settings.log_level == "DEBUG"
         if settings.secrets():
             leave_no_core()

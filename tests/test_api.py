@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from loaded import load_settings
 from loguru import logger
 from runs import ROOT, digest
 
 import omezarr_proc
-from omezarr_proc.config.settings import Settings, table
+from omezarr_proc.config.reading import settings_of
+from omezarr_proc.config.settings import table
 from omezarr_proc.model.errors import InputError, LimitError, SettingsError
 
 SMALL: dict[str, Any] = {"tile_size": 64, "initial_downsample": 1, "min_dimension": 64, "max_workers": 1}
@@ -116,7 +118,7 @@ def test_a_call_takes_every_setting_that_is_about_the_work():
 def test_values_of_python_are_those_of_the_environment():
     values = {"tile_size": 512, "images": [2, 0], "preview": True, "zarr_format": 2, "axes": "czyx", "use_existing_resolutions": False}
     texts = {"TILE_SIZE": "512", "IMAGES": "0,2", "PREVIEW": "1", "ZARR_FORMAT": "2", "AXES": "czyx", "OUTPUT_DIR": "out"}
-    assert Settings.of(values, output_dir=Path("out")) == Settings.load(texts, {}, files_named=True)
+    assert settings_of(values, output_dir=Path("out")) == load_settings(texts, {}, files_named=True)
 
 
 def test_progress_grows_to_the_whole_of_each_image(scans: Path, tmp_path: Path):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from omezarr_proc import __version__, app, cli
-from omezarr_proc.app import log
+from omezarr_proc.app import flags, log
 from omezarr_proc.config.settings import table
 from omezarr_proc.model.errors import InputError, LimitError, SettingsError
 from omezarr_proc.model.events import Summary
@@ -144,10 +144,10 @@ def test_environment_and_flags_and_flags_win(folders, engine: Engine, monkeypatc
 
 
 def test_every_setting_has_a_flag_that_says_what_the_help_says():
-    parser = cli.make_parser()
+    parser = flags.make_parser()
     rows = [entry for entry in table() if not entry.environment_only]
     given = [f"{e.flag}=value of {e.name}" if e.rule.switch else (e.flag, f"value of {e.name}") for e in rows]
-    arguments = cli.parse([word for words in given for word in ([words] if isinstance(words, str) else words)])
+    arguments = flags.parse([word for words in given for word in ([words] if isinstance(words, str) else words)])
     assert all(getattr(arguments, entry.name) == f"value of {entry.name}" for entry in rows)
     text = " ".join(parser.format_help().split())
     for entry in rows:
@@ -374,7 +374,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folders):
     assert program.returncode == 0
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", flags.VERBS)
 def test_every_verb_is_a_module_that_takes_words_and_is_told_of(verb: str, capsys: pytest.CaptureFixture[str]):
     assert cli.main([verb, "--help"]) == 0
     assert "usage: " in capsys.readouterr().out
@@ -383,11 +383,11 @@ def test_every_verb_is_a_module_that_takes_words_and_is_told_of(verb: str, capsy
 
 
 def test_a_switch_needs_no_value_and_takes_no_file():
-    given = cli.parse(["--preview", "a.tif", "--use-existing-resolutions", "0", "--", "--preview"])
+    given = flags.parse(["--preview", "a.tif", "--use-existing-resolutions", "0", "--", "--preview"])
     assert (given.preview, given.use_existing_resolutions, given.files) == ("1", "0", ["a.tif", "--preview"])
-    assert cli.parse(["a.tif", "--preview=0"]).preview == "0"
-    assert cli.parse(["--preview"]).preview == "1"
-    given = cli.parse(["--preview", "True", "--use-existing-resolutions", "false", "a.tif"])
+    assert flags.parse(["a.tif", "--preview=0"]).preview == "0"
+    assert flags.parse(["--preview"]).preview == "1"
+    given = flags.parse(["--preview", "True", "--use-existing-resolutions", "false", "a.tif"])
     assert (given.preview, given.use_existing_resolutions, given.files) == ("True", "false", ["a.tif"])
 
 

@@ -13,13 +13,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tifffile
+from loaded import load_settings
 from loguru import logger
 from runs import ROOT
 
 from omezarr_proc import app
 from omezarr_proc import handler as module
 from omezarr_proc.app.results import Result
-from omezarr_proc.config.settings import Settings, table
+from omezarr_proc.config.settings import table
 from omezarr_proc.handler import handler, overrides_of
 from omezarr_proc.model.errors import InputError, SettingsError
 from omezarr_proc.model.events import Summary
@@ -100,7 +101,7 @@ def test_result_is_small_and_json(event, engine):
 
 def test_result_of_many_images_stays_below_what_lambda_takes(event, monkeypatch: pytest.MonkeyPatch):
     results = [Result(source="é" * 200, outcome="skipped", reason="is there already")] * 9000
-    result = module.result_of(Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "REPORT": "r.json"}, {}), results)
+    result = module.result_of(load_settings({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "REPORT": "r.json"}, {}), results)
     assert (len(result["images"]) + result["moreImages"], result["totals"]["skipped"], result["report"]) == (9000, 9000, "r.json")
     assert 150_000 < len(json.dumps(result)) < 200 << 10
 

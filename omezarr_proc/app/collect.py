@@ -26,7 +26,7 @@ def collect(settings: Settings, files: Sequence[str] = (), *, create_output: boo
     if files:
         inputs: Iterable[Input] = named(files)
     else:
-        assert settings.input_dir is not None  # Settings.load has seen to it
+        assert settings.input_dir is not None  # read_settings has seen to it
         require(settings.input_dir)
         inputs = _found(settings.input_dir, settings.output_dir)
         if not isinstance(settings.input_dir, Address):

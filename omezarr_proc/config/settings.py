@@ -1,17 +1,16 @@
 """All settings in one table: the fields of `Settings`.
 
 A field holds the default, the rule a value must obey and the help text. Its name is the attribute; in capitals it is the environment
-variable, with dashes the command-line flag. `Settings.load`, the flags, `--help` and the README's table all come from here.
+variable, with dashes the command-line flag. What is read (`reading.py`), the flags, `--help` and the README's table all come from here.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from omezarr_proc.config.entry import Entry, complaint, is_value, row, shortened, text_of
-from omezarr_proc.config.part import PART, AutoPart, numbered
+from omezarr_proc.config.part import PART
 from omezarr_proc.config.rules import (
     CLUSTER,
     FILE,
@@ -30,13 +29,11 @@ from omezarr_proc.config.rules import (
     integer,
     power_of_two,
 )
-from omezarr_proc.config.secret import Mask, Secret
-from omezarr_proc.model.address import Address, Place
+from omezarr_proc.config.secret import Secret
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.indices import Indices
 from omezarr_proc.model.part import Part
-
-_UNSET = {"INPUT_DIR": "name files, or the folder that they are in", "OUTPUT_DIR": "name the folder that datasets go into"}
 
 # Blosc has had an optional snappy, but no build that can be installed contains it; a test asks numcodecs' own list.
 COMPRESSORS = ("zstd", "lz4", "lz4hc", "zlib")
@@ -290,93 +287,6 @@ class Settings:
                 wrong.append(complaint(entry.name, shortened(repr(value), str), rule, str(value)))
         if wrong:
             raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
-
-    @classmethod
-    def load(cls, environ: Mapping[str, str], overrides: Mapping[str, str], *, files_named: bool = False) -> "Settings":
-        """Read all settings; both mappings go by variable name (`TILE_SIZE`), `overrides` win, an empty text counts as unset.
-
-        INPUT_DIR is required unless `files_named`, OUTPUT_DIR always. Raises SettingsError: one message with every wrong value.
-        """
-        settings, error = cls.read(environ, overrides, files_named=files_named)
-        if error:
-            raise error
-        return settings
-
-    @classmethod
-    def read(
-        cls, environ: Mapping[str, str], overrides: Mapping[str, str], *, files_named: bool = False
-    ) -> tuple["Settings", SettingsError | None]:
-        """As `load`, but what is right is there beside the error, so that it can be said where and how the user wants to hear it."""
-        texts = {entry.variable: overrides.get(entry.variable) or environ.get(entry.variable) or "" for entry in table()}
-        mask = Mask(texts[entry.variable].strip() for entry in table() if entry.secret)
-        required = ("OUTPUT_DIR",) if files_named else ("INPUT_DIR", "OUTPUT_DIR")
-        values: dict[str, Any] = {}
-        wrong = [f"{name} is not set: {_UNSET[name]}" for name in required if not texts[name]]
-        for entry in table():
-            text = texts[entry.variable] if entry.rule in (FILE, PLACE) else texts[entry.variable].strip()
-            if not text:
-                continue
-            try:
-                values[entry.name] = entry.rule.parse(text)
-            except ValueError:
-                wrong.append(complaint(entry.variable, shortened(mask(text)), entry.rule, text))
-        if isinstance(part := values.get("part"), AutoPart):
-            try:
-                values["part"] = numbered(part, environ)
-            except SettingsError as error:
-                del values["part"]
-                wrong.append(error.message)
-        address = environ.get("DASK_SCHEDULER_ADDRESS", "").strip()
-        if not (texts["CLUSTER"] or texts["PART"]) and CLUSTER.takes(address):
-            values["cluster"] = address
-        settings = cls(**values)
-        wrong += settings._contradictions()
-        return settings, SettingsError(f"wrong settings: {'; '.join(wrong)}") if wrong else None
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], **folders: Place) -> "Settings":
-        """Settings from Python's values (`tile_size=512`), by the rules of the environment's texts; folders are taken as they are.
-
-        Raises SettingsError: one message with every wrong value.
-        """
-        parsed: dict[str, Any] = {}
-        wrong = []
-        for entry in table():
-            if entry.name not in values:
-                continue
-            value = values[entry.name]
-            try:
-                parsed[entry.name] = entry.rule.parse(text_of(value, entry.rule))
-            except ValueError:
-                wrong.append(complaint(entry.name, shortened(repr(value), str), entry.rule, str(value)))
-        if isinstance(part := parsed.get("part"), AutoPart):  # of the environment, which is not read here
-            del parsed["part"]
-            wrong.append(f"part='{part}' must name its number: 1/{part.of} to {part.of}/{part.of}")
-        settings = cls(**parsed | folders)
-        wrong += settings._contradictions()
-        if wrong:
-            raise SettingsError(f"wrong settings: {'; '.join(wrong)}")
-        return settings
-
-    def _contradictions(self) -> list[str]:
-        """What is wrong with values that are right by themselves."""
-        wrong = []
-        if self.sharding == "on" and self.zarr_format == "2":
-            wrong.append("Zarr v2 has no shards: SHARDING=on needs ZARR_FORMAT=3")
-        if self.ngff_version == "0.6" and self.zarr_format == "2":
-            wrong.append("NGFF 0.6 is defined for Zarr v3 only: NGFF_VERSION=0.6 needs ZARR_FORMAT=3")
-        if self.ozx and (self.zarr_format == "2" or self.output_layout == "root" or isinstance(self.output_dir, Address)):
-            wrong.append("OZX=1 needs ZARR_FORMAT=3, OUTPUT_LAYOUT=folders and an OUTPUT_DIR that is a folder")
-        if self.part and self.cluster:
-            wrong.append("PART is not possible with CLUSTER, which gives each worker its part: leave one of them out")
-        if (self.part or self.cluster) and self.existing == "force":
-            wrong.append(
-                f"EXISTING=force is not possible with {'PART' if self.part else 'CLUSTER'}, since each part would begin anew: remove the"
-                " datasets, or choose replace"
-            )
-        if self.part and self.asset_properties:
-            wrong.append("ASSET_PROPERTIES=1 is not possible with PART: no part knows all datasets")
-        return wrong
 
     def output_shaping(self) -> dict[str, str | int | bool]:
         """Return the settings that a published dataset depends on, for its key: JSON values, no path, no token."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from loaded import load_settings
 
 from omezarr_proc.app.cluster.errand import Made, Notebook, Question, UnwantedError, check, versions, within
 from omezarr_proc.app.cluster.gathered import Gathered
@@ -62,7 +63,7 @@ def test_a_worker_uses_its_own_part_of_a_machine() -> None:
 
 def test_what_a_worker_is_told_holds_no_token() -> None:
     values = {"INPUT_DIR": "in", "OUTPUT_DIR": "/out", "SESSION_TOKEN": "very-secret", "REFRESH_TOKEN": "as-secret", "REPORT": "r.json"}
-    settings = Settings.load(values | {"CLUSTER": "tcp://host:8786", "PREVIEW": "thumbnail", "ASSET_PROPERTIES": "1"}, {})
+    settings = load_settings(values | {"CLUSTER": "tcp://host:8786", "PREVIEW": "thumbnail", "ASSET_PROPERTIES": "1"}, {})
     told = _of_worker(settings, Part(2, 3))
     assert b"very-secret" not in pickle.dumps(told)
     assert b"as-secret" not in pickle.dumps(told)

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from loaded import load_settings
 
 from omezarr_proc import cli
 from omezarr_proc.app import log
@@ -16,7 +17,6 @@ from omezarr_proc.app.collect import collect
 from omezarr_proc.app.inputs import Input, dataset_path, named, natural_key, paired
 from omezarr_proc.app.places import check_file, check_output
 from omezarr_proc.app.search import find
-from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import Exit, InputError, SettingsError
 from omezarr_proc.model.text import shown
 
@@ -178,7 +178,7 @@ def denied(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.usefixtures("denied")
 def test_an_unreadable_subfolder_is_left_out_with_a_warning(tmp_path: Path):
     touch(tmp_path, "in/a.tif", "in/locked/b.tif")
-    settings = Settings.load({"INPUT_DIR": str(tmp_path / "in"), "OUTPUT_DIR": str(tmp_path / "out")}, {})
+    settings = load_settings({"INPUT_DIR": str(tmp_path / "in"), "OUTPUT_DIR": str(tmp_path / "out")}, {})
     lines: list[str] = []
     log.configure(settings, lines.append)
     try:
@@ -198,13 +198,13 @@ def test_an_unreadable_input_dir_is_refused(tmp_path: Path):
 
 def test_output_dir_is_made_only_when_asked_and_not_before_there_is_something_to_convert(tmp_path: Path):
     touch(tmp_path, "in/a.tif")
-    settings = Settings.load({"INPUT_DIR": str(tmp_path / "in"), "OUTPUT_DIR": str(tmp_path / "x/y")}, {})
+    settings = load_settings({"INPUT_DIR": str(tmp_path / "in"), "OUTPUT_DIR": str(tmp_path / "x/y")}, {})
     collect(settings, create_output=False)
     assert not (tmp_path / "x").exists()
     collect(settings, create_output=True)
     assert (tmp_path / "x/y").is_dir()
     (tmp_path / "empty").mkdir()
-    nothing = Settings.load({"INPUT_DIR": str(tmp_path / "empty"), "OUTPUT_DIR": str(tmp_path / "z")}, {})
+    nothing = load_settings({"INPUT_DIR": str(tmp_path / "empty"), "OUTPUT_DIR": str(tmp_path / "z")}, {})
     with pytest.raises(SettingsError, match="no TIFF"):
         collect(nothing, create_output=True)
     assert not (tmp_path / "z").exists()

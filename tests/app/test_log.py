@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loaded import load_settings
 from loguru import logger
 
 from omezarr_proc.app import log
@@ -18,7 +19,7 @@ TOKEN = "s3cr3t-token/with\"quote'and\\slash"
 
 
 def settings(**variables: str) -> Settings:
-    return Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out"} | variables, {})
+    return load_settings({"INPUT_DIR": "in", "OUTPUT_DIR": "out"} | variables, {})
 
 
 @pytest.fixture(autouse=True)

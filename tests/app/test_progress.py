@@ -10,17 +10,17 @@ import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loaded import load_settings
 from loguru import logger
 
 from omezarr_proc.app import log
 from omezarr_proc.app.progress import BarReport, LineReport, Report, make_report
 from omezarr_proc.app.results import Results
-from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.events import Advice, Begun, Summary
 from omezarr_proc.model.text import duration, quantity
 
-SETTINGS = Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out"}, {})
+SETTINGS = load_settings({"INPUT_DIR": "in", "OUTPUT_DIR": "out"}, {})
 DONE = Summary(
     name="a.ome.zarr",
     shape=(3, 8192, 8192),

@@ -12,6 +12,7 @@ from omezarr_proc.app.collect import collect
 from omezarr_proc.app.opening import open_inputs
 from omezarr_proc.app.shares import chosen, cut_inputs, owned
 from omezarr_proc.build.dataset import pyramid_of
+from omezarr_proc.config.reading import settings_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.address import Address
@@ -31,7 +32,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         stack(folder / "in" / f"small{number}.ome.tif", 1, 64)
     (folder / "in" / "broken.tif").write_bytes(b"II*\0no TIFF")
     values = {"tile_size": 64, "initial_downsample": 1}
-    return Settings.of(values, input_dir=folder / "in", output_dir=folder / "out")
+    return settings_of(values, input_dir=folder / "in", output_dir=folder / "out")
 
 
 def opened(settings: Settings) -> Iterator:

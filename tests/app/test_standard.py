@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from loaded import load_settings
 from loguru import logger
 from runs import ROOT, digest
 
 from omezarr_proc.app import log
 from omezarr_proc.app.progress import BarReport, LineReport, Report
 from omezarr_proc.app.standard import Lossy, say
-from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.events import Summary
 
-SETTINGS = Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "LOG_LEVEL": "DEBUG"}, {})
+SETTINGS = load_settings({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "LOG_LEVEL": "DEBUG"}, {})
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 

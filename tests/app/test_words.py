@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from omezarr_proc import cli
+from omezarr_proc.app import flags
 from omezarr_proc.config.settings import table
 
 
@@ -34,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_where_the_output_goes(here: Path, words: list[str], output: str | None, layout: str | None, files: list[str]) -> None:
     (here / "data.bin").write_bytes(b"")
-    arguments = cli.parse(words)
+    arguments = flags.parse(words)
     assert (arguments.output_dir, arguments.output_layout, arguments.files) == (output, layout, files)
 
 

@@ -11,6 +11,7 @@ from omezarr_proc import cli
 from omezarr_proc.build.advice import advice
 from omezarr_proc.build.dataset import object_count, pyramid_of
 from omezarr_proc.build.labels import label_hint
+from omezarr_proc.config.reading import settings_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.image import Image
 from omezarr_proc.tiff.describe.images import open_images
@@ -23,7 +24,7 @@ def described(folder: Path, name: str = "a.tif", shape: tuple[int, ...] = (40, 5
 
 
 def said(image: Image, **settings: object) -> dict[str, tuple[str, str]]:
-    chosen = Settings.of(settings)
+    chosen = settings_of(settings)
     return {line.event: (line.level, line.text) for line in advice(image, pyramid_of(image, chosen), chosen)}
 
 

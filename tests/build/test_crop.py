@@ -11,10 +11,11 @@ import pytest
 import tifffile
 from conversion import levels, random_pixels
 from engines import convert, slots_of
+from loaded import load_settings
 
 from omezarr_proc import cli
 from omezarr_proc.check.verdict import judge
-from omezarr_proc.config.settings import Settings
+from omezarr_proc.config.reading import settings_of
 from omezarr_proc.engine.base import Engine
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.engine.local.engine import Local
@@ -178,9 +179,9 @@ def test_wrong_crops_are_wrong_settings(capsys: pytest.CaptureFixture[str], tmp_
 
 
 def test_settings_are_written_as_they_are_read() -> None:
-    settings = Settings.load(
+    settings = load_settings(
         {"OUTPUT_DIR": "out", "CROP_CHANNELS": "5, 0-2", "CROP_Z": "7", "CROP_REGION": "1, 2,3,4"}, {}, files_named=True
     )
     public = settings.public()
     assert (public["CROP_CHANNELS"], public["CROP_Z"], public["CROP_T"], public["CROP_REGION"]) == ("0-2,5", "7", "", "1,2,3,4")
-    assert Settings.of({"crop_z": range(3, 6), "crop_region": (1, 2, 3, 4)}, output_dir=Path()).public()["CROP_Z"] == "3-5"
+    assert settings_of({"crop_z": range(3, 6), "crop_region": (1, 2, 3, 4)}, output_dir=Path()).public()["CROP_Z"] == "3-5"

@@ -13,8 +13,10 @@ import zarr
 from conversion import convert, digest, levels, random_pixels
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from loaded import load_settings
 
 from omezarr_proc.build.dataset import dataset_key
+from omezarr_proc.config.reading import settings_of
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import SettingsError
@@ -155,7 +157,7 @@ def test_the_key_says_whether_there_are_shards(tmp_path: Path) -> None:
 
 def test_zarr_v2_has_no_shards() -> None:
     with pytest.raises(SettingsError, match="Zarr v2 has no shards: SHARDING=on needs ZARR_FORMAT=3"):
-        Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "SHARDING": "on", "ZARR_FORMAT": "2"}, {})
+        load_settings({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "SHARDING": "on", "ZARR_FORMAT": "2"}, {})
     with pytest.raises(SettingsError, match="Zarr v2 has no shards"):
-        Settings.of({"sharding": "on", "zarr_format": 2})
-    assert Settings.load({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "ZARR_FORMAT": "2"}, {}).sharding == "auto"
+        settings_of({"sharding": "on", "zarr_format": 2})
+    assert load_settings({"INPUT_DIR": "in", "OUTPUT_DIR": "out", "ZARR_FORMAT": "2"}, {}).sharding == "auto"

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from loaded import load_settings
 
-from omezarr_proc.config.settings import Settings
+from omezarr_proc.config.reading import settings_of
 from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.part import Part
 
@@ -12,18 +13,18 @@ FOLDERS = {"INPUT_DIR": "/in", "OUTPUT_DIR": "/out"}
 
 
 def part(text: str, **environ: str) -> Part | None:
-    return Settings.load(FOLDERS | environ, {"PART": text}).part
+    return load_settings(FOLDERS | environ, {"PART": text}).part
 
 
 @pytest.mark.parametrize("text", ["3/16", " 3/16 ", "03/16"])
 def test_a_part_is_named_by_its_number_from_1(text: str) -> None:
     assert part(text) == Part(3, 16)
     assert str(part(text)) == "3/16"
-    assert Settings.load(FOLDERS, {"PART": text}).public()["PART"] == "3/16"
+    assert load_settings(FOLDERS, {"PART": text}).public()["PART"] == "3/16"
 
 
 def test_without_it_a_run_is_no_part() -> None:
-    settings = Settings.load(FOLDERS, {})
+    settings = load_settings(FOLDERS, {})
     assert settings.part is None
     assert settings.public()["PART"] == ""
 
@@ -82,9 +83,9 @@ def test_auto_is_refused_where_that_would_be_another_part(environ: dict[str, str
 
 
 def test_a_call_of_python_names_its_part() -> None:
-    assert Settings.of({"part": "2/3"}, output_dir=Path("out")).part == Part(2, 3)
+    assert settings_of({"part": "2/3"}, output_dir=Path("out")).part == Part(2, 3)
     with pytest.raises(SettingsError, match="must name its number: 1/3 to 3/3"):
-        Settings.of({"part": "auto/3"}, output_dir=Path("out"))
+        settings_of({"part": "auto/3"}, output_dir=Path("out"))
 
 
 @pytest.mark.parametrize("other", [{"EXISTING": "force"}, {"ASSET_PROPERTIES": "1"}], ids=str)
@@ -97,15 +98,15 @@ def test_what_no_part_can_do_is_refused(other: dict[str, str]) -> None:
 def test_a_cluster_is_named_or_found_where_dask_says_and_gives_out_parts_itself() -> None:
     folders = {"INPUT_DIR": "in", "OUTPUT_DIR": "out"}
     dask = {"DASK_SCHEDULER_ADDRESS": "tcp://dask:8786"}
-    assert Settings.load(folders | dask, {}).cluster == "tcp://dask:8786"
-    assert Settings.load(folders | dask | {"CLUSTER": "tls://here:1"}, {}).cluster == "tls://here:1"
-    assert Settings.load(folders | dask | {"PART": "1/2"}, {}).cluster == ""
-    assert Settings.load(folders | {"DASK_SCHEDULER_ADDRESS": "inproc://"}, {}).cluster == ""
+    assert load_settings(folders | dask, {}).cluster == "tcp://dask:8786"
+    assert load_settings(folders | dask | {"CLUSTER": "tls://here:1"}, {}).cluster == "tls://here:1"
+    assert load_settings(folders | dask | {"PART": "1/2"}, {}).cluster == ""
+    assert load_settings(folders | {"DASK_SCHEDULER_ADDRESS": "inproc://"}, {}).cluster == ""
     for wrong, expected in (
         ({"CLUSTER": "host:8786"}, "CLUSTER='host:8786' must be an address like tcp://host:8786"),
         ({"CLUSTER": "tcp://a:1", "PART": "1/2"}, "PART is not possible with CLUSTER"),
         ({"CLUSTER": "tcp://a:1", "EXISTING": "force"}, "EXISTING=force is not possible with CLUSTER"),
     ):
         with pytest.raises(SettingsError) as caught:
-            Settings.load(folders | wrong, {})
+            load_settings(folders | wrong, {})
         assert expected in str(caught.value)

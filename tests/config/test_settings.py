@@ -10,8 +10,10 @@ import hypothesis
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from loaded import load_settings
 from readme import readme_table
 
+from omezarr_proc.config.reading import settings_of
 from omezarr_proc.config.secret import Secret
 from omezarr_proc.config.settings import COMPRESSORS, Settings, table
 from omezarr_proc.model.address import Address
@@ -23,7 +25,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def load(**variables: str) -> Settings:
-    return Settings.load(FOLDERS | variables, {})
+    return load_settings(FOLDERS | variables, {})
 
 
 def refusal(**variables: str) -> str:
@@ -99,7 +101,7 @@ def test_defaults_are_those_of_the_specification():
 
 def test_default_texts_mean_the_defaults():
     texts = {entry.variable: entry.default_text for entry in table()}
-    assert Settings.load(texts | FOLDERS, {}) == load()
+    assert load_settings(texts | FOLDERS, {}) == load()
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_wrong_values_are_named_with_what_would_be_right(variable: str, text: st
 
 def test_one_message_lists_every_wrong_value():
     with pytest.raises(SettingsError) as caught:
-        Settings.load({"TILE_SIZE": "300", "COMPRESSION": "brotli"}, {"AXES": "xyz"})
+        load_settings({"TILE_SIZE": "300", "COMPRESSION": "brotli"}, {"AXES": "xyz"})
     message = str(caught.value)
     for part in ("INPUT_DIR", "OUTPUT_DIR", "TILE_SIZE='300'", "COMPRESSION='brotli'", "AXES='xyz'"):
         assert part in message
@@ -216,15 +218,15 @@ def test_the_offered_compressors_are_in_blosc_and_snappy_is_not():
 
 
 def test_overrides_win_and_empty_text_counts_as_unset():
-    settings = Settings.load(FOLDERS | {"TILE_SIZE": "512", "AXES": ""}, {"TILE_SIZE": "128", "OUTPUT_DIR": "", "MIN_DIMENSION": " "})
+    settings = load_settings(FOLDERS | {"TILE_SIZE": "512", "AXES": ""}, {"TILE_SIZE": "128", "OUTPUT_DIR": "", "MIN_DIMENSION": " "})
     assert (settings.tile_size, settings.axes, settings.output_dir, settings.min_dimension) == (128, "auto", Path("out"), 256)
 
 
 def test_input_dir_is_not_needed_when_files_are_named():
-    settings = Settings.load({"OUTPUT_DIR": "out"}, {}, files_named=True)
+    settings = load_settings({"OUTPUT_DIR": "out"}, {}, files_named=True)
     assert settings.input_dir is None
     with pytest.raises(SettingsError, match="OUTPUT_DIR"):
-        Settings.load({}, {}, files_named=True)
+        load_settings({}, {}, files_named=True)
 
 
 def test_folder_names_are_kept_as_they_are():
@@ -236,7 +238,7 @@ def test_folder_names_are_kept_as_they_are():
 def test_any_text_is_taken_or_refused_in_one_printable_line(text: str):
     for entry in table():
         try:
-            settings = Settings.load(FOLDERS | {entry.variable: text}, {})
+            settings = load_settings(FOLDERS | {entry.variable: text}, {})
         except SettingsError as error:
             assert str(error).isprintable()
             assert entry.variable in str(error)
@@ -377,11 +379,11 @@ def test_the_readme_names_every_variable_with_its_default():
 @pytest.mark.parametrize("name", FOLDERS)
 def test_inputs_and_datasets_are_in_a_folder_or_in_an_object_store(name: str):
     for address in ("s3://bucket/prefix", "gs://b", "az://b/c"):
-        assert getattr(Settings.load(FOLDERS | {name: f"{address}/"}, {}), name.lower()) == Address(address)
+        assert getattr(load_settings(FOLDERS | {name: f"{address}/"}, {}), name.lower()) == Address(address)
     for address in ("https://host/a", "file:///tmp", "s3://"):
         with pytest.raises(SettingsError, match=rf"{name}=.* must be a folder, or a place in an object store"):
-            Settings.load(FOLDERS | {name: address}, {})
-    assert getattr(Settings.load(FOLDERS | {name: "./s3:/bucket"}, {}), name.lower()) == Path("s3:/bucket")
+            load_settings(FOLDERS | {name: address}, {})
+    assert getattr(load_settings(FOLDERS | {name: "./s3:/bucket"}, {}), name.lower()) == Path("s3:/bucket")
 
 
 def test_an_unknown_deployment_mode_is_a_warning():
@@ -394,7 +396,7 @@ def test_an_unknown_deployment_mode_is_a_warning():
 )
 def test_a_flag_is_1_or_0_or_what_forms_send(text: str, value: bool) -> None:
     assert load(PREVIEW=text).preview is value
-    assert Settings.of({"preview": text.strip()}).preview is value
+    assert settings_of({"preview": text.strip()}).preview is value
     assert load(ASSET_PROPERTIES=text).asset_properties is value
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from loaded import load_settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from readme import readme_table
@@ -20,7 +21,7 @@ from tifffile import TiffFile
 import omezarr_proc
 from omezarr_proc import __version__
 from omezarr_proc.config.entry import Entry
-from omezarr_proc.config.settings import Settings, table
+from omezarr_proc.config.settings import table
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -153,7 +154,7 @@ def test_readme_names_the_two_commands() -> None:
 
 def test_dev_env_holds_right_settings() -> None:
     lines = [line for line in (ROOT / "dev.env").read_text().splitlines() if line and not line.startswith("#")]
-    settings = Settings.load(dict(line.split("=", 1) for line in lines), {})
+    settings = load_settings(dict(line.split("=", 1) for line in lines), {})
     assert settings.input_dir is not None
     assert (ROOT / settings.input_dir).is_dir()
 

@@ -10,11 +10,12 @@ import pytest
 import tifffile
 import zarr
 from conversion import convert, levels, random_pixels
+from loaded import load_settings
 from plates import field_pixels, write_plate
 
 from omezarr_proc import cli
 from omezarr_proc.app.view import one_files
-from omezarr_proc.config.settings import Settings
+from omezarr_proc.config.reading import settings_of
 from omezarr_proc.model.errors import InputError, OutputError, SettingsError
 from omezarr_proc.store.places import objects_at
 from omezarr_proc.store.zipped import Zipped
@@ -128,6 +129,6 @@ def test_what_another_program_has_compressed_is_read_and_nothing_is_written(tmp_
 @pytest.mark.parametrize("other", [{"zarr_format": 2}, {"output_layout": "root"}])
 def test_it_is_of_folders_and_zarr_v3(other: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="OZX=1 needs ZARR_FORMAT=3"):
-        Settings.of({"ozx": True, **other}, output_dir=tmp_path)
+        settings_of({"ozx": True, **other}, output_dir=tmp_path)
     with pytest.raises(SettingsError, match="OZX=1 needs"):
-        Settings.load({"INPUT_DIR": "a", "OUTPUT_DIR": "s3://bucket/b", "OZX": "1"}, {})
+        load_settings({"INPUT_DIR": "a", "OUTPUT_DIR": "s3://bucket/b", "OZX": "1"}, {})
