@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from omezarr_proc.app.flags import VERBS, parse
 from omezarr_proc.app.parser import PROGRAM
 from omezarr_proc.app.standard import say
-from omezarr_proc.app.stop import STOPPED, Stop, Terminated, signals_raise
+from omezarr_proc.app.stop import GOES_ON, STOPPED, Stop, Terminated, signals_raise
 from omezarr_proc.app.words import named_as_given, refuse_misspelt, warn_of_misspelt
 from omezarr_proc.config.reading import read_settings
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
@@ -109,9 +109,12 @@ def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError
                 raise wrong
             convert_inputs(settings, arguments.files, report)
     except (ProcError, KeyboardInterrupt, Terminated) as error:
+        status = _status(error)
         if json:
-            raise _Said(_status(error)) from None
-        raise
+            raise _Said(status) from None
+        if isinstance(error, ProcError):
+            raise
+        raise _Said(_say(STOPPED[status] + GOES_ON, status)) from None
     if not json and not arguments.quiet:
         report.write(Mask(settings.secrets())("".join(f"{line}\n" for line in report.table())))
     return leading(report.failures).exit if report.failures else Exit.OK
@@ -143,7 +146,7 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     return printing(lambda: print_plan(settings, found))
 
 
-def _status(error: BaseException) -> int:
+def _status(error: BaseException) -> Exit:
     if isinstance(error, ProcError):
         return error.exit
     return Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.TERMINATED

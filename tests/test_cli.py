@@ -233,6 +233,9 @@ def test_json_logs_are_json_to_the_last_line(folders, capsys: pytest.CaptureFixt
     assert {"status": 0, "converted": 2, "failed": 0, "bytes": 128}.items() <= entries[-1].items()
 
 
+GOES_ON = "; what is finished is kept: the same command goes on from there"
+
+
 def raiser(error: BaseException) -> Callable[[], None]:
     def action() -> None:
         raise error
@@ -243,7 +246,7 @@ def raiser(error: BaseException) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
-        (KeyboardInterrupt(), 130, "omezarr-proc: interrupted\n"),
+        (KeyboardInterrupt(), 130, f"omezarr-proc: interrupted{GOES_ON}\n"),
         (LimitError("not enough"), 71, "omezarr-proc: not enough\n"),
         (SettingsError("not good"), 2, "omezarr-proc: not good\n"),
     ],
@@ -274,7 +277,7 @@ def test_sigterm_unwinds_and_is_143_and_a_second_one_cannot_break_the_way_out(fo
         for number, handler in before.items():
             signal.signal(number, handler)
     assert unwound == [True]
-    assert capsys.readouterr().err == "omezarr-proc: stopped by SIGTERM\n"
+    assert capsys.readouterr().err == f"omezarr-proc: stopped by SIGTERM{GOES_ON}\n"
 
 
 SLEEPER = """

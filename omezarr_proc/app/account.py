@@ -16,7 +16,7 @@ from omezarr_proc import __version__, commit
 from omezarr_proc.app.metrics import metric_lines
 from omezarr_proc.app.progress import Report
 from omezarr_proc.app.results import totals, totals_line
-from omezarr_proc.app.stop import CODES, STOPPED, Terminated
+from omezarr_proc.app.stop import CODES, GOES_ON, STOPPED, Terminated
 from omezarr_proc.config.secret import Mask
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.files import write_whole
@@ -113,7 +113,7 @@ def accounted(account: Account) -> Iterator[None]:
         raise
     except (KeyboardInterrupt, Terminated) as error:
         status = Exit.TERMINATED if isinstance(error, Terminated) else Exit.INTERRUPTED
-        account.end("stopped", status, CODES[status], STOPPED[status])
+        account.end("stopped", status, CODES[status], STOPPED[status] + GOES_ON)
         raise
     except Exception as error:  # a mistake of ours
         account.end("failed", ProcError.exit, ProcError.code, f"unexpected {type(error).__name__}: {error}")

@@ -11,6 +11,7 @@ from omezarr_proc.model.errors import Exit
 
 STOP_SECONDS = 2.5  # for the orderly way out after a signal
 STOPPED = {Exit.INTERRUPTED: "interrupted", Exit.TERMINATED: "stopped by SIGTERM"}
+GOES_ON = "; what is finished is kept: the same command goes on from there"  # said of a conversion
 CODES = {Exit.INTERRUPTED: "interrupted", Exit.TERMINATED: "terminated"}
 
 

@@ -30,7 +30,8 @@ from omezarr_proc.engine.local.watch import thread_states
 __all__ = ["stack_run"]  # fixtures
 
 LIMIT = 3.0
-LINES = {signal.SIGTERM: "omezarr-proc: stopped by SIGTERM\n", signal.SIGINT: "omezarr-proc: interrupted\n"}
+GOES_ON = "; what is finished is kept: the same command goes on from there\n"
+LINES = {signal.SIGTERM: f"omezarr-proc: stopped by SIGTERM{GOES_ON}", signal.SIGINT: f"omezarr-proc: interrupted{GOES_ON}"}
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
@@ -85,7 +86,7 @@ def test_ctrl_c_on_a_terminal_goes_to_all_processes_and_shows_one_line(stack_run
     os.close(main)
     shown = text.decode()
     assert "Traceback" not in shown
-    assert shown.replace("\r\n", "\n").endswith("omezarr-proc: interrupted\n")
+    assert shown.replace("\r\n", "\n").endswith(LINES[signal.SIGINT])
     stack_run.complete(tmp_path)
 
 
