@@ -19,7 +19,7 @@ for word; do
     -*) ;;
     *) # no flag; no value of one either, unless the flag before it takes none
         case $previous in
-        --quiet | --dry-run | --preview | --asset-properties | --use-existing-resolutions | --*=* | [!-]* | "")
+        --quiet | --verbose | --dry-run | --use-existing-resolutions | --preview | --ozx | --verify | --certificate | --asset-properties | --*=* | [!-]* | "")
             words=$((words + 1)) last=$word
             ;;
         esac
@@ -27,7 +27,7 @@ for word; do
     esac
     previous=$word
 done
-[ -n "$flag" ] || [ "$words" != 3 ] || [ -f "$last" ] || folder=$last # python, a file and OUTPUT
+[ -n "$flag" ] || [ "$words" != 3 ] || [ -f "$last" ] || folder=$last # python, a file or a folder, and OUTPUT
 [ -n "$folder" ] || exec "$@"
 case $folder in
 [A-Za-z]*://*)

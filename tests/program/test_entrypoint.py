@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from runs import ROOT, needs_root
 
+from omezarr_proc.config.settings import table
+
 TELLING = """#!/bin/sh
 printf '%s\\n' "$$ $(id -u):$(id -g) $(id -G | tr ' ' ,) $HOME $(sed -n 's/^NoNewPrivs:\\t//p' /proc/self/status)" "$@"
 """
@@ -127,7 +129,9 @@ def test_a_second_word_counts_as_it_does_for_the_program(place: Path) -> None:
     (place / "b.tif").touch()
     assert started(place, "a.tif", theirs, OUTPUT_DIR=roots).user == "1001:1001"
     assert started(place, "--quiet", "a.tif", "--tile-size", "512", theirs / "new").user == "1001:1001"
-    assert started(place, "--preview", "a.tif", theirs).user == "1001:1001"
+    valueless = {entry.flag for entry in table() if entry.rule.switch} | {"--quiet", "--verbose", "--dry-run"}
+    for flag in valueless:
+        assert started(place, flag, "a.tif", theirs).user == "1001:1001", flag
     assert started(place, "a.tif", theirs, "--output-dir", roots).user == "0:0"
     assert started(place, "a.tif", "b.tif", OUTPUT_DIR=theirs).user == "1001:1001"
     assert started(place, "a.tif", "b.tif", theirs, OUTPUT_DIR=roots).user == "0:0"

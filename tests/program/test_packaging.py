@@ -30,6 +30,19 @@ SAMPLES = {name: ROOT / "data" / "input" / f"{name}.ome.tiff" for name in ("brig
 OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
 
 
+def test_every_module_that_workflows_and_the_image_import_is_there() -> None:
+    named = [
+        (path, module)
+        for path in (ROOT / "Dockerfile", ROOT / "Makefile", *(ROOT / ".github/workflows").iterdir())
+        for module in re.findall(r"import (omezarr_proc(?:\.\w+)*)", path.read_text())
+    ]
+    extensions = re.findall(r'"(omezarr_proc[.\w]*)"', (ROOT / "setup.py").read_text())
+    assert "omezarr_proc.pixels._kernels" in {module for _, module in named}
+    for path, module in named:
+        source = ROOT / module.replace(".", "/")
+        assert module in extensions or source.is_dir() or source.with_suffix(".py").is_file(), f"{path.name}: {module}"
+
+
 @pytest.mark.parametrize("command", [["omezarr-proc"], ["python", "-m", "omezarr_proc"]])
 def test_console_script_and_module_are_the_same_program(command: list[str]) -> None:
     program = Path(sys.executable).with_name(command[0])
