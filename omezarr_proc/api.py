@@ -16,10 +16,10 @@ check_system()
 
 from omezarr_proc.app import batch  # noqa: E402
 from omezarr_proc.app.collect import collect  # noqa: E402
-from omezarr_proc.app.inputs import tiff_ending  # noqa: E402
 from omezarr_proc.app.progress import Report  # noqa: E402
+from omezarr_proc.app.words import is_place  # noqa: E402
 from omezarr_proc.config.reading import settings_of  # noqa: E402
-from omezarr_proc.model.address import absolute, is_address  # noqa: E402
+from omezarr_proc.model.address import absolute  # noqa: E402
 from omezarr_proc.model.errors import SettingsError  # noqa: E402
 from omezarr_proc.model.events import Summary  # noqa: E402
 from omezarr_proc.model.outcome import Outcome  # noqa: E402
@@ -112,11 +112,6 @@ def convert(
         return batch.run(chosen, found, _Told(progress) if progress else Report(), deadline=deadline, may_fork=False)
     except _StoppedError as stopped:
         raise stopped.reason from None
-
-
-def is_place(path: str) -> bool:
-    """Whether TIFFs are to be looked for below `path`: a folder, or an address that is not named like a TIFF."""
-    return not tiff_ending(path) if is_address(path) else os.path.isdir(path)
 
 
 class _StoppedError(BaseException):

@@ -15,7 +15,7 @@ from omezarr_proc.app.flags import VERBS, parse
 from omezarr_proc.app.parser import PROGRAM
 from omezarr_proc.app.standard import say
 from omezarr_proc.app.stop import GOES_ON, STOPPED, Stop, Terminated, signals_raise
-from omezarr_proc.app.words import named_as_given, refuse_misspelt, warn_of_misspelt
+from omezarr_proc.app.words import flags_meant, named_as_given, refuse_misspelt, warn_of_misspelt
 from omezarr_proc.config.reading import read_settings
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
 from omezarr_proc.config.settings import Settings, table
@@ -74,7 +74,7 @@ def convert(argv: Sequence[str], stop: Stop) -> int:
         return printing(lambda: module.main(list(argv[1:])))
     try:
         arguments, wrong_flag = parse(argv), None
-        refuse_misspelt(arguments.files, VERBS)
+        refuse_misspelt(arguments.files, (*VERBS, "convert"))
     except SettingsError as error:
         arguments, wrong_flag = argparse.Namespace(files=[], dry_run=False, quiet=False, verbose=False), error
     check_system()
@@ -83,14 +83,15 @@ def convert(argv: Sequence[str], stop: Stop) -> int:
     wrong = wrong_flag or wrong_value
     if settings.secrets():
         leave_no_core()
-    with Mask(settings.secrets()).errors(), named_as_given(given):
+    names = flags_meant(environ, given, argv)
+    with Mask(settings.secrets()).errors(), named_as_given(names):
         if wrong and settings.log_format == "text" and not settings.report:
             raise wrong
-        return work(settings, arguments, wrong, stop, given)
+        return work(settings, arguments, wrong, stop, names)
 
 
-def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None, stop: Stop, given: Iterable[str]) -> int:
-    """Convert or plan the inputs, unless something is `wrong` with the settings; returns the exit status. `given`: as flags."""
+def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None, stop: Stop, names: Iterable[str]) -> int:
+    """Convert or plan the inputs, unless something is `wrong` with the settings, whose `names` are flags here; returns the exit status."""
     from omezarr_proc.app import log, progress
     from omezarr_proc.app.account import Account, accounted
 
@@ -104,7 +105,7 @@ def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError
     if arguments.dry_run and not wrong:
         return plan(settings, arguments)
     try:
-        with accounted(Account(settings, report, settings.ids())), named_as_given(given):
+        with accounted(Account(settings, report, settings.ids())), named_as_given(names):
             if wrong:
                 raise wrong
             convert_inputs(settings, arguments.files, report)

@@ -74,8 +74,11 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
         raise
 
 
-def convert(settings: Settings, ignored: int, context: object, wrong: SettingsError | None) -> dict[str, Any]:
-    """Convert, unless the settings are `wrong`, and return what there is to say of it. Raises ProcError when an input failed."""
+def convert(settings: Settings, ignored: Sequence[str], context: object, wrong: SettingsError | None) -> dict[str, Any]:
+    """Convert, unless the settings are `wrong`, and return what there is to say of it. Raises ProcError when an input failed.
+
+    ignored  keys of the event that are no settings
+    """
     from loguru import logger
 
     from omezarr_proc.app import log, progress
@@ -85,13 +88,13 @@ def convert(settings: Settings, ignored: int, context: object, wrong: SettingsEr
     ids = settings.ids() | ({"requestId": request} if request else {})
     report = progress.make_report(lines=True)
     log.configure(settings, report.write, ids=ids)
-    warn_of_misspelt(os.environ)
+    warn_of_misspelt([*os.environ, *ignored])
     try:
         with accounted(Account(settings, report, ids)):
             if wrong:
                 raise wrong
             if ignored:
-                logger.debug(f"{ignored} keys of the event are no settings and are ignored")
+                logger.debug(f"{len(ignored)} keys of the event are no settings and are ignored")
             found = collect(settings, create_output=True)
 
             from omezarr_proc.app import batch as process
@@ -105,8 +108,8 @@ def convert(settings: Settings, ignored: int, context: object, wrong: SettingsEr
     return result_of(settings, report.results.done, Mask(settings.secrets()))
 
 
-def overrides_of(event: Mapping[str, Any]) -> tuple[dict[str, str], int]:
-    """Return the settings by variable name, and how many keys were none. Raises SettingsError for values that cannot be a setting's."""
+def overrides_of(event: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Return the settings by variable name, and the keys that are none. Raises SettingsError for values that cannot be a setting's."""
     if not isinstance(event, Mapping):
         raise SettingsError("the event must be an object with inputDir and outputDir")
     names = {entry.variable: entry.variable for entry in table()} | PAYLOAD
@@ -115,7 +118,7 @@ def overrides_of(event: Mapping[str, Any]) -> tuple[dict[str, str], int]:
     if wrong:
         raise SettingsError(f"wrong settings: {', '.join(wrong)} must be text or a number")
     texts = {names[key]: str(int(value)) if isinstance(value, bool) else str(value) for key, value in known.items() if value is not None}
-    return texts, len(event) - len(known)
+    return texts, [str(key) for key in event if key not in known]
 
 
 def deadline_of(context: object) -> float | None:

@@ -160,7 +160,7 @@ def test_wrong_settings_are_2_in_one_line_before_any_work(engine: Engine, capsys
     assert cli.main(["--tile-size", "300", "--axes", TOKEN, "--output-dir", str(tmp_path / "out")]) == 2
     text = capsys.readouterr().err
     assert text.count("\n") == 1
-    assert all(part in text for part in ("INPUT_DIR", "--tile-size='300'", "--axes='***'"))
+    assert all(part in text for part in ("--input-dir", "--tile-size='300'", "--axes='***'"))
     assert TOKEN not in text
     assert not engine.calls
     assert not (tmp_path / "out").exists()

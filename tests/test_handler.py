@@ -162,6 +162,14 @@ def test_unknown_keys_are_ignored_and_counted_in_the_debug_log_only(event, capsy
     assert "working with ***" in text
 
 
+def test_a_key_that_is_nearly_a_setting_is_asked_about(event, capsys: pytest.CaptureFixture[str]):
+    handler(event | {"tileSize": 512, "TYLE_SIZE": "hidden-value", "apiKey": "x"}, None)
+    text = capsys.readouterr().err
+    assert "tileSize is set, and is no setting: is TILE_SIZE meant?" in text
+    assert "TYLE_SIZE is set, and is no setting: is TILE_SIZE meant?" in text
+    assert "hidden-value" not in text and "apiKey" not in text
+
+
 def test_json_logs_are_json(event, capsys: pytest.CaptureFixture[str]):
     handler(event | {"LOG_FORMAT": "json"}, None)
     assert all(json.loads(line)["level"] == "INFO" for line in capsys.readouterr().err.splitlines())
@@ -189,7 +197,7 @@ def test_deadline_is_when_the_context_says(event, engine):
 def test_overrides_by_both_spellings():
     assert overrides_of({"inputDir": "a", "TILE_SIZE": 64, "IMAGES": "0,2", "x": 1}) == (
         {"INPUT_DIR": "a", "TILE_SIZE": "64", "IMAGES": "0,2"},
-        1,
+        ["x"],
     )
 
 

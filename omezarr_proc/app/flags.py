@@ -58,14 +58,16 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = "; ".join(f"{verb}: {text}" for verb, (_, text) in VERBS.items())
     parser = _Parser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} [flag ...] [FILE ...]\n       {PROGRAM} [flag ...] FILE OUTPUT\n       {PROGRAM} {{{','.join(VERBS)}}} ...",
+        usage=f"{PROGRAM} [flag ...] [FILE ...]\n       {PROGRAM} [flag ...] {{FILE,FOLDER}} OUTPUT\n"
+        f"       {PROGRAM} {{{','.join(VERBS)}}} ...",
         description="Convert OME-TIFF and TIFF images to multi-resolution OME-Zarr.",
         epilog=f"Verbs, each with its own --help: {verbs}. Every setting is an environment variable too (in capitals, - as _); flags win. "
         "Exit status: 0 all converted, 1 an input failed, 2 wrong settings or nothing to convert, 71 more memory is needed, 73 the output "
         "cannot be written, 75 run it again.",
         allow_abbrev=False,
     )
-    parser.add_argument("files", metavar="FILE", nargs="*", help="files to convert, instead of all TIFFs below --input-dir")
+    files = "files to convert, instead of all TIFFs below --input-dir; a folder alone is that"
+    parser.add_argument("files", metavar="FILE", nargs="*", help=files)
     parser.add_argument("--dry-run", action="store_true", help="print the plan for each image and write nothing")
     parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
     parser.add_argument("--verbose", action="store_true", help="tell of each image also where there are more than 20")

@@ -38,7 +38,7 @@ def check_file(path: Place) -> None:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise UnreadableInputError("is a folder: name files, or give it as INPUT_DIR", source=path)
+            raise UnreadableInputError("is a folder: name its files, or it alone (--input-dir)", source=path)
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableInputError("is not a file", source=path)
         if not status.st_size:
@@ -54,15 +54,13 @@ def check_output(output_dir: Place, *, create: bool) -> None:
     if isinstance(output_dir, Address):  # whether it can be written to shows with the first lock
         return
     try:
-        if create:
-            output_dir.mkdir(parents=True, exist_ok=True)
         existing = next(path for path in (output_dir.absolute(), *output_dir.absolute().parents) if os.path.lexists(path))
         if not existing.is_dir():
             raise NotADirectoryError(20, f"{shown(existing)} is not a folder")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise PermissionError(13, _why_not_writable(existing))
-    except FileExistsError:
-        raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} is not a folder") from None
+        if create:
+            output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MissingFolderError(f"OUTPUT_DIR {shown(output_dir)} cannot be written to: {error.strerror}") from None
 

@@ -15,7 +15,7 @@ from omezarr_proc.host.limits import Limits, read_limits
 from omezarr_proc.model.errors import LimitError, ProcError, UnsupportedInputError, about
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.model.text import byte_size, quantity, shown
+from omezarr_proc.model.text import byte_size, counted, quantity, shown
 from omezarr_proc.pixels.reduction import REDUCTIONS, Reduction
 from omezarr_proc.plan.memory import MB, make_plan
 from omezarr_proc.plan.passes import band_count
@@ -29,9 +29,10 @@ def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, 
     inputs = list(inputs)
     if settings.sequence == "auto":
         yield from ((line, False) for line in proposed(inputs))
-    planned_datasets, sums = 0, Counter[str]()
+    planned_datasets, failed, sums = 0, 0, Counter[str]()
     for entry, images in open_inputs(settings, inputs, limits):
         if isinstance(images, ProcError):
+            failed += 1
             yield str(images), True
             continue
         for planned in datasets(settings, entry, images):
@@ -41,10 +42,12 @@ def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, 
                     yield from ((f"  {line}", False) for line in _dataset(settings, planned, limits))
                     planned_datasets, sums = planned_datasets + 1, sums + _sums(settings, planned)
             except (LimitError, UnsupportedInputError) as error:
+                failed += 1
                 yield str(error), True
     if planned_datasets > 1:
         stored = f"{sums['objects']} objects, {byte_size(sums['bytes'])} before compression"
-        yield f"all {planned_datasets} datasets: {quantity(sums['pixels'], 'px')} to read; {stored}", False
+        others = f"; {failed} would fail" if failed else ""
+        yield f"all {planned_datasets} datasets: {quantity(sums['pixels'], 'px')} to read; {stored}{others}", False
 
 
 def _sums(settings: Settings, planned: Planned) -> Counter[str]:
@@ -71,9 +74,9 @@ def _dataset(settings: Settings, planned: Planned, limits: Limits) -> Iterator[s
 def _levels(image: Image, pyramid: Pyramid) -> Iterator[str]:
     axes = "zyx" if image.size_z > 1 else "yx"
     for level in pyramid.levels:
-        size, chunks = byte_size(level.region.size * pyramid.itemsize), f"{level.grid.size} chunks"
+        size, chunks = byte_size(level.region.size * pyramid.itemsize), counted(level.grid.size, "chunk")
         if level.sharded:
-            chunks += f" in {level.objects.size} shards of up to {_by(n for n in level.shard if n > 1)}"
+            chunks += f" in {counted(level.objects.size, 'shard')} of up to {_by(n for n in level.shard if n > 1)}"
         sides = level.shape[-len(axes) :]
         factors = dict(zip(axes, level.factor[-len(axes) :], strict=True))
         spacing = ", ".join(_spacing(image, axis, factor) for axis, factor in factors.items())
@@ -96,7 +99,9 @@ def _plan(image: Image, pyramid: Pyramid, limits: Limits, reduction: Reduction) 
     plan = make_plan(image, pyramid, limits, keeps_pixels=reduction.keeps_pixels)
     count = sum(band_count(pass_, pyramid) for pass_ in plan.passes)
     disk = f", {byte_size(plan.spool_bytes)} of disk for decoded planes" if plan.spool_bytes else ""
+    passes = "1 pass" if len(plan.passes) == 1 else f"{len(plan.passes)} passes"
     return (
-        f"{plan.workers} workers, {plan.slots} slots of {plan.slot_bytes / MB:.1f} MB, {count} bands in {len(plan.passes)} passes,"
+        f"{counted(plan.workers, 'worker')}, {counted(plan.slots, 'slot')} of {plan.slot_bytes / MB:.1f} MB,"
+        f" {counted(count, 'band')} in {passes},"
         f" read amplification {plan.amplification:.2f}, projected peak {plan.projected_bytes // MB} MB{disk}"
     )

@@ -3,10 +3,11 @@
 import os
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from omezarr_proc.config.rules import PLACE
 from omezarr_proc.config.settings import table
 from omezarr_proc.model.address import is_address
 from omezarr_proc.model.errors import SettingsError
@@ -19,18 +20,28 @@ _OF_OTHERS = frozenset({"LOGLEVEL"})  # many programs read it, and of ours it wo
 def place_output(arguments: Namespace, *, second: bool = True) -> None:
     """Make `output_dir` and `output_layout` of `-o PLACE`, or of a second word that can only be meant so: `a.tif out/`.
 
-    A name that ends in .zarr is that of the one dataset, any other one of the folder that datasets go into.
-    Unless `second`, no word is meant so. Raises SettingsError.
+    A name that ends in .zarr is that of the one dataset, any other one of the folder that datasets go into. A single word that names a
+    folder is the `input_dir`. Unless `second`, all words are files. Raises SettingsError.
     """
     if arguments.output and arguments.output_dir:
         raise SettingsError("-o and --output-dir both say where the output goes: give one of them")
-    if second and not arguments.output and not arguments.output_dir and len(arguments.files) == 2 and is_output(arguments.files[1]):
-        arguments.output = arguments.files.pop()
+    files: list[str] = arguments.files
+    if second and not arguments.output and not arguments.output_dir and len(files) == 2 and is_output(files[1]):
+        arguments.output = files.pop()
+    if second and not arguments.input_dir and len(files) == 1 and PLACE.takes(files[0]) and is_place(files[0]):
+        arguments.input_dir = files.pop()
     if not arguments.output:
         return
     arguments.output_dir = arguments.output
     if arguments.output.rstrip("/").lower().endswith(".zarr"):
         arguments.output_layout = "root"
+
+
+def is_place(word: str) -> bool:
+    """Whether TIFFs are to be looked for below what a word names: a folder, or an address that is not named like a TIFF."""
+    from omezarr_proc.app.inputs import tiff_ending
+
+    return not tiff_ending(word) if is_address(word) else os.path.isdir(word)
 
 
 def is_output(word: str) -> bool:
@@ -68,9 +79,19 @@ def warn_of_misspelt(environ: Iterable[str]) -> None:
             logger.warning(f"{shown(variable)} is set, and is no setting: is {meant} meant?")
 
 
+def flags_meant(environ: Mapping[str, str], given: Iterable[str], argv: Sequence[str]) -> list[str]:
+    """Variables of the settings that are flags to whoever has written the command line.
+
+    Those that were `given` so; and those that are given nowhere, unless all that is said is said in the environment.
+    """
+    there = {entry.variable for entry in table() if environ.get(entry.variable)}
+    others = [] if there and not argv else [entry.variable for entry in table() if not entry.environment_only]
+    return [*given, *(variable for variable in others if variable not in there)]
+
+
 @contextmanager
 def named_as_given(flags: Iterable[str]) -> Iterator[None]:
-    """Within, a SettingsError calls settings that were given as flags by these: `flags` are their variables."""
+    """Within, a SettingsError calls settings by their flags: `flags` are their variables."""
     names = {entry.variable: entry.flag for entry in table() if entry.variable in set(flags)}
     words = re.compile(rf"(?<![\w/.-])({'|'.join(names)})(?![\w/.-])")
     try:

@@ -24,6 +24,16 @@ def test_the_totals_of_a_batch_are_those_of_its_datasets(tmp_path: Path, capsys:
     assert "1 of 2, " in text and "2 of 2, " in text
 
 
+def test_the_totals_say_how_many_would_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abc":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((60, 50), "uint16"))
+    (tmp_path / "c.tif").write_bytes(b"none")
+    assert cli.main([str(tmp_path), str(tmp_path / "out"), "--dry-run"]) == 1
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("all 2 datasets: ") and last.endswith("; 1 would fail")
+    assert any("1 chunk, " in line for line in lines) and any(", 1 band in 1 pass, " in line for line in lines)
+
+
 def test_one_image_has_no_totals_and_no_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((60, 50), "uint16"))
     assert cli.main([str(tmp_path / "a.tif"), str(tmp_path / "out"), "--dry-run"]) == 0

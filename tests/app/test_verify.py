@@ -223,7 +223,7 @@ def test_which_image_of_a_file_it_is(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert verify(moved, "--source", tmp_path / "a.ome.tif", "--image", "1") == 0
     assert verify(moved, "--source", tmp_path / "a.ome.tif", "--image", "0") == 1
     assert verify(moved, "--source", tmp_path / "a.ome.tif", "--image", "7") == 1
-    assert "IMAGES asks for image [7]" in capsys.readouterr().out
+    assert "IMAGES asks for image 7, but" in capsys.readouterr().out
 
 
 def test_of_a_plate_every_field_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

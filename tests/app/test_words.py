@@ -39,6 +39,54 @@ def test_where_the_output_goes(here: Path, words: list[str], output: str | None,
     assert (arguments.output_dir, arguments.output_layout, arguments.files) == (output, layout, files)
 
 
+@pytest.mark.parametrize(
+    ("words", "input_dir", "output", "files"),
+    [
+        (["scans", "out"], "scans", "out", []),
+        (["scans", "-o", "out"], "scans", "out", []),
+        (["scans", "scans"], "scans", "scans", []),
+        (["s3://bucket/scans", "out"], "s3://bucket/scans", "out", []),
+        (["https://host/scans", "out"], None, "out", ["https://host/scans"]),  # of which no listing can be had
+        (["scans", "a.tif", "-o", "out"], None, "out", ["scans", "a.tif"]),
+        (["scans", "--input-dir", "other"], "other", None, ["scans"]),
+        (["--", "scans"], None, None, ["scans"]),
+    ],
+)
+def test_a_folder_alone_is_the_input_dir(here: Path, words: list[str], input_dir: str | None, output: str | None, files: list[str]) -> None:
+    (here / "scans").mkdir()
+    arguments = cli.parse(words)
+    assert (arguments.input_dir, arguments.output_dir, arguments.files) == (input_dir, output, files)
+
+
+def test_a_folder_is_converted_by_two_words(here: Path) -> None:
+    (here / "scans").mkdir()
+    (here / "a.tif").rename(here / "scans/a.tif")
+    assert cli.main(["scans", "out", "--quiet"]) == 0
+    assert (here / "out/a.ome.zarr/zarr.json").exists()
+
+
+def test_what_is_set_nowhere_has_the_name_that_the_user_knows(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags, unless all that is said is said in the environment."""
+    assert cli.main(["a.tif", "b.tif"]) == 2
+    assert "--output-dir is not set" in capsys.readouterr().err
+    assert cli.main([]) == 2
+    text = capsys.readouterr().err
+    assert "--input-dir is not set" in text and "--output-dir is not set" in text
+    assert cli.main(["a.tif", "out", "--sharding", "on", "--zarr-format", "2"]) == 2
+    assert "--sharding=on needs --zarr-format=3" in capsys.readouterr().err
+    monkeypatch.setenv("INPUT_DIR", ".")
+    assert cli.main([]) == 2
+    assert "OUTPUT_DIR is not set" in capsys.readouterr().err
+    assert cli.main(["--quiet"]) == 2
+    assert "--output-dir is not set" in capsys.readouterr().err
+
+
+def test_a_misspelt_verb_is_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    for word, verb in (("convrt", "convert"), ("valdiate", "validate")):
+        assert cli.main([word, "a.tif"]) == 2
+        assert f"{word}: there is no such file; is the verb {verb} meant?" in capsys.readouterr().err
+
+
 def test_a_dataset_of_the_name_that_was_given(here: Path) -> None:
     assert cli.main(["a.tif", "-o", "sub/b.ome.zarr", "--quiet"]) == 0
     assert (here / "sub/b.ome.zarr/zarr.json").exists()

@@ -14,6 +14,7 @@ from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.address import absolute
 from omezarr_proc.model.errors import InputError, UnreadableInputError, UnsupportedInputError
 from omezarr_proc.model.image import Image
+from omezarr_proc.model.text import counted
 from omezarr_proc.model.volume import ZDownsample
 from omezarr_proc.tiff.describe import imagej, ome, omexml, plain
 from omezarr_proc.tiff.describe import members as sets
@@ -130,5 +131,8 @@ def _chosen(path: str, found: list[Image | Refused], images: Chosen) -> list[Ima
     if images == "auto":
         return [image for image in found if not _ASIDE.search(image.name)] or found[:1]
     if absent := [number for number in images if number >= len(found)]:
-        raise UnsupportedInputError(f"IMAGES asks for image {absent}, but the file has {len(found)}, counted from 0", source=path)
+        wanted = ", ".join(map(str, absent))
+        raise UnsupportedInputError(
+            f"IMAGES asks for image {wanted}, but the file has {counted(len(found), 'image')}, counted from 0", source=path
+        )
     return [found[number] for number in images]
