@@ -1,11 +1,15 @@
 """A process with the shim of faults preloaded and the program imported, which forks a run of the program for each fault."""
 
 import ctypes
+import gc
+import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +19,15 @@ from types import SimpleNamespace
 SHIM = Path(__file__).with_name("faultshim.c")
 SHORT, COUNT = 0, -1  # what `Fault.error` can be beside an errno
 SECONDS = 60  # after which a run hangs
+# What every run imports when it comes to it; once for all of them, since importing is not what is tested.
+IMPORTED = (
+    *(f"imagecodecs._{codec}" for codec in ("deflate", "imcd", "lzma", "zlib", "zstd")),
+    *(f"omezarr_proc.{module}" for module in ("app.account", "app.batch", "app.log", "app.metrics", "app.together", "check.verdict")),
+    *(f"omezarr_proc.build.{module}" for module in ("certified", "image", "one_file", "preview")),
+    *(f"omezarr_proc.{module}" for module in ("engine.local.engine", "publish.brief", "publish.whole")),
+    *(f"omezarr_proc.tiff.{module}" for module in ("describe.images", "file.coming", "read.lzw", "read.reader", "read.spool")),
+    *("difflib", "encodings.utf_8_sig", "psutil", "pwd", "zarr.storage"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,16 +80,14 @@ def runner(folder: Path) -> Iterator[Runner]:
 
 
 def _serve(shim: ctypes.CDLL) -> None:
-    import zarr.storage  # noqa: F401  a run imports them all; importing is not what is tested
-
-    import omezarr_proc.app.batch
-    import omezarr_proc.build.image
-    import omezarr_proc.tiff.describe.images  # noqa: F401
+    for module in IMPORTED:
+        importlib.import_module(module)
     from omezarr_proc.cli import main
     from omezarr_proc.host import faults
 
     faults.time = SimpleNamespace(sleep=lambda seconds: None)  # passing errors pass at once
     shim.fault_hit.restype = ctypes.c_char_p
+    gc.freeze()  # no collection of a run writes to pages that it shares with this process
     for order in sys.stdin:
         folder, arguments, kinds, nth, error, sticky = json.loads(order)
         reading, writing = os.pipe()
@@ -90,12 +101,13 @@ def _serve(shim: ctypes.CDLL) -> None:
             shim.fault_arm(os.fsencode(folder), kinds.encode(), nth, error, sticky)
             sys.exit(main(arguments))
         os.close(writing)
-        watch = subprocess.Popen(["sh", "-c", f"sleep {SECONDS}; kill -KILL -{pid}"], start_new_session=True)
+        watch = threading.Timer(SECONDS, os.killpg, (pid, signal.SIGKILL))
+        watch.start()
         with open(reading, errors="replace") as output:
             text = output.read()
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        os.killpg(watch.pid, 9)
-        watch.wait()
+        watch.cancel()
+        watch.join()
         print(json.dumps([None if code == -9 else code, text, shim.fault_calls(), os.fsdecode(shim.fault_hit())]), flush=True)
 
 
