@@ -150,7 +150,7 @@ class Program:
         except OSError:
             return 0
 
-    def wait_for(self, ready: Callable[[], object], timeout: float = 30.0) -> bool:
+    def wait_for(self, ready: Callable[[], object], timeout: float = 120.0) -> bool:
         """Wait until `ready` or the end of the program; returns whether it was ready."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self.process.poll() is None:
