@@ -16,7 +16,7 @@ from omezarr_proc.model.errors import LimitError, ProcError, UnsupportedInputErr
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.text import byte_size, counted, quantity, shown
-from omezarr_proc.pixels.reduction import REDUCTIONS, Reduction
+from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.plan.memory import MB, make_plan
 from omezarr_proc.plan.passes import band_count
 
@@ -68,7 +68,7 @@ def _dataset(settings: Settings, planned: Planned, limits: Limits) -> Iterator[s
     yield from _levels(image, pyramid)
     yield f"{plate_objects(planned.images, settings) if planned.plate else object_count(image, pyramid, settings)} objects"
     yield from (f"{line.level.lower()}: {line.text}" for line in advice(image, pyramid, settings))
-    yield _plan(image, pyramid, limits, REDUCTIONS[settings.downsample_method])
+    yield _plan(image, pyramid, limits, settings)
 
 
 def _levels(image: Image, pyramid: Pyramid) -> Iterator[str]:
@@ -95,8 +95,9 @@ def _spacing(image: Image, axis: str, factor: int) -> str:
     return f"{axis} {size.value * factor:g} {size.unit}" if size else f"{axis} not stated"
 
 
-def _plan(image: Image, pyramid: Pyramid, limits: Limits, reduction: Reduction) -> str:
-    plan = make_plan(image, pyramid, limits, keeps_pixels=reduction.keeps_pixels)
+def _plan(image: Image, pyramid: Pyramid, limits: Limits, settings: Settings) -> str:
+    keeps_pixels = REDUCTIONS[settings.downsample_method].keeps_pixels
+    plan = make_plan(image, pyramid, limits, keeps_pixels=keeps_pixels, certified=settings.certificate)
     count = sum(band_count(pass_, pyramid) for pass_ in plan.passes)
     disk = f", {byte_size(plan.spool_bytes)} of disk for decoded planes" if plan.spool_bytes else ""
     passes = "1 pass" if len(plan.passes) == 1 else f"{len(plan.passes)} passes"

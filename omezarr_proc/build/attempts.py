@@ -73,8 +73,10 @@ class Attempts:
     def plan(self, pyramid: Pyramid, smaller: int = 0) -> Plan:
         """See `make_plan`; each is made once."""
         if (pyramid, smaller) not in self._plans:
-            keeps_pixels = REDUCTIONS[self.means.settings.downsample_method].keeps_pixels
-            plan = self.means.planner(self.image, pyramid, self.means.limits, smaller, keeps_pixels=keeps_pixels)
+            settings = self.means.settings
+            keeps_pixels = REDUCTIONS[settings.downsample_method].keeps_pixels
+            kept = {"keeps_pixels": keeps_pixels, "certified": settings.certificate}
+            plan = self.means.planner(self.image, pyramid, self.means.limits, smaller, **kept)
             self._plans[pyramid, smaller] = plan
         return self._plans[pyramid, smaller]
 

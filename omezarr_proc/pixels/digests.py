@@ -76,6 +76,12 @@ class Passing:
         self._found += (((t, c + i, z, top // BLOCK, left // BLOCK), digest.digest()) for i, digest in enumerate(hashes))
 
 
+def digest_bytes(shape: Index) -> int:
+    """Memory that the `Digests` of an image of `shape` (t, c, z, y, x) take."""
+    t, c, z, y, x = shape
+    return t * c * z * ceil_div(y, BLOCK) * ceil_div(x, BLOCK) * _BYTES
+
+
 class Digests:
     """The digests of all blocks of an image of `shape` (t, c, z, y, x), 32 bytes each."""
 

@@ -19,6 +19,7 @@ from omezarr_proc.model.image import Image, Layout, Rect
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import X, Y, Z, ceil_div
 from omezarr_proc.model.shards import BAND_BYTES
+from omezarr_proc.pixels.digests import digest_bytes
 from omezarr_proc.plan.access import ACCESSES, choose
 from omezarr_proc.plan.kept import CACHED_PAGES, COLOUR_PIXELS, OPEN_FILES, QUEUE_BYTES
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, First, Pass, band_count, first_passes, next_pass, planes_of, slot_levels
@@ -50,6 +51,8 @@ UNDIVIDED_BAND_BYTES = 3 * MB // 2
 # Metadata below this size are part of the reserve. Above it: a plane in the main process and in each worker, as pickled and not.
 SMALL_METADATA_BYTES = MB
 PLANE_BYTES = 300
+# What is known of an object for a certificate: its size and its checksum.
+OBJECT_BYTES = 8
 # The next smaller plan takes at most so much of the memory of the one that has died.
 STEP = 6 / 7
 
@@ -100,6 +103,7 @@ def make_plan(
     smaller: int = 0,
     *,
     keeps_pixels: bool = False,
+    certified: bool = False,
     sizes: SlotSizes = SLOT_SIZES,
     choose: Callable[[Layout, bool], str] = choose,
 ) -> Plan:
@@ -108,6 +112,7 @@ def make_plan(
     smaller       steps down from there, each by a seventh of the memory at least, for a run whose plans have died; the smallest plan ends
                   them
     keeps_pixels  whether the method keeps all pixels of boxes that straddle segments (see `Reduction`)
+    certified     whether digests of all pixels are kept for a certificate
     choose        the access to a layout, and the one that it has where there is to be a spool file
 
     Raises LimitError with the memory that would be enough.
@@ -115,7 +120,8 @@ def make_plan(
     budget = limits.headroom_bytes - RESERVE_BYTES
     chosen: Plan | None = None
     least = 0
-    for plan in _plans(image, pyramid, max(1, math.ceil(limits.cpus)), keeps_pixels, sizes, choose):
+    kept = _certificate_bytes(image, pyramid) if certified else 0
+    for plan in _plans(image, pyramid, max(1, math.ceil(limits.cpus)), keeps_pixels, kept, sizes, choose):
         least = min(least or plan.projected_bytes, plan.projected_bytes)
         if plan.projected_bytes <= (budget if chosen is None else chosen.projected_bytes * STEP):
             smaller -= chosen is not None
@@ -146,7 +152,7 @@ def limit_for_metadata(limits: Limits, number: int) -> int:
 
 
 def _plans(
-    image: Image, pyramid: Pyramid, cpus: int, keeps_pixels: bool, sizes: SlotSizes, choose: Callable[[Layout, bool], str]
+    image: Image, pyramid: Pyramid, cpus: int, keeps_pixels: bool, kept: int, sizes: SlotSizes, choose: Callable[[Layout, bool], str]
 ) -> Iterator[Plan]:
     """All plans worth trying, the best first."""
     accesses = dict.fromkeys(tuple(choose(layout, spool) for layout in image.layouts) for spool in (False, True))
@@ -169,7 +175,7 @@ def _plans(
                 if deep and target and target + reading > MOST_SHARE_BYTES:
                     continue
                 for spare in (1, 0):
-                    yield _plan(image, pyramid, workers, access, staged[access, target], spare, keeps_pixels)
+                    yield _plan(image, pyramid, workers, access, staged[access, target], spare, keeps_pixels, kept)
 
 
 @dataclass(frozen=True)
@@ -201,7 +207,9 @@ def _smallest(firsts: list[First]) -> int:
     return min(first.slot_bytes for first in _usable(firsts))
 
 
-def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...], passes: _Passes, spare: int, keeps_pixels: bool) -> Plan:
+def _plan(
+    image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...], passes: _Passes, spare: int, keeps_pixels: bool, kept: int
+) -> Plan:
     first, slot_bytes = passes.passes[0], passes.slot_bytes
     bands = band_count(first, pyramid)
     undivided = slot_bytes <= UNDIVIDED_BAND_BYTES and bands >= 2 * workers and "stream" not in access
@@ -223,9 +231,15 @@ def _plan(image: Image, pyramid: Pyramid, workers: int, access: tuple[str, ...],
         access,
         undivided,
         passes.amplification,
-        MAIN_BYTES + (CLIENT_BYTES if distant else 0) + main + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
+        MAIN_BYTES + (CLIENT_BYTES if distant else 0) + main + kept + NURSERY_BYTES + workers * per_worker + slots * slot_bytes,
         _spool_bytes(image, first) if "spool" in access else 0,
     )
+
+
+def _certificate_bytes(image: Image, pyramid: Pyramid) -> int:
+    """Memory of the digests of the source's pixels and of each level's, and of the objects' checksums, in the main process."""
+    of_levels = sum(digest_bytes(level.shape) + OBJECT_BYTES * level.objects.size for level in pyramid.levels)
+    return digest_bytes(image.source_shape) + of_levels
 
 
 def _metadata(image: Image, pyramid: Pyramid) -> tuple[int, int]:

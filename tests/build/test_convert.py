@@ -257,9 +257,9 @@ def test_given_up_only_after_the_smallest_plan_was_killed_twice(tmp_path: Path, 
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((3000, 3000, 3), "uint8"), photometric="rgb", tile=(512, 512))
     plans: list[Plan] = []
 
-    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0, *, keeps_pixels: bool = False) -> Plan:
+    def planned(image: Image, pyramid: Pyramid, limits: Limits, smaller: int = 0, **kept: bool) -> Plan:
         plans[:] = [make_plan(image, pyramid, limits, steps) for steps in range(40)]
-        return make_plan(image, pyramid, limits, smaller, keeps_pixels=keeps_pixels)
+        return make_plan(image, pyramid, limits, smaller, **kept)
 
     text = ""
     for kills in range(1, 40):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyramids import picture, pyramid
 
+from omezarr_proc.build.taken import Taken
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import AxisSize, Channel, Image, Layout, Plane
@@ -90,6 +91,16 @@ def well_formed(plan: Plan) -> bool:
     firsts = [pass_.first for pass_ in plan.passes]
     sources = [pass_.source for pass_ in plan.passes]
     return firsts == [0, *(pass_.last + 1 for pass_ in plan.passes[:-1])] and sources == [None, *(f - 1 for f in firsts[1:])]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_a_certificate_keeps_is_counted(name: str) -> None:
+    """As numpy has the arrays that are kept."""
+    image, pyramid_ = ALL[name]
+    taken = Taken(image, pyramid_)
+    arrays = [taken.source._blocks, *(level._blocks for level in taken.levels), *taken._checksums]
+    plain, certified = (make_plan(image, pyramid_, limits(4096), certified=certified) for certified in (False, True))
+    assert certified.projected_bytes - plain.projected_bytes == sum(array.nbytes for array in arrays)
 
 
 @pytest.mark.parametrize("name", ALL)
