@@ -17,8 +17,9 @@ from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.text import byte_size, counted, quantity, shown
 from omezarr_proc.pixels.reduction import REDUCTIONS
-from omezarr_proc.plan.memory import MB, make_plan
+from omezarr_proc.plan.memory import MB
 from omezarr_proc.plan.passes import band_count
+from omezarr_proc.plan.plan import make_plan
 
 
 def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, bool]]:

@@ -15,7 +15,7 @@ from omezarr_proc.model.errors import LimitError, OutOfTimeError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.pixels.reduction import REDUCTIONS
-from omezarr_proc.plan.memory import Plan
+from omezarr_proc.plan.plan import Plan
 from omezarr_proc.store.arrays import spool_file
 from omezarr_proc.work.tasks import Job
 

@@ -31,7 +31,7 @@ from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, I
 from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.model.region import AXES
 from omezarr_proc.pixels.digests import BLOCK, Digests
-from omezarr_proc.plan.memory import Plan
+from omezarr_proc.plan.plan import Plan
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for, without_threads
 from omezarr_proc.store.objects import InMemory

@@ -9,7 +9,7 @@ from omezarr_proc.host.background import Beside
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.host.memory import PeakMemory
 from omezarr_proc.model.events import Progress
-from omezarr_proc.plan.memory import Plan, make_plan
+from omezarr_proc.plan.plan import Plan, make_plan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Region, X, Y, Z
 from omezarr_proc.model.text import byte_size
 from omezarr_proc.pixels.histogram import Extremes, Packed, merge_extremes
-from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass, at, bands, passes_left
+from omezarr_proc.plan.plan import Plan
 from omezarr_proc.publish.finished import Finished
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.tree import Noting

@@ -13,8 +13,8 @@ from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Level, Pyramid
 from omezarr_proc.model.region import Region, X, Y, Z
-from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, bands
+from omezarr_proc.plan.plan import Plan, make_plan
 from omezarr_proc.store.arrays import spool_file
 from omezarr_proc.work.replies import Reply
 from omezarr_proc.work.tasks import Compare, Hash, Loose, Spool

@@ -22,7 +22,7 @@ from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import AXES
 from omezarr_proc.pixels.histogram import Extremes, merge_extremes
 from omezarr_proc.pixels.reduction import REDUCTIONS
-from omezarr_proc.plan.memory import Plan
+from omezarr_proc.plan.plan import Plan
 from omezarr_proc.store.arrays import OME_XML
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from omezarr_proc.model.errors import Exit, ProcError
 from omezarr_proc.model.region import Region
-from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass
+from omezarr_proc.plan.plan import Plan
 from omezarr_proc.work.replies import OfBand, Reply
 from omezarr_proc.work.tasks import Job, Loose
 

@@ -10,8 +10,8 @@ from omezarr_proc.engine.base import OnEncoded, OnStored
 from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.region import Region
-from omezarr_proc.plan.memory import Plan
 from omezarr_proc.plan.passes import Pass
+from omezarr_proc.plan.plan import Plan
 from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import AtOnce, Ticket

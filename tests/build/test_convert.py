@@ -25,7 +25,7 @@ from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid
-from omezarr_proc.plan.memory import Plan, make_plan
+from omezarr_proc.plan.plan import Plan, make_plan
 from omezarr_proc.publish.record import Record
 
 

@@ -23,8 +23,8 @@ from omezarr_proc.engine.local.engine import Local
 from omezarr_proc.engine.serial import Serial
 from omezarr_proc.model.errors import InputError, OutOfTimeError, ProcError
 from omezarr_proc.model.region import Region
-from omezarr_proc.plan.memory import make_plan
 from omezarr_proc.plan.passes import Pass
+from omezarr_proc.plan.plan import make_plan
 from omezarr_proc.publish.hidden import record_path, staging_path
 from omezarr_proc.publish.history import header, line, read, recorded_key
 from omezarr_proc.tiff.read.reader import Reader

@@ -16,8 +16,8 @@ from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.events import Summary
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.region import Region
-from omezarr_proc.plan.memory import Plan, SlotSizes, make_plan
 from omezarr_proc.plan.passes import Pass
+from omezarr_proc.plan.plan import Plan, SlotSizes, make_plan
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.tiff.describe.images import open_images
 

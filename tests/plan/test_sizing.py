@@ -16,8 +16,9 @@ from omezarr_proc.model.errors import LimitError
 from omezarr_proc.model.image import AxisSize, Channel, Image, Layout, Plane
 from omezarr_proc.model.pyramid import Pyramid, make_pyramid
 from omezarr_proc.model.region import X, Y, ceil_div
-from omezarr_proc.plan.memory import MB, RESERVE_BYTES, Plan, make_plan
+from omezarr_proc.plan.memory import MB, RESERVE_BYTES
 from omezarr_proc.plan.passes import MAX_AMPLIFICATION, Pass, band_count, bands, cut_lines, first_passes
+from omezarr_proc.plan.plan import Plan, make_plan
 
 
 def limits(megabytes: int, cpus: float = 2) -> Limits:

@@ -13,8 +13,8 @@ from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Level, Pyramid
 from omezarr_proc.model.region import AXES, Index, Region, X, Y
-from omezarr_proc.plan.memory import Plan, make_plan
 from omezarr_proc.plan.passes import Pass
+from omezarr_proc.plan.plan import Plan, make_plan
 
 # Full resolution is there; chunks are encoded to be sent to this machine once.
 SETTINGS = Settings(initial_downsample=1, compression="lz4", compression_level=1)

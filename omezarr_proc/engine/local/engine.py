@@ -11,8 +11,9 @@ from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.region import Region, Y
 from omezarr_proc.pixels.digests import BLOCK
-from omezarr_proc.plan.memory import LOAD_PIXELS, Plan
+from omezarr_proc.plan.memory import LOAD_PIXELS
 from omezarr_proc.plan.passes import Pass, band_count, cut_lines
+from omezarr_proc.plan.plan import Plan
 from omezarr_proc.work.replies import Hashed, Made, OfBand, Reply, Stored
 from omezarr_proc.work.tasks import Job, Load, Loose, Promise, Storing, Task
 
