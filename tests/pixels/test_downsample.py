@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from omezarr_proc.model.image import Rect
 from omezarr_proc.pixels import average as average_module
 from omezarr_proc.pixels.average import box_mean, mean_of, numpy_add_box_sums, numpy_box_mean, numpy_mean_of, sum_dtype
-from omezarr_proc.pixels.gather import PartialBoxes, gather_means, gather_nearest
+from omezarr_proc.pixels.gather import gather_means, gather_nearest
+from omezarr_proc.pixels.partial import PartialBoxes
 
 try:
     from omezarr_proc.pixels import _kernels

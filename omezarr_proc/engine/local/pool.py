@@ -18,8 +18,9 @@ from loguru import logger
 
 from omezarr_proc.engine.base import WorkerLostError
 from omezarr_proc.engine.local.arena import Arena
+from omezarr_proc.engine.local.forking import CANNOT_START
 from omezarr_proc.engine.local.noted import NotedLog
-from omezarr_proc.engine.local.nursery import CANNOT_START, Nursery, NurseryError, NurseryGoneError
+from omezarr_proc.engine.local.nursery import Nursery, NurseryError, NurseryGoneError
 from omezarr_proc.engine.local.watch import Watch, thread_states
 from omezarr_proc.model.errors import OutOfTimeError, ProcError
 from omezarr_proc.model.text import duration
