@@ -19,7 +19,7 @@ from plates import damage, field_pixels, plate_xml, write_plate, write_set
 
 from omezarr_proc import cli
 from omezarr_proc.app.progress import Report
-from omezarr_proc.app.status import Fields, look
+from omezarr_proc.app.unfinished import Fields, look
 from omezarr_proc.build.means import Means
 from omezarr_proc.build.plate import PlateConversion
 from omezarr_proc.build.sheet import GAP
