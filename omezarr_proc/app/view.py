@@ -22,8 +22,9 @@ from omezarr_proc.model.text import shown
 from omezarr_proc.store.places import objects_at
 from omezarr_proc.store.read import metadata_of, open_dataset
 from omezarr_proc.store.zipped import SUFFIX, Zipped
+from omezarr_proc.viewer.answers import LOOPBACK
 from omezarr_proc.viewer.catalogue import dataset_format
-from omezarr_proc.viewer.serving import LOOPBACK, ViewerServer
+from omezarr_proc.viewer.serving import ViewerServer
 
 if TYPE_CHECKING:
     from omezarr_proc.app.live import LiveFiles

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from browsing import Page
 
 from omezarr_proc import cli
-from omezarr_proc.viewer import serving
+from omezarr_proc.viewer.answers import Handler
 from omezarr_proc.viewer.serving import ViewerServer
 from tests.benchmarks.inputs import CASES, make
 
@@ -88,7 +88,7 @@ class Counting(ViewerServer):
         return said
 
 
-class _Handler(serving._Handler):
+class _Handler(Handler):
     server: Counting
 
     def do_GET(self) -> None:  # noqa: N802
