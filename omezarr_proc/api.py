@@ -16,7 +16,7 @@ check_system()
 
 from omezarr_proc.app import batch  # noqa: E402
 from omezarr_proc.app.collect import collect  # noqa: E402
-from omezarr_proc.app.progress import Report  # noqa: E402
+from omezarr_proc.app.report import Report  # noqa: E402
 from omezarr_proc.app.words import is_place  # noqa: E402
 from omezarr_proc.config.reading import settings_of  # noqa: E402
 from omezarr_proc.model.address import absolute  # noqa: E402

@@ -25,7 +25,7 @@ from omezarr_proc.model.errors import Exit, OutputError, ProcError, SettingsErro
 
 if TYPE_CHECKING:
     from omezarr_proc.app.inputs import Input
-    from omezarr_proc.app.progress import Report
+    from omezarr_proc.app.report import Report
 
 
 class Verb(Protocol):

@@ -15,6 +15,7 @@ import omezarr_proc.app.account
 import omezarr_proc.app.batch
 import omezarr_proc.app.log
 import omezarr_proc.app.metrics
+import omezarr_proc.app.progress
 import omezarr_proc.app.together
 import omezarr_proc.build.advice
 import omezarr_proc.build.certified

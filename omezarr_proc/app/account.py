@@ -14,7 +14,7 @@ from loguru import logger
 
 from omezarr_proc import __version__, commit
 from omezarr_proc.app.metrics import metric_lines
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.results import totals, totals_line
 from omezarr_proc.app.stop import CODES, GOES_ON, STOPPED, Terminated
 from omezarr_proc.config.secret import Mask

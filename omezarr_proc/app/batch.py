@@ -13,7 +13,7 @@ from omezarr_proc.app.images import Images
 from omezarr_proc.app.inputs import Input, dataset_path
 from omezarr_proc.app.opening import open_inputs
 from omezarr_proc.app.outcomes import Outcomes
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.shares import Owned, chosen, cut_inputs, owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import read_limits

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from omezarr_proc.app.inputs import Input
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.model.address import Place, absolute
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.outcome import Outcome

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from omezarr_proc.app.inputs import Input
 from omezarr_proc.app.opening import check_time, typed
-from omezarr_proc.app.progress import Aside, Report
+from omezarr_proc.app.report import Aside, Report
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.host.background import Background
 from omezarr_proc.host.faults import output_error

@@ -14,7 +14,7 @@ from runs import EAGER_COMMAND, ROOT, Program, files_in, stack
 from omezarr_proc import cli
 from omezarr_proc.app.account import Account, accounted
 from omezarr_proc.app.metrics import metric_lines
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.results import Results, totals
 from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.host.files import write_whole

@@ -13,7 +13,7 @@ from omezarr_proc.app.cluster.errand import Made, Notebook, Question, UnwantedEr
 from omezarr_proc.app.cluster.gathered import Gathered
 from omezarr_proc.app.cluster.run import _of_worker
 from omezarr_proc.app.cluster.waiting import A_WORKER, MOST_DEATHS, PATIENCE, PAUSE, SHARE_BYTES, WORTH_BYTES, Waiting, share_count
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import InputError, MissingFolderError, OutputError, SettingsError
 from omezarr_proc.model.events import Begun

@@ -14,7 +14,8 @@ from loaded import load_settings
 from loguru import logger
 
 from omezarr_proc.app import log
-from omezarr_proc.app.progress import BarReport, LineReport, Report, make_report
+from omezarr_proc.app.progress import BarReport, LineReport, make_report
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.results import Results
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.events import Advice, Begun, Summary

@@ -15,7 +15,8 @@ from loguru import logger
 from runs import ROOT, digest
 
 from omezarr_proc.app import log
-from omezarr_proc.app.progress import BarReport, LineReport, Report
+from omezarr_proc.app.progress import BarReport, LineReport
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.standard import Lossy, say
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.model.events import Summary

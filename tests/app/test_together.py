@@ -14,7 +14,7 @@ from runs import ROOT, digest
 
 from omezarr_proc import api, cli
 from omezarr_proc.app import batch, together
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.search import find
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.publish import by_rename

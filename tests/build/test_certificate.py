@@ -14,7 +14,7 @@ from certificates import digest_of
 from conversion import levels, random_pixels
 from engines import LIMITS, Few, slots_of
 
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.build.certificate import source_digests
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.build.means import Means

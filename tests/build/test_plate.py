@@ -18,7 +18,7 @@ from engines import Few
 from plates import damage, field_pixels, plate_xml, write_plate, write_set
 
 from omezarr_proc import cli
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.unfinished import Fields, look
 from omezarr_proc.build.means import Means
 from omezarr_proc.build.plate import PlateConversion

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.build.means import Means
 from omezarr_proc.config.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.config.secret import Mask
 from omezarr_proc.engine.base import WorkerLostError
 from omezarr_proc.engine.local.pool import WorkerDiedError

@@ -22,7 +22,7 @@ from datasets import IMAGES, pixels
 from runs import digest
 
 from omezarr_proc import cli
-from omezarr_proc.app import progress
+from omezarr_proc.app import report
 from omezarr_proc.build import passes as build
 from omezarr_proc.build.attempts import Attempts
 from omezarr_proc.engine.local.pool import Pool, Worker
@@ -335,7 +335,7 @@ def test_a_worker_that_dies_while_it_checks(tmp_path: Path, monkeypatch: pytest.
             os.kill(worker.pid, signal.SIGKILL)
 
     monkeypatch.setattr(Pool, "submit", kill_third)
-    monkeypatch.setattr(progress.Report, "finish", lambda report, summary: summaries.append(summary))
+    monkeypatch.setattr(report.Report, "finish", lambda report, summary: summaries.append(summary))
     assert run(source, tmp_path / "out", *flags) == 0
     assert isinstance(killed[2], Check)
     assert digest(tmp_path / "out") == digest(tmp_path / "undisturbed")

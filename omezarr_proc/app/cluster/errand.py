@@ -13,7 +13,7 @@ from typing import Any
 
 from omezarr_proc import __version__
 from omezarr_proc.app.inputs import Input
-from omezarr_proc.app.progress import Aside, Report
+from omezarr_proc.app.report import Aside, Report
 from omezarr_proc.app.results import Result, Work
 from omezarr_proc.app.shares import Owned
 from omezarr_proc.config.settings import Settings

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from omezarr_proc.app.cluster.errand import Made
 from omezarr_proc.app.inputs import Input
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.shares import Item, Opened
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.model.outcome import Outcome

@@ -22,7 +22,7 @@ from omezarr_proc.app.cluster.waiting import MOST_DEATHS, Waiting, share_count
 from omezarr_proc.app.cluster.workers import WORKER_SECONDS, Workers
 from omezarr_proc.app.inputs import Input
 from omezarr_proc.app.opening import open_inputs
-from omezarr_proc.app.progress import Report
+from omezarr_proc.app.report import Report
 from omezarr_proc.app.shares import Item, Owned, cut_inputs, shared_out
 from omezarr_proc.config.secret import Secret
 from omezarr_proc.config.settings import Settings
