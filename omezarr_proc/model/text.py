@@ -37,3 +37,8 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says, never empty."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

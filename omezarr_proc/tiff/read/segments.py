@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from omezarr_proc.model.errors import InputError, LimitError, UnsupportedInputError
 from omezarr_proc.model.image import Image, Plane
+from omezarr_proc.model.text import first_line
 from omezarr_proc.tiff.file.bytes import Opener
 from omezarr_proc.tiff.read import claims, damage, decode, lzw
 from omezarr_proc.tiff.read.damage import DamagedError
-from omezarr_proc.tiff.read.source import Source, first_line
+from omezarr_proc.tiff.read.source import Source
 
 READ_TOGETHER = 512 << 10  # bytes of encoded segments that wait to be decoded
 

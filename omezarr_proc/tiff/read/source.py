@@ -11,40 +11,23 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
 from omezarr_proc.host.remote import PASSING
 from omezarr_proc.model.address import is_address
 from omezarr_proc.model.errors import InputError, ProcError, StoreUnavailableError
 from omezarr_proc.model.image import Image, Plane
+from omezarr_proc.model.text import first_line
 from omezarr_proc.plan.kept import CACHED_PAGES, OPEN_FILES
-from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.bytes import Opener, ended, open_bytes
 from omezarr_proc.tiff.file.files import Files
 from omezarr_proc.tiff.file.ifd import Ifds
-from omezarr_proc.tiff.read import decode, photometric
+from omezarr_proc.tiff.read import decode
+from omezarr_proc.tiff.read.page import Page, PageError, alike, interpreted
 
 _KEPT_SEGMENTS = 1 << 15
 _FORESEEN = 32  # planes whose directories are asked for together
 _DIRECTORY = 8 << 10  # bytes of one, with the small values that stand behind it
-_SPECIAL = {"ojpeg", "ccittrle", "ccittfax3", "ccittfax4", "ccitt_t4", "ccitt_t6"}  # tifffile mends their offsets
-
-
-@dataclass(kw_only=True)
-class Page:
-    """A page's segments, and the page that tifffile decodes them with: itself or one of the same layout.
-
-    decompressed  what tifffile decodes them with when they are decompressed already; None where it does that
-    """
-
-    tiff: tifffile.TiffPage
-    decompressed: tifffile.TiffPage | None
-    shown: photometric.Pixels
-    offsets: Sequence[int] | NDArray[np.int64]
-    counts: Sequence[int] | NDArray[np.int64]
-    jpegtables: bytes | None
 
 
 @dataclass
@@ -83,8 +66,12 @@ class Source:
         if file.ifds.source.distant:
             self._foresee(plane)
         like = file.kinds.get(plane.layout)
+        layout = self.image.layouts[plane.layout]
         with self._reading(plane):
-            page = (self._alike(plane, file, like) if like else None) or self._interpret(plane, file)
+            try:
+                page = (like and alike(like, file.tiff, file.ifds, plane.ifd, layout)) or interpreted(file.tiff, plane.ifd, layout)
+            except PageError as error:
+                raise self.error(plane, str(error)) from error
         file.kinds.setdefault(plane.layout, page)
         self._pages[key] = page
         if len(self._pages) > CACHED_PAGES and not (file.ifds.source.distant and self._small_pages()):
@@ -103,49 +90,6 @@ class Source:
         coming = [one for one in self.image.planes[first : first + _FORESEEN] if one and one.file == plane.file]
         self._foreseen = set(coming)
         self.ahead((one, one.ifd, _DIRECTORY) for one in dict.fromkeys(coming))
-
-    def _interpret(self, plane: Plane, file: _File) -> Page:
-        layout = self.image.layouts[plane.layout]
-        try:
-            tiff = decode.page_at(file.tiff, plane.ifd, plane.ifd == file.tiff.pages.first.offset)
-            shown = photometric.pixels(tiff, layout.samples == 3, bool(layout.profile))
-        except OSError:
-            raise
-        except Exception as error:
-            raise self.error(plane, f"its IFD at byte {plane.ifd} is unreadable ({first_line(error)})") from error
-        if (tiff.imagelength, tiff.imagewidth, shown.samples, shown.dtype) != (layout.height, layout.width, layout.samples, layout.dtype):
-            raise self.error(plane, "the file has changed since it was opened")
-        if not all(isinstance(number, int) for numbers in (tiff.dataoffsets, tiff.databytecounts) for number in numbers):
-            raise self.error(plane, "its segment offsets are no integers; the file is corrupt")
-        stored = shown.data_units.as_stored(tiff) if shown.data_units else tiff
-        decompressed = decode.decompressed(stored) if layout.compression == "lzw" and tiff.fillorder != 2 else None
-        return Page(
-            tiff=stored,
-            decompressed=decompressed,
-            shown=shown,
-            offsets=tiff.dataoffsets,
-            counts=tiff.databytecounts,
-            jpegtables=tiff.jpegtables,
-        )
-
-    def _alike(self, plane: Plane, file: _File, like: Page) -> Page | None:
-        """A page of the same layout as one that tifffile has interpreted: only its segments and tables are read, ten times as fast."""
-        if self.image.layouts[plane.layout].compression in _SPECIAL or file.tiff.is_ndpi:
-            return None
-        ifd = file.ifds.ifd(plane.ifd)
-        places = tags.TILES if like.tiff.is_tiled else tags.STRIPS
-        offsets, counts = (file.ifds.integers(ifd, code) for code in places)
-        if not len(offsets) == len(counts) == len(like.offsets):
-            return None
-        tables = ifd.tags.get(tags.JPEG_TABLES)
-        return Page(
-            tiff=like.tiff,
-            decompressed=like.decompressed,
-            shown=like.shown,
-            offsets=offsets,
-            counts=counts,
-            jpegtables=file.ifds.raw(tables) if tables else None,
-        )
 
     def extent(self, plane: Plane, index: int) -> tuple[int, int] | None:
         """Byte offset and count of a plane's segment, inside the file; None for an empty segment of a sparse file."""
@@ -259,8 +203,3 @@ class Source:
         self._opened.pop(path, None)
         for key in [key for key in self._pages if self.image.files[key[0]] == path]:
             del self._pages[key]
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what a library says, never empty."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
