@@ -19,7 +19,7 @@ from omezarr_proc.model.text import counted
 
 if TYPE_CHECKING:
     from omezarr_proc.model.image import Image
-    from omezarr_proc.plan.shares import Load, Shared
+    from omezarr_proc.plan.shares import Shared, Weight
 
 Opened = tuple[Input, "list[Image] | ProcError"]
 
@@ -42,36 +42,36 @@ class Item:
 
     entry: Input
     target: Place | None
-    load: "Load"
+    weight: "Weight"
 
 
 def cut_inputs(opened: Iterable[Opened], settings: Settings) -> list[Item]:
     """What there is to be shared out. Raises ProcError where an input cannot be opened by this machine now."""
-    from omezarr_proc.plan.shares import IMAGE_BYTES, Load
+    from omezarr_proc.plan.shares import IMAGE_BYTES, Weight
 
     found: list[Item] = []
     for entry, images in opened:
         if isinstance(images, ProcError):
             if images.exit in (Exit.TRY_AGAIN, Exit.NEEDS_MORE):  # other parts may open it, and would cut the batch otherwise
                 raise images
-            found.append(Item(entry, None, Load(IMAGE_BYTES)))
+            found.append(Item(entry, None, Weight(IMAGE_BYTES)))
         else:
-            found += (Item(entry, planned.target, _load(planned, settings)) for planned in datasets(settings, entry, images))
+            found += (Item(entry, planned.target, _weight(planned, settings)) for planned in datasets(settings, entry, images))
     return found
 
 
-def _load(planned: Planned, settings: Settings) -> "Load":
+def _weight(planned: Planned, settings: Settings) -> "Weight":
     """The work of a dataset, and how it can be cut."""
     from omezarr_proc.build.dataset import pyramid_of
     from omezarr_proc.build.fields import by_path
-    from omezarr_proc.plan.shares import IMAGE_BYTES, Load, load_of, load_of_plate
+    from omezarr_proc.plan.shares import IMAGE_BYTES, Weight, weight_of, weight_of_plate
 
     images = by_path(planned.images).values() if planned.plate else planned.images
     try:
         pyramids = [pyramid_of(image, settings) for image in images]
     except CeilingError:
-        return Load(IMAGE_BYTES)
-    return load_of_plate(pyramids) if planned.plate else load_of(planned.images[0], pyramids[0])
+        return Weight(IMAGE_BYTES)
+    return weight_of_plate(pyramids) if planned.plate else weight_of(planned.images[0], pyramids[0])
 
 
 def shared_out(found: Sequence[Item], of: int) -> "dict[int, dict[Input, Owned]]":
@@ -80,7 +80,7 @@ def shared_out(found: Sequence[Item], of: int) -> "dict[int, dict[Input, Owned]]
 
     by_part: dict[int, dict[Input, Owned]] = {}
     wrong: dict[Input, int] = {}
-    for item, shared in zip(found, cut_batch([item.load for item in found], of), strict=True):
+    for item, shared in zip(found, cut_batch([item.weight for item in found], of), strict=True):
         number = wrong.get(item.entry, 0)
         if item.target is None:
             wrong[item.entry] = number + 1

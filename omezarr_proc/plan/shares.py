@@ -94,7 +94,7 @@ class FieldCut:
 
 
 @dataclass(frozen=True)
-class Load:
+class Weight:
     """What is to be shared out of an image or plate: its work in bytes of pixels of all levels, and the ways to cut it, the best first."""
 
     work: int
@@ -133,30 +133,30 @@ def work_of(pyramid: Pyramid) -> int:
     return IMAGE_BYTES + pyramid.pixels * pyramid.itemsize
 
 
-def load_of(image: Image, pyramid: Pyramid) -> Load:
+def weight_of(image: Image, pyramid: Pyramid) -> Weight:
     """What is to be shared out of an image."""
-    return Load(work_of(pyramid), tuple(_cuts(image, pyramid)))
+    return Weight(work_of(pyramid), tuple(_cuts(image, pyramid)))
 
 
-def load_of_plate(pyramids: Sequence[Pyramid]) -> Load:
+def weight_of_plate(pyramids: Sequence[Pyramid]) -> Weight:
     """The same of a plate, whose fields have these pyramids."""
     works = tuple(map(work_of, pyramids))
-    return Load(sum(works), (FieldCut(works),) if len(works) > 1 else ())
+    return Weight(sum(works), (FieldCut(works),) if len(works) > 1 else ())
 
 
-def cut_batch(loads: Sequence[Load], parts: int) -> list[Shared]:
+def cut_batch(weights: Sequence[Weight], parts: int) -> list[Shared]:
     """Whose each image of a batch is, of `parts` parts."""
-    share = sum(load.work for load in loads) / parts
-    large = [n for n, load in enumerate(loads) if load.cuts and load.work > (share / SMALL if load.work > WORTH_BYTES else share)]
-    whole = sorted(set(range(len(loads))) - set(large), key=lambda n: (-loads[n].work, n))
-    owners, filled = _given_out([loads[n].work for n in whole], parts)
+    share = sum(weight.work for weight in weights) / parts
+    large = [n for n, weight in enumerate(weights) if weight.cuts and weight.work > (share / SMALL if weight.work > WORTH_BYTES else share)]
+    whole = sorted(set(range(len(weights))) - set(large), key=lambda n: (-weights[n].work, n))
+    owners, filled = _given_out([weights[n].work for n in whole], parts)
     found = {n: Shared(None, (Piece(part, 0, 1),)) for n, part in zip(whole, owners, strict=True)}
-    ends = list(accumulate(_room(filled, sum(loads[n].work for n in large))))
+    ends = list(accumulate(_room(filled, sum(weights[n].work for n in large))))
     before = 0
     for n in large:
-        found[n] = _laid(loads[n], before, ends, share / SMALL)
-        before += loads[n].work
-    return [found[n] for n in range(len(loads))]
+        found[n] = _laid(weights[n], before, ends, share / SMALL)
+        before += weights[n].work
+    return [found[n] for n in range(len(weights))]
 
 
 def _given_out(works: Sequence[int], parts: int) -> tuple[list[int], list[int]]:
@@ -182,12 +182,12 @@ def _room(filled: Sequence[int], work: int) -> list[int]:
     return [max(0, level - has) for has in filled]
 
 
-def _laid(load: Load, before: int, ends: Sequence[int], most: float) -> Shared:
+def _laid(weight: Weight, before: int, ends: Sequence[int], most: float) -> Shared:
     """The pieces of an image that lies behind `before` bytes of others, where each part's room ends at `ends`."""
-    cut = next((cut for cut in load.cuts if cut.most * load.work <= most * cut.total), None)
-    cut = cut or min(load.cuts, key=lambda cut: cut.most)  # of those that are alike the first has most levels
+    cut = next((cut for cut in weight.cuts if cut.most * weight.work <= most * cut.total), None)
+    cut = cut or min(weight.cuts, key=lambda cut: cut.most)  # of those that are alike the first has most levels
     lots = list(cut.ends())
-    middles = (before + (a + b) * load.work // (2 * lots[-1]) for a, b in zip([0, *lots], lots, strict=False))
+    middles = (before + (a + b) * weight.work // (2 * lots[-1]) for a, b in zip([0, *lots], lots, strict=False))
     owners = [min(bisect_right(ends, middle), len(ends) - 1) + 1 for middle in middles]
     pieces, start = [], 0
     for part, run in groupby(owners):

@@ -62,7 +62,7 @@ def test_every_dataset_and_every_error_is_somebodys(settings: Settings, parts: i
     for item in found:
         in_order = sorted((piece.start, piece.stop) for target, piece in pieces if target == item.target)
         assert [start for start, _ in in_order[1:]] == [stop for _, stop in in_order[:-1]]
-        assert not in_order or in_order[-1][1] in {len([*cut.ends()]) for cut in item.load.cuts}
+        assert not in_order or in_order[-1][1] in {len([*cut.ends()]) for cut in item.weight.cuts}
     assert [type(error) for error in errors] == [InputError]
 
 
@@ -72,7 +72,7 @@ def test_what_goes_into_an_object_store_is_cut_between_shards(settings: Settings
     (slide_,) = [item for item in found if item.entry.path.name == "slide.ome.tif"]
     (image,) = next(images for entry, images in opened(in_store) if entry == slide_.entry)
     pyramid = pyramid_of(image, in_store)
-    for cut in slide_.load.cuts:
+    for cut in slide_.weight.cuts:
         for level in pyramid.levels[: cut.last + 1]:
             ratio = pyramid.ratio(0, level.index)
             sides = zip(cut.lot, ratio, level.object, cut.shape, strict=True)

@@ -13,7 +13,7 @@ from heapq import heapify, heapreplace
 from pyramids import picture, pyramid
 
 from omezarr_proc.app.cluster.waiting import share_count
-from omezarr_proc.plan.shares import IMAGE_BYTES, Load, Shared, cut_batch, load_of
+from omezarr_proc.plan.shares import IMAGE_BYTES, Shared, Weight, cut_batch, weight_of
 
 MACHINES = (1, 16, 256, 4096)
 
@@ -54,43 +54,43 @@ class Run:
         return self.opened + self.worked + self.alone
 
 
-def work_of(load: Load, shared: Shared) -> list[tuple[int, int]]:
+def work_of(weight: Weight, shared: Shared) -> list[tuple[int, int]]:
     """Parts and the bytes that each makes of an image."""
     if shared.cut is None:
-        return [(shared.pieces[0].part, load.work)]
+        return [(shared.pieces[0].part, weight.work)]
     ends = [0, *shared.cut.ends()]
-    return [(piece.part, load.work * (ends[piece.stop] - ends[piece.start]) // ends[-1]) for piece in shared.pieces]
+    return [(piece.part, weight.work * (ends[piece.stop] - ends[piece.start]) // ends[-1]) for piece in shared.pieces]
 
 
-def shares_of(loads: Sequence[Load], parts: int) -> tuple[list[int], list[int], float]:
+def shares_of(weights: Sequence[Weight], parts: int) -> tuple[list[int], list[int], float]:
     """What each part makes, of how many images, and what of the largest cut image is left to the last one."""
     work, images, left = [0] * parts, [0] * parts, 0.0
-    for load, shared in zip(loads, cut_batch(loads, parts), strict=True):
-        for part, size in work_of(load, shared):
+    for weight, shared in zip(weights, cut_batch(weights, parts), strict=True):
+        for part, size in work_of(weight, shared):
             work[part - 1] += size
             images[part - 1] += 1
         if shared.cut:
-            left = max(left, load.work / 4 ** (shared.cut.last + 1))
+            left = max(left, weight.work / 4 ** (shared.cut.last + 1))
     return work, images, left
 
 
-def in_parts(loads: Sequence[Load], machines: int, costs: Costs) -> Run:
+def in_parts(weights: Sequence[Weight], machines: int, costs: Costs) -> Run:
     """PART: each opens all inputs."""
-    work, _, left = shares_of(loads, machines)
-    opened = len(loads) * (costs.opening + costs.latency)
-    cpu = machines * (costs.start + len(loads) * costs.opening) + (sum(work) + left) / costs.rate
+    work, _, left = shares_of(weights, machines)
+    opened = len(weights) * (costs.opening + costs.latency)
+    cpu = machines * (costs.start + len(weights) * costs.opening) + (sum(work) + left) / costs.rate
     return Run(opened, costs.start + max(work) / costs.rate / costs.cpus, left / costs.rate / costs.cpus, cpu)
 
 
-def on_cluster(loads: Sequence[Load], machines: int, costs: Costs) -> Run:
+def on_cluster(weights: Sequence[Weight], machines: int, costs: Costs) -> Run:
     """CLUSTER: one opens all inputs, then workers take shares, and open what is theirs."""
-    work, images, left = shares_of(loads, share_count(sum(load.work for load in loads), [costs.cpus] * machines))
+    work, images, left = shares_of(weights, share_count(sum(weight.work for weight in weights), [costs.cpus] * machines))
     free = [0.0] * machines
     heapify(free)
     for size, own in zip(work, images, strict=True):
         heapreplace(free, free[0] + costs.start + own * (costs.opening + costs.latency) + size / costs.rate / costs.cpus)
-    cpu = len(work) * costs.start + 2 * len(loads) * costs.opening + (sum(work) + left) / costs.rate
-    return Run(len(loads) * (costs.opening + costs.latency), max(free), left / costs.rate / costs.cpus, cpu)
+    cpu = len(work) * costs.start + 2 * len(weights) * costs.opening + (sum(work) + left) / costs.rate
+    return Run(len(weights) * (costs.opening + costs.latency), max(free), left / costs.rate / costs.cpus, cpu)
 
 
 def main() -> None:
@@ -98,16 +98,16 @@ def main() -> None:
     costs = Costs()
     whole = picture(100_000, 100_000, c=3, samples=3)
     huge = replace(whole, layouts=(replace(whole.layouts[0], segment_height=256, segment_width=256),))
-    slide = Load(IMAGE_BYTES + int(2.4e9))
+    slide = Weight(IMAGE_BYTES + int(2.4e9))
     batches = {
-        "one slide of 100,000 x 100,000": [load_of(huge, pyramid(huge, d=2, tile=256, least=256, bundled=True))],
+        "one slide of 100,000 x 100,000": [weight_of(huge, pyramid(huge, d=2, tile=256, least=256, bundled=True))],
         "10,000 slides of 2.4 gigapixels": [slide] * 10_000,
         "a million slides of 2.4 gigapixels": [slide] * 1_000_000,
     }
     print("| batch | machines | way | opening | work | alone | in all | CPU hours |\n|---|---|---|---|---|---|---|---|")
-    for name, loads in batches.items():
+    for name, weights in batches.items():
         for machines in MACHINES:
-            for way, run in (("PART", in_parts(loads, machines, costs)), ("CLUSTER", on_cluster(loads, machines, costs))):
+            for way, run in (("PART", in_parts(weights, machines, costs)), ("CLUSTER", on_cluster(weights, machines, costs))):
                 times = " | ".join(f"{seconds:,.0f} s" for seconds in (run.opened, run.worked, run.alone, run.wall))
                 print(f"| {name} | {machines} | {way} | {times} | {run.cpu / 3600:,.2f} |")
     cpu = 1000 * slide.work / costs.rate / 3600 * costs.hour

@@ -27,7 +27,7 @@ from distributed.comm.tcp import TCP
 
 from omezarr_proc.build.dataset import pyramid_of
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.plan.shares import load_of
+from omezarr_proc.plan.shares import weight_of
 from omezarr_proc.tiff.describe.images import open_images
 from tests.benchmarks import inputs
 from tests.benchmarks.machines import Costs, on_cluster
@@ -107,7 +107,7 @@ def main() -> None:
         case = replace(inputs._ALL[0], shape=(options.side, options.side, 3))
         source, out = inputs.make(case, 1, Path(scratch)), Path(scratch) / "out"
         (image,) = open_images(str(source))
-        load = load_of(image, pyramid_of(image, SETTINGS))
+        weight = weight_of(image, pyramid_of(image, SETTINGS))
         alone, of_workers, main_, messages = [], {n: [] for n in options.workers}, [], {n: [] for n in options.workers}
         rest = idle()
         for _ in range(options.rounds):
@@ -119,7 +119,7 @@ def main() -> None:
                 messages[count].append(said["got"] + said["sent"])
         one = statistics.median(alone)
         costs = replace(Costs(), cpus=1, latency=0.0)
-        costs = replace(costs, rate=load.work / (one - costs.start))
+        costs = replace(costs, rate=weight.work / (one - costs.start))
         print(f"one run without a cluster: {one:.1f} s of CPU; the main process of a cluster {statistics.median(main_):.1f} s;", end=" ")
         print(f"a worker of Dask that has nothing to do: {100 * rest:.1f} % of a CPU")
         print("| workers | all of them | the busiest | in the simulation | faster than one | messages |\n|---|---|---|---|---|---|")
@@ -128,7 +128,7 @@ def main() -> None:
             total = statistics.median(map(sum, of_workers[count]))
             busiest = statistics.median(map(max, of_workers[count]))
             first = first or busiest
-            wall = on_cluster([load], count, costs).wall
+            wall = on_cluster([weight], count, costs).wall
             said = statistics.median(messages[count])
             print(f"| {count} | {total:.1f} s | {busiest:.1f} s | {wall:.1f} s | {first / busiest:.2f} x | {said:.0f} |")
 

@@ -14,7 +14,7 @@ from omezarr_proc.model.image import Image
 from omezarr_proc.model.pyramid import Pyramid, make_pyramid
 from omezarr_proc.model.region import X, Y
 from omezarr_proc.plan.passes import at, band_count, first_passes
-from omezarr_proc.plan.shares import SMALL, Load, Shared, cut_batch, load_of
+from omezarr_proc.plan.shares import SMALL, Shared, Weight, cut_batch, weight_of
 
 NAMES = ("t", "c", "z", "y", "x")
 
@@ -25,18 +25,18 @@ def slide(height: int, width: int, segment: tuple[int, int] = (256, 256), *, raw
     return replace(image, layouts=(layout,))
 
 
-def loads_of(parts: int, loads: Sequence[Load]) -> tuple[list[int], int]:
+def works_of(parts: int, weights: Sequence[Weight]) -> tuple[list[int], int]:
     """What each part has by the lots that it is given, and the largest thing that was not cut."""
     has, largest = [0] * parts, 0
-    for load, shared in zip(loads, cut_batch(loads, parts), strict=True):
+    for weight, shared in zip(weights, cut_batch(weights, parts), strict=True):
         if shared.cut is None:
-            has[shared.pieces[0].part - 1] += load.work
-            largest = max(largest, load.work)
+            has[shared.pieces[0].part - 1] += weight.work
+            largest = max(largest, weight.work)
             continue
         ends = [0, *shared.cut.ends()]
         for piece in shared.pieces:
-            has[piece.part - 1] += load.work * (ends[piece.stop] - ends[piece.start]) // ends[-1]
-        largest = max(largest, load.work * shared.cut.most // ends[-1])
+            has[piece.part - 1] += weight.work * (ends[piece.stop] - ends[piece.start]) // ends[-1]
+        largest = max(largest, weight.work * shared.cut.most // ends[-1])
     return has, largest
 
 
@@ -45,9 +45,9 @@ def test_pieces_hold_each_pixel_once_in_boxes_that_any_plan_has_whole_bands_in(d
     size = st.integers(1, 700)
     image = slide(data.draw(size), data.draw(size), raw=True, t=data.draw(st.integers(1, 2)), c=2, z=data.draw(st.integers(1, 3)))
     levels = pyramid(image, tile=64, bundled=data.draw(st.booleans()), least=16)
-    load = load_of(image, levels)
+    weight = weight_of(image, levels)
     parts = data.draw(st.integers(2, 9))
-    (shared,) = cut_batch([load], parts)
+    (shared,) = cut_batch([weight], parts)
     assume(shared.cut)
     assert shared.cut
     seen = np.zeros(levels.levels[0].shape, np.uint8)
@@ -68,7 +68,7 @@ def test_pieces_hold_each_pixel_once_in_boxes_that_any_plan_has_whole_bands_in(d
 def test_cutting_decodes_next_to_nothing_twice(segment: tuple[int, int]) -> None:
     image = slide(9000, 9000, segment)
     levels = pyramid(image, 2, tile=256, least=256)
-    shared = cut_batch([load_of(image, levels)], 4)[0]
+    shared = cut_batch([weight_of(image, levels)], 4)[0]
     if segment == (9000, 9000):  # one segment that can only be decoded whole
         assert shared.cut is None
         return
@@ -90,7 +90,7 @@ def test_cutting_decodes_next_to_nothing_twice(segment: tuple[int, int]) -> None
 def test_bands_of_every_plan_end_where_pieces_do() -> None:
     image = slide(9000, 7000, raw=True)
     levels = pyramid(image, 1, tile=64, least=64)
-    shared = cut_batch([load_of(image, levels)], 5)[0]
+    shared = cut_batch([weight_of(image, levels)], 5)[0]
     assert shared.cut
     part = Pyramid(levels.levels[: shared.cut.last + 1], levels.names, levels.dtype, levels.channels)
     for first in first_passes(image, part, ("rows",)):
@@ -104,7 +104,7 @@ def test_bands_of_every_plan_end_where_pieces_do() -> None:
 
 
 def test_small_images_stay_whole_and_a_large_one_is_cut_into_runs() -> None:
-    small, large = (load_of(image, pyramid(image, 2, tile=256, least=256)) for image in (slide(700, 700), slide(40_000, 40_000)))
+    small, large = (weight_of(image, pyramid(image, 2, tile=256, least=256)) for image in (slide(700, 700), slide(40_000, 40_000)))
     shared = cut_batch([small] * 20 + [large], 4)
     assert all(one.cut is None and len(one.pieces) == 1 for one in shared[:20])
     assert [piece.part for piece in shared[20].pieces] == [1, 2, 3, 4]
@@ -112,10 +112,10 @@ def test_small_images_stay_whole_and_a_large_one_is_cut_into_runs() -> None:
 
 
 def test_one_part_has_all_and_parts_may_have_nothing() -> None:
-    loads = [Load(5), Load(7)]
-    assert cut_batch(loads, 1) == [Shared(None, shared.pieces) for shared in cut_batch(loads, 1)]
-    assert {shared.parts for shared in cut_batch(loads, 1)} == {(1,)}
-    assert sorted(part for shared in cut_batch(loads, 1000) for part in shared.parts) == [1, 2]
+    weights = [Weight(5), Weight(7)]
+    assert cut_batch(weights, 1) == [Shared(None, shared.pieces) for shared in cut_batch(weights, 1)]
+    assert {shared.parts for shared in cut_batch(weights, 1)} == {(1,)}
+    assert sorted(part for shared in cut_batch(weights, 1000) for part in shared.parts) == [1, 2]
     assert cut_batch([], 3) == []
 
 
@@ -130,22 +130,22 @@ KINDS = {  # of images in a batch: the sides of a synthetic one
 @pytest.mark.parametrize("parts", [2, 16, 100, 1000])
 def test_a_thousand_batches_are_balanced_within_a_tenth(parts: int, batches: int) -> None:
     chance, bounded = random.Random(parts), 0
-    made: dict[tuple[int, int], Load] = {}
+    made: dict[tuple[int, int], Weight] = {}
     for batch in range(batches):
         kinds = chance.choice([["slides"], ["fields"], ["sections"], ["slides", "fields"], ["slides", "fields", "sections"]])
-        loads = []
+        weights = []
         for _ in range(chance.choice([1, 10, 100, 1000]) if batch % 10 == 0 else chance.randrange(1, 40)):
             sides = KINDS[chance.choice(kinds)](chance)
             if sides not in made:
                 image = slide(*sides, samples=3, c=3)
-                made[sides] = load_of(
+                made[sides] = weight_of(
                     image, make_pyramid(image, downsample=2, tile=256, bundled=True, max_levels=0, min_dimension=256, names=("c", "y", "x"))
                 )
-            loads.append(made[sides])
-        has, largest = loads_of(parts, loads)
-        mean = sum(load.work for load in loads) / parts
-        assert max(has) <= mean + max(mean / SMALL, largest) + len(loads)
+            weights.append(made[sides])
+        has, largest = works_of(parts, weights)
+        mean = sum(weight.work for weight in weights) / parts
+        assert max(has) <= mean + max(mean / SMALL, largest) + len(weights)
         bounded += max(has) > 1.1 * mean
         if largest <= mean / SMALL:
-            assert max(has) <= 1.1 * mean + len(loads)
+            assert max(has) <= 1.1 * mean + len(weights)
     print(f"{parts} parts: {bounded} of {batches} batches are beyond a tenth, by what cannot be cut")

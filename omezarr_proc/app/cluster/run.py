@@ -50,7 +50,7 @@ def run_on_cluster(settings: Settings, found: Iterable[Input], report: Report, d
         gathered.of = len(items) + len(gathered.settled)
         if items:
             Handing(settings, workers, items, gathered, deadline).run()
-            _forget_failed(settings, gathered, {str(item.target) for item in items if item.load.of_plate}, deadline)
+            _forget_failed(settings, gathered, {str(item.target) for item in items if item.weight.of_plate}, deadline)
     outcomes = gathered.in_order(inputs, items)
     write_beside(settings, outcomes)
     return outcomes
@@ -71,9 +71,9 @@ class Handing:
             raise error.kind(f"CLUSTER={settings.cluster}: the worker {worker}{more} cannot be used: {error}")
         self._unfit: set[str] = set()
         self._leave_out(unfit)
-        self._of = share_count(sum(item.load.work for item in items), self._fit.values())
+        self._of = share_count(sum(item.weight.work for item in items), self._fit.values())
         self._shares = shared_out(items, self._of)
-        works = {item.target: item.load.work for item in items}
+        works = {item.target: item.weight.work for item in items}
         self._work = {number: _work(number, mine, works) for number, mine in self._shares.items()}
         self._waiting = Waiting(deque(sorted(self._shares)))
         self._busy: dict[str, tuple[int, str]] = {}  # by worker: the share, and what its answer will be called
