@@ -46,7 +46,7 @@ def run(
     deadline  when to stop in good order, as time.monotonic() counts
     may_fork  whether this process is ours to fork
     mine      what of each input is this part's, where somebody knows; else the part finds out
-    most      how large a group of small images becomes
+    most      how large a bunch of small images becomes
     """
     if settings.cluster:
         from omezarr_proc.app.cluster.run import run_on_cluster

@@ -37,7 +37,7 @@ class Images:
     left      datasets with hidden files of an earlier run beside them
     alone     whether there is one input only
     mine      what of each input is this run's, where it is one of several parts
-    most      how large a group of small images becomes
+    most      how large a bunch of small images becomes
     outcomes  what becomes of each
     """
 
@@ -84,7 +84,7 @@ class Images:
             raise StoreUnavailableError("does not answer, so this is not begun", source=output, hint="run it again to go on")
 
     def _join(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> bool:
-        """Take a small image into the group that is made together; returns whether it is one of those, and the first to work on it."""
+        """Take a small image into the bunch that is made together; returns whether it is one of those, and the first to work on it."""
         from omezarr_proc.app.together import Member, is_small
         from omezarr_proc.build.image import Conversion
         from omezarr_proc.publish.brief import Brief, is_fresh
@@ -110,7 +110,7 @@ class Images:
         return True
 
     def _end(self, member: "Member") -> None:
-        """Take what came of a member of a group."""
+        """Take what came of a member of a bunch."""
         if not member.error:
             with member.trying():
                 assert member.summary

@@ -1,7 +1,7 @@
-"""Small images share what they would each wait for: the syncs of a group of them, and its publishing while the next group is made.
+"""Small images share what they would each wait for: the syncs of a bunch of them, and its publishing while the next bunch is made.
 
-    turn      sync the file systems: the records of the group that comes, all of the group that was made
-    meanwhile the group that was made gets its names and loses what is hidden (in a thread), the one that comes is made
+    turn      sync the file systems: the records of the bunch that comes, all of the bunch that was made
+    meanwhile the bunch that was made gets its names and loses what is hidden (in a thread), the one that comes is made
 
 An image counts as done, and says so, when its name is safe on disk, and in the order of the inputs.
 """
@@ -27,7 +27,7 @@ from omezarr_proc.store.sync import Disks, sync_folder
 
 # How long an orderly stop waits for the disk, so that what is made is not lost: within it a container's last seconds are not over.
 STOP_SECONDS = 3.0
-# Of an image that is small: its pixels, its planes, its OME-XML, of which two groups are kept.
+# Of an image that is small: its pixels, its planes, its OME-XML, of which two bunches are kept.
 SMALL_BYTES = 32 << 20
 SMALL_PLANES = 256
 SMALL_TEXT = 1 << 20
@@ -47,7 +47,7 @@ def is_small(conversion: Conversion) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Most:
-    """How large a group becomes: what a kill may have to be made again, about what a record would lose.
+    """How large a bunch becomes: what a kill may have to be made again, about what a record would lose.
 
     bytes    of pixels
     seconds  after which those that are made are published before the next is made
@@ -60,7 +60,7 @@ class Most:
 
 @dataclass(kw_only=True)
 class Member:
-    """One image of a group, whose lock is `held`. `aside`: how the report knows it; `summary` or `error`: what came of it."""
+    """One image of a bunch, whose lock is `held`. `aside`: how the report knows it; `summary` or `error`: what came of it."""
 
     entry: Input
     conversion: Conversion

@@ -87,7 +87,7 @@ class Build:
 
     @property
     def chunks(self) -> int:
-        """How many chunks are to be finished, as a record counts them: without the channels of a group."""
+        """How many chunks are to be finished, as a record counts them: those of a channel group are one."""
         return self._finished.wanted
 
     @property

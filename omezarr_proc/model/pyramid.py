@@ -137,8 +137,8 @@ class Pyramid:
         return self.levels[0].axes[1].chunk == self.levels[0].axes[1].size
 
     @property
-    def groups(self) -> int:
-        """Groups of channels that are loaded together."""
+    def channel_groups(self) -> int:
+        """How many channel groups there are."""
         return self.levels[0].shape[1] // self.channels
 
     def ratio(self, fine: int, coarse: int) -> Index:
@@ -156,16 +156,16 @@ class Pyramid:
         return tuple(value for name, value in zip(AXES, values, strict=True) if name in self.names)
 
     def frames(self, level: int) -> int:
-        """Rows of chunks across t, z and groups of channels: how a record counts what is finished."""
-        return self.levels[level].shape[0] * self.levels[level].grid.shape[2] * self.groups
+        """Rows of chunks across t, z and channel groups: how a record counts what is finished."""
+        return self.levels[level].shape[0] * self.levels[level].grid.shape[2] * self.channel_groups
 
     def frame(self, level: int, t: int, c: int, z: int) -> int:
         """The number of the frame with the time point `t`, the channel `c` and, in chunks, the depth `z`."""
-        return (t * self.levels[level].grid.shape[2] + z) * self.groups + c // self.channels
+        return (t * self.levels[level].grid.shape[2] + z) * self.channel_groups + c // self.channels
 
     def position(self, level: int, frame: int) -> tuple[int, int, int]:
         """The time point, first channel and depth in chunks of a frame: the inverse of `frame`."""
-        tz, group = divmod(frame, self.groups)
+        tz, group = divmod(frame, self.channel_groups)
         t, z = divmod(tz, self.levels[level].grid.shape[2])
         return t, group * self.channels, z
 

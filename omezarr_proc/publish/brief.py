@@ -101,7 +101,7 @@ class Brief:
     def confirm(self, names: Iterable[str]) -> None:
         """See that the name, which is safe on disk, leads to the dataset; remove what is hidden of it. Raises OutputError.
 
-        names  those of its folder since then: listed once for all of a group
+        names  those of its folder since then: listed once for all of a bunch
         """
         assert self._named is not None
         try:

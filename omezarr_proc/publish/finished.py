@@ -38,7 +38,7 @@ class Finished:
 
     @property
     def count(self) -> int:
-        """Finished chunks of all channels of a group."""
+        """How many chunks are finished: those of a channel group are one."""
         return sum(int(grid.sum()) for grid in self._grids)
 
     @property

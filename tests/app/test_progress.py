@@ -201,7 +201,7 @@ def test_of_many_images_what_goes_wrong_and_how_far_it_is():
 
 
 def test_what_is_left_of_small_images_is_told_by_those_that_are_made_not_by_those_that_have_their_names():
-    """As a group of them comes: all begin, then each is made, then each gets its name."""
+    """As a bunch of them comes: all begin, then each is made, then each gets its name."""
     clock, lines = Clock(), []
     report = LineReport(clock, verbose=False)
     report.results = Results(clock)

@@ -160,10 +160,10 @@ def test_an_interrupted_group_is_made_by_the_next_run(
 ) -> None:
     out, make = tmp_path / "out", together.Together._make
 
-    def interrupted(group: together.Together, member: together.Member) -> None:
+    def interrupted(bunch: together.Together, member: together.Member) -> None:
         if member.target.name.startswith("2."):
             raise KeyboardInterrupt
-        make(group, member)
+        make(bunch, member)
 
     with monkeypatch.context() as patched:
         patched.setattr(together.Together, "_make", interrupted)
@@ -180,11 +180,11 @@ def test_where_images_take_long_those_made_are_published_between(
 ) -> None:
     out, make, there = tmp_path / "out", together.Together._make, []
 
-    def looking(group: together.Together, member: together.Member) -> None:
-        if group._publishing:
-            group._publishing.wait()
+    def looking(bunch: together.Together, member: together.Member) -> None:
+        if bunch._publishing:
+            bunch._publishing.wait()
         there.append([name for name in names(out) if not name.startswith(".")])
-        make(group, member)
+        make(bunch, member)
 
     monkeypatch.setattr(together.Together, "_make", looking)
     convert_in_groups(inputs, out, together.Most(seconds=-1.0))
