@@ -4,10 +4,16 @@ The reader of a log can go at any time (`2>&1 | head`, a log shipper that dies, 
 Results on stdout are another matter: who prints them must hear of it.
 """
 
+import json
 import os
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+from omezarr_proc.model.text import one_line
+
+T = TypeVar("T")
 
 
 class Lossy:
@@ -59,6 +65,25 @@ class Heard:
         except BrokenPipeError:
             self._open = False
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def tell_each(
+    found: Iterable[T], right: Callable[[T], bool], lines: Callable[[T], Iterable[str]], as_json: Callable[[T], dict[str, Any]] | None
+) -> int:
+    """Print what was found of each dataset: in lines as it comes, or with `as_json` all as one JSON object.
+
+    Returns the exit status, 0 where all are right, else 1. Raises OSError as `Heard.write` does.
+    """
+    out, wrong, told = Heard(), False, []
+    for one in found:
+        wrong = wrong or not right(one)
+        if as_json:
+            told.append(as_json(one))
+        else:
+            out.write("".join(f"{one_line(line)}\n" for line in lines(one)))
+    if as_json:
+        out.write(f"{json.dumps({'datasets': told}, indent=2)}\n")
+    return 1 if wrong else 0
 
 
 def say(text: str) -> None:

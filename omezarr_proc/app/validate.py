@@ -5,15 +5,14 @@ level made of the one before: a sample of its chunks against the exact box mean,
 Exit status: 0 all are right, 1 something is wrong, 2 wrong usage.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from omezarr_proc.app.parser import VerbParser
-from omezarr_proc.app.standard import Heard
+from omezarr_proc.app.standard import tell_each
 from omezarr_proc.check.verdict import Verdict, judge_all
-from omezarr_proc.model.text import counted, one_line, shown
+from omezarr_proc.model.text import counted, shown
 
 NOT_JUDGED = "NGFF before 0.4 and after 0.6, and other transformations than scale and translation"
 
@@ -29,16 +28,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--deep", action="store_true", help="decode every chunk, hold the windows and each level against the pixels")
     parser.add_json()
     arguments = parser.parse_args(argv)
-    out, valid, told = Heard(), True, []
-    for verdict in (verdict for path in arguments.datasets for verdict in judge_all(path, deep=arguments.deep)):
-        valid = valid and verdict.valid
-        if arguments.json:
-            told.append(_as_json(verdict))
-        else:
-            out.write("".join(f"{one_line(line)}\n" for line in lines(verdict)))
-    if arguments.json:
-        out.write(f"{json.dumps({'datasets': told}, indent=2)}\n")
-    return 0 if valid else 1
+    verdicts = (verdict for path in arguments.datasets for verdict in judge_all(path, deep=arguments.deep))
+    return tell_each(verdicts, lambda verdict: verdict.valid, lines, _as_json if arguments.json else None)
 
 
 def lines(verdict: Verdict) -> Iterator[str]:

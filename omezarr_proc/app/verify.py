@@ -6,7 +6,6 @@ beside the dataset, by its name. Of a dataset by others it is told which levels 
 Exit status: 0 identical to the source, 1 not, or there is no source to compare with, 2 wrong usage.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from omezarr_proc.app.inputs import ENDINGS, dataset_path
 from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.app.places import check_file, named_place
-from omezarr_proc.app.standard import Heard
+from omezarr_proc.app.standard import tell_each
 from omezarr_proc.check.exact import Made
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError, ProcError, UnsupportedInputError, about, without_frames
-from omezarr_proc.model.text import one_line, shown
+from omezarr_proc.model.text import shown
 from omezarr_proc.store.zipped import SUFFIX
 
 if TYPE_CHECKING:
@@ -64,16 +63,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.source is not None and len(arguments.datasets) > 1:
         parser.error("--source is for one dataset")
-    out, told, proven = Heard(), [], True
-    for found in verify_all(arguments.datasets, arguments.source, arguments.image):
-        proven = proven and found.proven
-        if arguments.json:
-            told.append(_as_json(found))
-        else:
-            out.write("".join(f"{one_line(line)}\n" for line in lines(found)))
-    if arguments.json:
-        out.write(f"{json.dumps({'datasets': told}, indent=2)}\n")
-    return 0 if proven else 1
+    found = verify_all(arguments.datasets, arguments.source, arguments.image)
+    return tell_each(found, lambda one: one.proven, lines, _as_json if arguments.json else None)
 
 
 def verify_all(datasets: list[Place], source: Place | None, number: int | None) -> Iterator[Verified]:
