@@ -128,10 +128,10 @@ def convert_inputs(settings: Settings, files: Sequence[str], report: "Report") -
     # Of an image that failed, an empty folder would look like a dataset that is broken.
     new = settings.output_layout == "root" and not os.path.lexists(settings.output_dir)
     found = collect(settings, files, create_output=True)
-    from omezarr_proc.app import batch as process
+    from omezarr_proc.app import batch
 
     try:
-        process.run(settings, found, report)
+        batch.run(settings, found, report)
     finally:
         report.end()
         if new and not isinstance(settings.output_dir, Address):

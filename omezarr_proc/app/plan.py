@@ -23,7 +23,7 @@ from omezarr_proc.plan.plan import make_plan
 
 
 def dry_run(settings: Settings, inputs: Iterable[Input]) -> Iterator[tuple[str, bool]]:
-    """Yield (line, whether it is an error) for what `process.run` would do."""
+    """Yield (line, whether it is an error) for what `batch.run` would do."""
     limits = read_limits(settings.memory_limit_mb, settings.max_workers)
     yield f"memory: {limits.memory_bytes // MB} MB ({limits.memory_source}), of which {limits.headroom_bytes // MB} MB can be used", False
     yield f"CPUs: {limits.cpus:g} ({limits.cpu_source})", False
