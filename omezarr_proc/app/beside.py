@@ -70,7 +70,7 @@ def _picture(conversion: "Conversion | PlateConversion", dataset: Place, target:
 
 def _one_file(conversion: "Conversion | PlateConversion", dataset: Place, *, is_new: bool) -> None:
     from omezarr_proc.build.one_file import key_of, one_file_path, write_one_file
-    from omezarr_proc.publish.existing import dataset_key
+    from omezarr_proc.publish.existing import stored_key
 
     if not isinstance(dataset, Path):
         return
@@ -82,7 +82,7 @@ def _one_file(conversion: "Conversion | PlateConversion", dataset: Place, *, is_
     if (key := key_of(file)) is None:
         if asked:
             raise InTheWayError("is there already, and is no dataset of omezarr_proc: remove it", source=file)
-    elif is_new or key != dataset_key(dataset):
+    elif is_new or key != stored_key(dataset):
         write_one_file(dataset, file)
 
 

@@ -29,7 +29,7 @@ from loguru import logger
 
 from omezarr_proc.host.faults import output_error, rename
 from omezarr_proc.model.errors import OutputError
-from omezarr_proc.publish.existing import dataset_key, look, refuse_foreign
+from omezarr_proc.publish.existing import look, refuse_foreign, stored_key
 from omezarr_proc.publish.hidden import (
     INSIDE,
     aside_path,
@@ -59,7 +59,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def publish(target: Path, deadline: float | None = None, disk: Disk | None = None, *, force: bool = False) -> bool:
     """Give what is staged, complete with its root metadata, the name `target`. The caller holds the lock and has closed the record.
 
-    disk  the record's, by which also those losses are seen that others were told of; None: nothing else syncs the file system
+    disk  the record's, open since before anything was written, so that it tells of all that was lost; None: nothing else syncs the file
+          system
 
     An OME-Zarr dataset of that name is replaced; with `force` whatever has it is. The log says what was.
 
@@ -169,7 +170,7 @@ def _settle(target: Path) -> bool:
     if olds and not os.path.lexists(staging):
         key = recorded_key(read_file(record))
         for old in olds:
-            if key is not None and dataset_key(old) == key != dataset_key(target):  # finished, and killed just before the exchange
+            if key is not None and stored_key(old) == key != stored_key(target):  # finished, and killed just before the exchange
                 rename(old, staging)
                 olds.remove(old)
                 break
@@ -182,7 +183,7 @@ def _settle(target: Path) -> bool:
 
 def _is_complete(staging: Path) -> bool:
     """Whether the root metadata is there: of Zarr v2 the attributes with our key, since zarr writes empty ones before them."""
-    return (staging / "zarr.json").exists() or dataset_key(staging) is not None
+    return (staging / "zarr.json").exists() or stored_key(staging) is not None
 
 
 def _exchange(staging: Path, target: Path) -> bool:

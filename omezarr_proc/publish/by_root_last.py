@@ -32,7 +32,7 @@ from loguru import logger
 from omezarr_proc.host.faults import output_error, rename
 from omezarr_proc.model.errors import InTheWayError, OutputError
 from omezarr_proc.publish.children import children_of, refuse_in_the_way
-from omezarr_proc.publish.existing import dataset_at, groups
+from omezarr_proc.publish.existing import dataset_at, root_attributes
 from omezarr_proc.publish.hidden import (
     INSIDE,
     aside_path,
@@ -57,7 +57,8 @@ from omezarr_proc.store.sync import Disk, sync_folder
 def publish(folder: Path, deadline: float | None = None, disk: Disk | None = None, *, force: bool = False) -> bool:
     """Move what is staged, complete with its root metadata, in place. The caller holds the lock and has closed the record.
 
-    disk  the record's, by which also those losses are seen that others were told of; None: nothing else syncs the file system
+    disk  the record's, open since before anything was written, so that it tells of all that was lost; None: nothing else syncs the file
+          system
 
     An OME-Zarr dataset there is replaced; with `force` also whatever else has a name that the new one needs. All else stays.
 
@@ -167,7 +168,7 @@ def _put_aside(folder: Path, new: set[str]) -> None:
             rename(folder / name, aside / name)
     sync_folder(aside)
     sync_folder(folder)
-    for name in sorted((taken - set(ROOT_DOCUMENTS)) | children_of(folder, groups(aside))):
+    for name in sorted((taken - set(ROOT_DOCUMENTS)) | children_of(folder, root_attributes(aside))):
         _take_away(folder / name, aside / name)
     sync_folder(aside)
     rename(aside, free_old_path(target))

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from omezarr_proc.model.errors import InTheWayError
-from omezarr_proc.publish.existing import dataset_at, groups, is_node
+from omezarr_proc.publish.existing import dataset_at, is_node, root_attributes
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.read import is_inside
 
@@ -48,7 +48,7 @@ def refuse_in_the_way(folder: Path, rows: Iterable[str] = ()) -> None:
     rows  what the dataset has at its top beside what all have there
     """
     needed = set(rows)
-    kept = {*ROOT_DOCUMENTS, *children_of(folder, groups(folder))} if dataset_at(folder) else set()
+    kept = {*ROOT_DOCUMENTS, *children_of(folder, root_attributes(folder))} if dataset_at(folder) else set()
     for name in sorted(os.listdir(folder)):
         if (OURS.fullmatch(name) or name in needed) and name not in kept:
             raise InTheWayError(

@@ -30,7 +30,7 @@ class Standing:
     taken       whether something is, which EXISTING decides about
     key         that a complete dataset of ours carries
     foreign     why it must not be replaced
-    unfinished  an earlier run has left something that it is not known of otherwise
+    unfinished  in an object store: an earlier run has left something, which in a folder its hidden files tell
     """
 
     taken: bool
@@ -40,7 +40,7 @@ class Standing:
 
 
 def standing(taken: bool, key: str | None, refuse: Callable[[], None]) -> Standing:
-    """The same of a folder; `refuse` raises InTheWayError. Raises OutputError."""
+    """What there is in the place of a folder: `refuse` raises InTheWayError where it must not be replaced. Raises OutputError."""
     try:
         refuse()
     except InTheWayError as error:
@@ -64,7 +64,7 @@ def dataset_at(folder: Path) -> str | None:
     """Whose OME-Zarr dataset a folder is, in words; None where it is none."""
     if own := _own(folder):
         return f"an OME-Zarr dataset of omezarr_proc {own.get('version', '')}".strip()
-    return "an OME-Zarr dataset of another program" if any(map(is_ome, groups(folder))) else None
+    return "an OME-Zarr dataset of another program" if any(map(is_ome, root_attributes(folder))) else None
 
 
 def refuse_foreign(path: Path) -> None:
@@ -75,7 +75,7 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
-def dataset_key(path: Path) -> str | None:
+def stored_key(path: Path) -> str | None:
     """The key that a complete dataset of ours carries, in Zarr v3 or v2; None where there is none."""
     own = _own(path)
     return str(own["key"]) if own else None
@@ -86,7 +86,7 @@ def is_node(path: Path) -> bool:
     return any(os.path.lexists(path / name) for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
-def groups(path: Path) -> Iterator[dict[str, Any]]:
+def root_attributes(path: Path) -> Iterator[dict[str, Any]]:
     """The attributes of the root group, in each Zarr format in which there is one."""
     root = _json(path / "zarr.json")
     if root.get("node_type") == "group" and isinstance(attributes := root.get("attributes"), dict):

@@ -36,7 +36,7 @@ _LINE_BYTES = 1024  # more than the lines of a record that begin and end it have
 
 
 class Share:
-    """The share of a part, as `Tree` is a dataset: what is noted of it, and where it is made."""
+    """The share of a part, an `OfFields`: what is noted of it, and where it is made."""
 
     def __init__(self, target: Path, part: Part, key: str, parts: Sequence[int]) -> None:
         """Go on with what this and others have noted. The staging folder is there, and the caller holds the lock of the part.
@@ -52,15 +52,15 @@ class Share:
         self.add, self.end, self.close = self._record.add, self._record.end, self._record.close
 
     def begin(self, plan: dict[str, Any]) -> None:
-        """See `Tree`."""
+        """See `Noting`."""
         self._record.begin(plan | {"parts": self._parts})
 
     def flush(self) -> None:
-        """See `Tree`."""
+        """See `Noting`."""
         self._record.flush()
 
     def field(self, path: str) -> Field:
-        """See `Tree`."""
+        """See `OfFields`."""
         return Field(self._record, path, self.place / path, Folder(str(self.place / path)), self._others)
 
     def give_up(self) -> None:

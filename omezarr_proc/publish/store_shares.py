@@ -59,15 +59,15 @@ class StoreShare:
         self.add = self._record.add
 
     def begin(self, plan: dict[str, Any]) -> None:
-        """See `Tree`."""
+        """See `Noting`."""
         self._record.begin(plan | {"parts": self._parts})
 
     def flush(self) -> None:
-        """See `Tree`."""
+        """See `Noting`."""
         self._record.flush()
 
     def end(self, how: str, timeout: float | None = None) -> bool:
-        """See `Tree`; what is finished is named so when all of it is noted."""
+        """See `Noting`; what is finished is named so when all of it is noted."""
         safe = self._record.end(how, timeout)
         if how == FINISHED:
             self._bucket.put(self._done, b"")
@@ -79,7 +79,7 @@ class StoreShare:
         return Field(self._record, path, place, InPlace(self._bucket.root / path, place, ()), self._others)
 
     def close(self) -> None:
-        """See `Tree`."""
+        """See `Noting`."""
         self._record.close()
         self._remove_place()
 

@@ -20,7 +20,7 @@ from omezarr_proc.model.address import Place
 from omezarr_proc.model.part import Part
 from omezarr_proc.publish import by_rename, by_root_last, shares
 from omezarr_proc.publish.children import refuse_in_the_way
-from omezarr_proc.publish.existing import Standing, dataset_at, dataset_key, refuse_foreign, standing
+from omezarr_proc.publish.existing import Standing, dataset_at, refuse_foreign, standing, stored_key
 from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.hidden import inside
 from omezarr_proc.publish.history import Unit
@@ -168,7 +168,7 @@ class ByRename(_Staged):
     @staticmethod
     def look(dataset: Path, rows: Iterable[str] = ()) -> Standing:
         """What is there already. `rows`: as of a tree. Raises OutputError."""
-        return standing(os.path.lexists(dataset), dataset_key(dataset), lambda: refuse_foreign(dataset))
+        return standing(os.path.lexists(dataset), stored_key(dataset), lambda: refuse_foreign(dataset))
 
     def publish(self) -> None:
         """See `Tree`."""
@@ -203,7 +203,7 @@ class ByRootLast(_Staged):
     @staticmethod
     def look(dataset: Path, rows: Iterable[str] = ()) -> Standing:
         """See `ByRename`; the folder itself is always there."""
-        return standing(dataset_at(dataset) is not None, dataset_key(dataset), lambda: refuse_in_the_way(dataset, rows))
+        return standing(dataset_at(dataset) is not None, stored_key(dataset), lambda: refuse_in_the_way(dataset, rows))
 
     def publish(self) -> None:
         """See `Tree`."""

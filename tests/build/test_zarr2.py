@@ -107,7 +107,7 @@ def test_half_a_root_is_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(KilledError):
         store.write_root(Folder(str(tmp_path)), {"multiscales": []}, 2)
     assert (tmp_path / ".zgroup").exists()
-    assert publish.dataset_key(tmp_path) is None
+    assert publish.stored_key(tmp_path) is None
     with pytest.raises(Exception, match="multiscales"):
         Image.from_zarr(zarr.open_group(tmp_path, mode="r"))
 
@@ -118,7 +118,7 @@ def test_an_interrupted_replacement_by_a_v2_dataset_is_completed(tmp_path: Path)
     shutil.copytree(made("rgb", 3), aside_path(target))
     record_path(target).write_bytes(MAGIC)
     publish.recover(tmp_path)
-    assert publish.dataset_key(target) == publish.dataset_key(made("rgb", 2))
+    assert publish.stored_key(target) == publish.stored_key(made("rgb", 2))
 
 
 def test_a_half_written_v2_root_does_not_replace_what_was_there(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_half_written_v2_root_does_not_replace_what_was_there(tmp_path: Path) 
     shutil.copytree(made("rgb", 3), aside_path(target))
     record_path(target).write_bytes(MAGIC)
     publish.recover(tmp_path)
-    assert publish.dataset_key(target) == publish.dataset_key(made("rgb", 3))
+    assert publish.stored_key(target) == publish.stored_key(made("rgb", 3))
 
 
 def test_a_resumed_conversion_writes_all_metadata_anew(tmp_path: Path) -> None:

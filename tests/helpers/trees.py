@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from omezarr_proc.publish.by_rename import dataset_key, publish, recover
+from omezarr_proc.publish.by_rename import publish, recover, stored_key
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
@@ -42,7 +42,7 @@ def stage(target: Path, key: str = "new") -> None:
 def next_run(target: Path, key: str = "new") -> None:
     """What the run after a killed one does with its dataset."""
     left = recover(target.parent)
-    if dataset_key(target) == key:
+    if stored_key(target) == key:
         if target in left:
             with Lock(target):
                 assert discard(target)

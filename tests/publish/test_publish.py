@@ -18,7 +18,7 @@ from trees import NEW, OLD, Tree, dataset, next_run, stage, tree, write
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish import by_rename as module
 from omezarr_proc.publish import readback
-from omezarr_proc.publish.by_rename import dataset_key, publish, recover
+from omezarr_proc.publish.by_rename import publish, recover, stored_key
 from omezarr_proc.publish.hidden import MAGIC, aside_path, emptied_path, lock_path, record_path, staging_path
 from omezarr_proc.publish.leftovers import discard
 from omezarr_proc.publish.lock import Lock
@@ -271,7 +271,7 @@ def test_what_cannot_be_renamed_nor_removed_is_finished_by_a_later_run(target: P
         with pytest.raises(OutputError, match="can neither be renamed nor removed"):
             publish(target)
         assert recover(target.parent) == {target}
-    assert dataset_key(target) is None
+    assert stored_key(target) is None
     assert recover(target.parent) == set()
     assert tree(target) == NEW
     assert os.listdir(target.parent) == [target.name]
@@ -486,7 +486,7 @@ def test_killed_at_every_call_while_replacing(target: Path, way: str, calls: Seq
             left = set(os.listdir(target.parent))
             assert left <= {path(target).name for path in HIDDEN} | {target.name, f".{target.name}.old-0"}
             if way == "removal":
-                assert dataset_key(target) is None or tree(target) in (OLD, NEW)
+                assert stored_key(target) is None or tree(target) in (OLD, NEW)
             elif target.exists() or way == "exchange":
                 assert tree(target) in (OLD, NEW)
             else:

@@ -17,7 +17,7 @@ from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish import by_rename, readback
 from omezarr_proc.publish.by_root_last import clean, publish, recover
 from omezarr_proc.publish.children import children_of, refuse_in_the_way
-from omezarr_proc.publish.existing import dataset_at, dataset_key
+from omezarr_proc.publish.existing import dataset_at, stored_key
 from omezarr_proc.publish.hidden import MAGIC, hidden_files, inside, record_path, whole_path
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.publish.leftovers import discard
@@ -57,7 +57,7 @@ def next_run(folder: Path, files: Tree = NEW) -> None:
     """What the run after a killed one does."""
     left = recover(folder)
     with Lock(inside(folder)):
-        if dataset_key(folder) == "new":
+        if stored_key(folder) == "new":
             assert not left or discard(inside(folder))
         else:
             stage(folder, files)
@@ -162,7 +162,7 @@ def test_what_cannot_be_removed_in_time_waits_for_the_next_run(out: Path) -> Non
     with Lock(inside(out)):
         stage(out)
         assert not publish(out, deadline=time.monotonic() - 1)
-    assert dataset_key(out) == "new"
+    assert stored_key(out) == "new"
     assert hidden(out) == {"record", "old-0"}
     assert recover(out)
     next_run(out)
