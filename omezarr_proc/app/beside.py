@@ -1,4 +1,4 @@
-"""What lies beside a dataset and is kept in step with it: picture, one file, certificate. What is there already is, asked for or not.
+"""What lies beside a dataset and is kept in step with it, asked for or not where it is there already: picture, one file, certificate.
 
 A dataset that was there already is held against its input before it is certified: it may have been changed, or damaged, since.
 """

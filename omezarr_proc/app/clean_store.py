@@ -32,11 +32,9 @@ def unfinished(root: Address) -> Iterator[Address]:
 
 
 def folders(root: Address) -> Iterator[tuple[Address, list[Address], bool]]:
-    """`root` and what lies below it, but for hidden folders and the inner of nodes of Zarr and what is named as one. Raises OSError.
+    """`root` and the folders below it; of each those directly below it, and whether it is a Zarr node, or named as one (.zarr).
 
-    The rows of a plate that is being made are its inner, too.
-
-    Of each what lies directly below it, and whether it is, or is named as, a node.
+    Nothing inside a node is yielded, no hidden folder, and no row of a plate that is being made, which is no node yet. Raises OSError.
     """
     left = [root]
     while left:

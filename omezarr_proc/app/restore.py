@@ -1,6 +1,6 @@
 """`restore DATASET out.ome.tif`: the pixels of a dataset as the OME-TIFF that they came from, so that the TIFF need not be kept.
 
-Tiled, compressed, with the levels as SubIFDs and the OME-XML that was kept; without that one, with what the dataset says of itself. It
+Tiled, compressed, with the levels as SubIFDs and the OME-XML that was kept, or one made of the dataset's metadata where none was. It
 appears under its name when it is whole; `verify DATASET --source out.ome.tif` compares it. What a dataset has not of its source is said,
 and taken with --lossy only. Exit status: 0 it is written, 1 the dataset cannot be restored, or not without a loss, 2 wrong usage, 73 it
 cannot be written, or is there already, 75 another run writes it.

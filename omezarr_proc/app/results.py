@@ -80,7 +80,7 @@ class Results:
         self._aside: list[Work] = []
 
     def begin(self, begun: Begun) -> None:
-        """The image of which is told from now on."""
+        """What is told from now on is of this image."""
         self._work.begun = begun
 
     @property
@@ -99,7 +99,7 @@ class Results:
         self._work.phase = phase
 
     def retry(self) -> None:
-        """Count what was lost."""
+        """Count a plan that died with a worker."""
         self._work.retries += 1
 
     def peak(self, memory: int | None) -> None:

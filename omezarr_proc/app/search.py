@@ -46,7 +46,7 @@ def find(input_dir: Place, output_dir: Place) -> Search:
 
 
 def tiffs_in(folder: Path) -> list[Input]:
-    """The TIFFs below a folder in natural order, without links that lead out of it, and what cannot be read."""
+    """The TIFFs below a folder in natural order, without those that a link leads out of it to, and without folders that cannot be read."""
     inside = folder.resolve()
     own = [entry for entry in _search(folder, folder).inputs if Path(os.path.realpath(entry.path)).is_relative_to(inside)]
     return sorted(own, key=lambda entry: natural_key(entry.relative))

@@ -20,7 +20,7 @@ class Terminated(SystemExit):
 
 
 class Stop:
-    """The way out that is cut short; `line` makes the last words of it: of the exit status and what happened, a whole line."""
+    """Cuts the way out short where it is stuck; `line` makes the last line of the run, of the exit status and of what happened."""
 
     def __init__(self, line: Callable[[Exit, str], str]) -> None:
         self.line = line

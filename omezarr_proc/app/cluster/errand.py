@@ -56,7 +56,11 @@ class Errand:
 
 @dataclass(frozen=True)
 class Made:
-    """What became of one image: as the caller of a run is told, as its report was (methods and arguments), and as that has kept it."""
+    """What became of one image.
+
+    events  what the report was told of it: methods and arguments
+    result  what the report has kept of it
+    """
 
     outcome: Outcome
     events: list[Event]
