@@ -52,7 +52,7 @@ help:
 	@echo "make test          the tests"
 	@echo "make check         lint, format, types and tests: the gate"
 	@echo "make lint          lint, format and types only"
-	@echo "make coverage      the tests, and which lines of the package they reach, in all processes"
+	@echo "make coverage      the tests, and what of the package they reach, in all processes; LINES=1 leaves out branches"
 	@echo "make soak          all tests, also the slow ones, with new examples: 40 minutes on two cores; SEED=... repeats"
 	@echo "make golden        write the digests of tests/golden anew, for a change that is meant to change bytes"
 	@echo "make benchmark     time against the unavoidable work; ARGS=\"A --scale 0.25\" chooses"
@@ -87,11 +87,15 @@ soak: $(VENV)/.test
 	@$(VENV)/bin/python -m compileall -q omezarr_proc # its tests start the program thousands of times, some where nobody writes bytecode
 	$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) --dist worksteal -m "" --hypothesis-profile fresh --hypothesis-seed $(SEED) $(ARGS)
 
-# Twice the CPU time of the tests: too much for each run of .ci/run, so .github/workflows/checks.yml prints it.
+# Branches take twice the CPU time of the tests. LINES=1 leaves them out, for a quarter more than the tests where Python has sys.monitoring.
 # What a killed process has written of its data is left out. The report comes also after a test that fails, which the status still tells.
+# Only the first run has a source: with one, each of thousands of processes would look for all files that it has not run.
+COVER = $(VENV)/bin/coverage run $(if $(LINES),,--branch)
+CORE = $$($(VENV)/bin/python -c 'import sys; print("sysmon" if "$(LINES)" and hasattr(sys, "monitoring") else "ctrace")')
 coverage: $(VENV)/.test
 	$(VENV)/bin/coverage erase
-	status=0; $(VENV)/bin/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS) || status=$$?; \
+	$(COVER) --source omezarr_proc -m omezarr_proc --version
+	status=0; COVERAGE_CORE=$(CORE) $(COVER) --include '$(CURDIR)/omezarr_proc/*' -m pytest $(SIDE_BY_SIDE) $(ARGS) || status=$$?; \
 	$(VENV)/bin/coverage combine --quiet 2>/dev/null; $(VENV)/bin/coverage report; exit $$status
 
 golden: $(VENV)/.test
