@@ -82,7 +82,7 @@ def runner(folder: Path) -> Iterator[Runner]:
 def _serve(shim: ctypes.CDLL) -> None:
     for module in IMPORTED:
         importlib.import_module(module)
-    from omezarr_proc.cli import main
+    from omezarr_proc.__main__ import run
     from omezarr_proc.host import faults
 
     faults.time = SimpleNamespace(sleep=lambda seconds: None)  # passing errors pass at once
@@ -99,7 +99,8 @@ def _serve(shim: ctypes.CDLL) -> None:
             os.dup2(writing, 2)
             os.close(writing)
             shim.fault_arm(os.fsencode(folder), kinds.encode(), nth, error, sticky)
-            sys.exit(main(arguments))
+            sys.argv[1:] = arguments
+            run()
         os.close(writing)
         watch = threading.Timer(SECONDS, os.killpg, (pid, signal.SIGKILL))
         watch.start()
