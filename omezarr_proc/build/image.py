@@ -25,7 +25,7 @@ from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.ngff.windows import Window
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import Noting, Tree, tree_for
-from omezarr_proc.store.arrays import write_arrays, write_ome_xml, write_profile, write_root
+from omezarr_proc.store.arrays import write_metadata, write_root
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import codec_for
 from omezarr_proc.store.objects import Objects
@@ -193,11 +193,8 @@ class Conversion:
         return display_windows(self.means.engine, self.image, build.pyramid, build.tally.extremes, build.tally.counts)
 
     def _write_metadata(self, store: ChunkStore) -> None:
-        write_arrays(store)
-        if self.image.ome_xml and self.means.settings.ome_xml == "keep":
-            write_ome_xml(store.objects, self.image.own_ome_xml)
-        if self.image.profile:
-            write_profile(store.objects, self.image.profile)
+        kept = self.image.own_ome_xml if self.image.ome_xml and self.means.settings.ome_xml == "keep" else b""
+        write_metadata(store, kept, self.image.profile or b"")
 
     def _summary(self, target: Place | str, build: Build, seconds: float, peak_bytes: int | None) -> Summary:
         image, pyramid = self.image, build.pyramid

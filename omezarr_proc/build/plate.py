@@ -29,7 +29,7 @@ from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.lock import Lock
 from omezarr_proc.publish.tree import OfFields, Tree, tree_for
-from omezarr_proc.store.arrays import write_ome_xml, write_root
+from omezarr_proc.store.arrays import OME_XML, put_all, write_root
 from omezarr_proc.store.documents import group_documents
 from omezarr_proc.tiff.file.changes import changed
 
@@ -202,11 +202,14 @@ class PlateConversion:
         version = self.means.settings.ngff_version
         groups = plate_groups(self.images, own_attributes(self.key, self.notes[1:]), zarr_format, version)
         root = groups.pop("")
-        for path, attributes in groups.items():
-            for name, document in group_documents(attributes, zarr_format).items():
-                tree.objects.put(f"{path}/{name}", document, atomic=True)
+        documents = {
+            f"{path}/{name}": document
+            for path, attributes in groups.items()
+            for name, document in group_documents(attributes, zarr_format).items()
+        }
         if (text := self.images[0].ome_xml) and self.means.settings.ome_xml == "keep":
-            write_ome_xml(tree.objects, text.encode())
+            documents[OME_XML] = text.encode()
+        put_all(tree.objects, documents)
         write_root(tree.objects, root, zarr_format)
 
 

@@ -3,9 +3,11 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 QUICK_SECONDS = 0.002
+MOST_AT_ONCE = 16
 
 
 class Background(threading.Thread):
@@ -59,3 +61,20 @@ class Beside:
             self._quick = time.monotonic() - began < QUICK_SECONDS
 
         return Background(name, timed, at_once=self._quick)
+
+
+def side_by_side(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What each of these returns, up to MOST_AT_ONCE of them at work at a time, in threads. Raises what one of them has raised."""
+    found: dict[int, Any] = {}
+    todo = iter(range(len(works)))
+
+    def work() -> None:
+        for number in todo:
+            found[number] = works[number]()
+
+    threads = [Background("side by side", work) for _ in range(min(MOST_AT_ONCE, len(works)))]
+    for thread in threads:
+        thread.wait()
+    for thread in threads:
+        thread.check()
+    return [found[number] for number in range(len(works))]

@@ -7,9 +7,12 @@ documents: `.zgroup` makes it a group, and the `.zattrs` that makes the group an
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from omezarr_proc.host.background import side_by_side
 from omezarr_proc.host.faults import output_error
 from omezarr_proc.model.errors import NoSpaceError
 from omezarr_proc.store.chunks import ChunkStore
@@ -20,27 +23,28 @@ OME_XML = "OME/METADATA.ome.xml"
 ICC_PROFILE = "OME/profile.icc"
 
 
-def write_arrays(store: ChunkStore) -> None:
-    """Put the array metadata of every level. Raises OutputError."""
-    for level in store.pyramid.levels:
-        for name, document in array_documents(store, level).items():
-            store.objects.put(f"{level.index}/{name}", document, atomic=True)
+def write_metadata(store: ChunkStore, ome_xml: bytes = b"", profile: bytes = b"") -> None:
+    """Put the array metadata of every level, and of the input what is kept: its OME-XML, its ICC profile as it is. Raises OutputError."""
+    documents = {
+        f"{level.index}/{name}": document for level in store.pyramid.levels for name, document in array_documents(store, level).items()
+    }
+    put_all(store.objects, documents | {name: data for name, data in ((OME_XML, ome_xml), (ICC_PROFILE, profile)) if data})
+
+
+def put_all(objects: Objects, documents: Mapping[str, bytes]) -> None:
+    """Put documents by their keys: where puts do not wait for each other many at a time, else in this order. Raises OutputError."""
+    puts = [partial(objects.put, key, document, atomic=True) for key, document in documents.items()]
+    if objects.apart:
+        side_by_side(puts)
+    else:
+        for put in puts:
+            put()
 
 
 def write_root(objects: Objects, attributes: dict[str, Any], zarr_format: Literal[2, 3]) -> None:
     """Put the root group with its attributes: what makes a dataset of the tree. Raises OutputError."""
     for name, document in group_documents(attributes, zarr_format).items():
         objects.put(name, document, atomic=True)
-
-
-def write_ome_xml(objects: Objects, data: bytes) -> None:
-    """Keep the input's OME-XML. Raises OutputError."""
-    objects.put(OME_XML, data, atomic=True)
-
-
-def write_profile(objects: Objects, data: bytes) -> None:
-    """Keep the input's ICC profile as it is. Raises OutputError."""
-    objects.put(ICC_PROFILE, data, atomic=True)
 
 
 def spool_file(place: Path, size: int) -> int:

@@ -24,7 +24,7 @@ from omezarr_proc.model.pyramid import make_pyramid
 from omezarr_proc.model.region import Region
 from omezarr_proc.model.shards import sharded
 from omezarr_proc.plan.passes import Pass, bands, first_passes, next_pass, slot_levels
-from omezarr_proc.store.arrays import write_arrays
+from omezarr_proc.store.arrays import write_metadata
 from omezarr_proc.store.checksums import changed
 from omezarr_proc.store.chunks import ChunkStore, read_chunks
 from omezarr_proc.store.codec import codec_for
@@ -110,7 +110,7 @@ def test_shards_hold_the_pixels_of_chunks(tmp_path_factory: pytest.TempPathFacto
         while passes[-1].last < len(pyramid.levels) - 1:
             passes.append(next_pass(pyramid, passes[-1].last, data.draw(st.sampled_from([0, 1 << 17, 1 << 20]))))
         made(stores[-1], image, passes, folder / "spool")
-        write_arrays(stores[-1])
+        write_metadata(stores[-1])
     plain, first, _ = stores
     assert digest(folder / "1") == digest(folder / "2"), "other passes make other bytes"
     assert len(list(first.objects.keys())) == sum(level.objects.size + 1 for level in first.pyramid.levels)

@@ -24,7 +24,7 @@ from omezarr_proc.publish.finished import Finished
 from omezarr_proc.publish.hidden import MAGIC, record_path, staging_path
 from omezarr_proc.publish.history import Unit, header, is_ended, line, read, unit_line
 from omezarr_proc.publish.record import Record
-from omezarr_proc.store.arrays import write_ome_xml, write_root
+from omezarr_proc.store.arrays import OME_XML, put_all, write_root
 from omezarr_proc.store.folder import Folder
 from omezarr_proc.store.sync import Disk
 
@@ -249,14 +249,14 @@ def test_metadata_are_not_written_through_a_link_nor_where_the_folder_has_vanish
     (staging / "OME").symlink_to("../elsewhere")
     (staging / "zarr.json.partial").symlink_to("../elsewhere/zarr.json.partial")
     with pytest.raises(OutputError, match=r"METADATA\.ome\.xml: cannot write: Not a directory"):
-        write_ome_xml(Folder(str(staging)), b"<OME/>")
+        put_all(Folder(str(staging)), {OME_XML: b"<OME/>"})
     with pytest.raises(OutputError, match=r"staging/zarr\.json: cannot write: Is a link"):
         write_root(Folder(str(staging)), {}, 3)
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["zarr.json.partial"]
     assert (tmp_path / "elsewhere/zarr.json.partial").read_text() == "mine"
     for call in (
         lambda: write_root(Folder(str(tmp_path / "gone")), {}, 2),
-        lambda: write_ome_xml(Folder(str(tmp_path / "gone")), b"<OME/>"),
+        lambda: put_all(Folder(str(tmp_path / "gone")), {OME_XML: b"<OME/>"}),
     ):
         with pytest.raises(OutputError, match="cannot write: N"):
             call()

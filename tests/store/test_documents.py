@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.codec import SHUFFLES, Codec
 from omezarr_proc.store.documents import array_documents, group_documents
 from omezarr_proc.store.folder import Folder
+from omezarr_proc.store.objects import Data, InMemory
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64", "int64", "uint64")
 AXES = (
@@ -116,11 +118,11 @@ def test_a_staging_folder_that_has_vanished_does_not_come_back(tmp_path: Path, z
     of = pyramid(picture(300, 401, c=3, samples=3), least=64, tile=128, bundled=True, names="cyx")
     store = ChunkStore(Folder(str(staging)), of, Codec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=1), zarr_format)
     with pytest.raises(OutputError, match="No such file or directory"):
-        arrays.write_arrays(store)
+        arrays.write_metadata(store)
     with pytest.raises(OutputError, match="No such file or directory"):
         arrays.write_root(store.objects, {}, zarr_format)
     with pytest.raises(OutputError, match="No such file or directory"):
-        arrays.write_ome_xml(store.objects, b"<OME/>")
+        arrays.put_all(store.objects, {arrays.OME_XML: b"<OME/>"})
     assert not staging.exists()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -156,3 +158,20 @@ def test_a_chunk_that_is_there_is_never_emptied(tmp_path: Path, before: bytes, m
     Folder(str(tmp_path)).put("0", b"abcdef")
     monkeypatch.undo()
     assert (sizes, path.read_bytes()) == ([len(before)], b"abcdef")
+
+
+def test_where_puts_do_not_wait_for_each_other_documents_are_put_at_the_same_time() -> None:
+    gate = threading.Barrier(4)  # nobody gets through it alone
+
+    class Apart(InMemory):
+        apart = True
+
+        def put(self, key: str, data: Data, *, atomic: bool = False) -> None:
+            assert atomic
+            gate.wait(30)
+            super().put(key, data)
+
+    documents = {f"{number}/zarr.json": bytes([number]) for number in range(4)}
+    objects = Apart()
+    arrays.put_all(objects, documents)
+    assert objects.objects == documents
