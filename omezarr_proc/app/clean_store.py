@@ -8,8 +8,9 @@ from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.text import one_line, shown
 from omezarr_proc.publish.hidden import IN_STORE
 from omezarr_proc.publish.holder import moment
-from omezarr_proc.publish.in_store import InStoreRoot, rows_of
+from omezarr_proc.publish.in_store import InStoreRoot
 from omezarr_proc.publish.lock import LockedError
+from omezarr_proc.publish.store_contents import rows_of
 from omezarr_proc.publish.store_lock import StoreLock
 from omezarr_proc.store.remote import Bucket
 

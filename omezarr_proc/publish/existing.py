@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InTheWayError
 from omezarr_proc.store.opening import read_file
 
@@ -46,6 +47,30 @@ def standing(taken: bool, key: str | None, refuse: Callable[[], None]) -> Standi
     except InTheWayError as error:
         return Standing(taken, key, error)
     return Standing(taken, key, None)
+
+
+def left_alone(there: Standing, existing: str, key: str, target: Place, *, locked: bool) -> str:
+    """Why the dataset that is there already is left alone, by EXISTING, for one of this key; empty where it is not.
+
+    locked  the caller has its lock: who has it decides of what is unfinished
+
+    Raises InTheWayError where it must not be there.
+    """
+    if existing == "force" or (there.unfinished and not locked):
+        return ""
+    if there.taken:
+        if there.key == key:
+            return "is there already, made of the same input with the same settings"
+        if existing == "skip":
+            return "is there already (EXISTING=skip)"
+        if existing == "fail":
+            raise InTheWayError(
+                "is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip",
+                source=target,
+            )
+    if there.foreign:
+        raise there.foreign
+    return ""
 
 
 def look(path: Path) -> Existing | None:

@@ -140,6 +140,11 @@ def is_ended(data: bytes, how: str) -> bool:
     return _fact(data[data.rfind(b"\n", 0, -1) + 1 :]) == ["end", how]
 
 
+def is_line(data: bytes) -> bool:
+    """Whether these begin with a line of a record."""
+    return _fact(data.partition(b"\n")[0] + b"\n") is not None
+
+
 def recorded_key(data: bytes) -> str | None:
     """The key of the dataset that a record is about; None where it tells none, or is of another format."""
     match _fact(data[len(MAGIC) :].partition(b"\n")[0] + b"\n"):

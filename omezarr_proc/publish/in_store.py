@@ -12,50 +12,75 @@ A run that is killed leaves its record, and the next one goes on from there.
 """
 
 import contextlib
-import json
-from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import ClassVar
 
 from loguru import logger
 
+from omezarr_proc.host.background import side_by_side
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import InTheWayError
+from omezarr_proc.model.errors import InTheWayError, OutputError
 from omezarr_proc.model.part import Part
-from omezarr_proc.publish.children import OURS, named_at_top
-from omezarr_proc.publish.existing import Standing, is_ome
+from omezarr_proc.publish.existing import Standing
 from omezarr_proc.publish.fields import Field
 from omezarr_proc.publish.hidden import IN_STORE, INSIDE, MAGIC
-from omezarr_proc.publish.history import History, header, read
+from omezarr_proc.publish.history import History, header, is_line, read
 from omezarr_proc.publish.in_place import InPlace, place_for
 from omezarr_proc.publish.lock import LockedError
-from omezarr_proc.publish.store_lock import LOCK, StoreLock
-from omezarr_proc.publish.store_record import RECORD, ROWS, StoreRecord, record_of
-from omezarr_proc.publish.store_shares import StoreShare, begin_share, done_parts, forget_noted, forget_parts, noted, refuse_parts
+from omezarr_proc.publish.store_contents import Contents
+from omezarr_proc.publish.store_lock import LOCK, PART_LOCKS, StoreLock
+from omezarr_proc.publish.store_record import RECORD, BriefRecord, StoreRecord, contents
+from omezarr_proc.publish.store_shares import StoreShare, begin_share, done_parts, forget_locks, noted, of_parts, refuse_parts
 from omezarr_proc.store.documents import ROOT_DOCUMENTS
 from omezarr_proc.store.objects import Objects
-from omezarr_proc.store.remote import Bucket, read_json
+from omezarr_proc.store.remote import Bucket
 
 
 class InStore:
-    """A tree below the address `dataset`, which is the dataset's alone: see `Tree`."""
+    """A tree below the address `dataset`, which is the dataset's alone: see `Tree`.
+
+    brief  whether nothing of it is noted
+    """
 
     alone: ClassVar[bool] = True
 
     def __init__(
-        self, dataset: Address, key: str, lock: StoreLock, *, force: bool = False, deadline: float | None = None, rows: Iterable[str] = ()
+        self,
+        dataset: Address,
+        key: str,
+        lock: StoreLock,
+        *,
+        force: bool = False,
+        deadline: float | None = None,
+        rows: Iterable[str] = (),
+        there: Contents | None = None,
+        brief: bool = False,
     ) -> None:
-        """Go on with what is there where it is of the same key, else begin anew. `rows`: see `ByRename`. Raises OutputError."""
+        """Go on with what is there where it is of the same key, else begin anew. Raises OutputError.
+
+        rows   see `ByRename`
+        there  what lies there since `lock` is held, where that is known
+        brief  nothing of it is noted where nothing is there: it is made in a moment, and a kill loses no more than that
+        """
         self._bucket, self._lock, self._old = Bucket(dataset), lock, ""
+        self._record: StoreRecord | BriefRecord
         try:
-            history, number = self._prepare(key, set(rows))
-            self._others = list(noted(self._bucket, key).values())
+            there = there or self.contents(dataset)
+            self.brief = brief and there.empty
+            if self.brief:
+                history, self._others = History(), []
+                self._record = BriefRecord(self._bucket, key)
+            else:
+                history, number = self._prepare(there, key, set(rows))
+                self._others = list(noted(self._bucket, key, names=there.hidden).values())
+                self._record = StoreRecord(self._bucket, history, number)
         except OSError as error:
             raise store_error("cannot make the output", error, dataset) from error
         self.place, self._remove_place = place_for(self)
         self.objects: Objects = InPlace(dataset, self.place)
-        self._record = StoreRecord(self._bucket, history, number)
-        self.units = (*self._record.units, *(unit for other in self._others for unit in other.units))
+        self.units = (*history.units, *(unit for other in self._others for unit in other.units))
         self.unfinished, self.stalled = history.unfinished, history.stalled
         self.begin, self.add, self.end = self._record.begin, self._record.add, self._record.end
 
@@ -66,14 +91,23 @@ class InStore:
 
     @classmethod
     def look(cls, dataset: Address, rows: Iterable[str] = ()) -> Standing:
-        """See `ByRename`; two requests: for the root, and the first of all keys."""
-        bucket = Bucket(dataset)
-        root = _root(bucket)
+        """See `ByRename`."""
+        return cls.standing(cls.contents(dataset), rows)
+
+    @classmethod
+    def contents(cls, dataset: Address) -> Contents:
+        """What is there. Raises OutputError."""
+        return Contents.found(Bucket(dataset), alone=cls.alone)
+
+    @staticmethod
+    def standing(there: Contents, rows: Iterable[str] = ()) -> Standing:
+        """What that means for a dataset whose rows are called so. Raises OutputError."""
+        dataset, root = there.bucket.root, there.root
         own = (root or {}).get("omezarr_proc")
         key = str(own["key"]) if isinstance(own, dict) and "key" in own else None
         try:
-            unfinished = any(True for _ in bucket.keys(IN_STORE))
-            found = next(cls._parts(bucket, set(rows)), None) if root is None and not unfinished else None
+            unfinished = bool(there.hidden)
+            found = next(there.parts(set(rows)), None) if root is None and not unfinished else None
         except OSError as error:
             raise store_error("cannot be listed", error, dataset) from error
         foreign = found and InTheWayError(
@@ -126,37 +160,33 @@ class InStore:
     @classmethod
     def discard(cls, dataset: Address, deadline: float | None = None) -> None:
         """See `ByRename`."""
-        with contextlib.suppress(OSError):
-            cls._discard(Bucket(dataset))
+        with contextlib.suppress(OSError, OutputError):
+            cls.contents(dataset).discard()
 
     @staticmethod
     def is_ours(dataset: Address) -> bool:
         """Whether what is hidden there was made by this program. Raises OSError."""
         bucket = Bucket(dataset)
         first = next(bucket.keys(RECORD), None)
-        return bucket.get(first).startswith(MAGIC) if first else True  # a lock alone
+        data = bucket.get(first) if first else MAGIC  # a lock alone
+        return data.startswith(MAGIC) or is_line(data)
 
     @classmethod
     def clean(cls, dataset: Address) -> None:
-        """Remove what there is of a dataset in the making, and all that is hidden. The caller holds the lock. Raises OSError."""
-        bucket = Bucket(dataset)
-        cls._discard(bucket)
-        bucket.delete_all([key for key in bucket.keys(IN_STORE) if key != LOCK])
+        """Remove what there is of a dataset in the making, and all that is hidden. The caller holds the lock.
 
-    @classmethod
-    def _discard(cls, bucket: Bucket) -> None:
-        """Remove the record, and what it tells of where that is no dataset yet. Raises OSError."""
-        bucket.delete_all(sorted(bucket.keys(RECORD))[1:])  # half of it must not be taken for the whole
-        if _root(bucket) is None:
-            bucket.delete_all([*cls._parts(bucket, rows_of(bucket))])
-        _forget(bucket)
+        Raises OSError, OutputError.
+        """
+        there = cls.contents(dataset)
+        there.discard()
+        there.bucket.delete_all([key for key in there.hidden if key != LOCK])
 
     def flush(self) -> None:
-        """See `Tree`."""
-        self._record.flush()
+        """Nobody waits: the root is put when the end is noted, and with it all that was before."""
 
     def field(self, path: str) -> Field:
         """See `OfFields`. The root of a field is put when it is whole, since nobody looks for it before there is that of the plate."""
+        assert isinstance(self._record, StoreRecord)  # what has fields is not made in a moment
         place = self.place / path
         return Field(self._record, path, place, InPlace(self._bucket.root / path, place, ()), self._others)
 
@@ -166,67 +196,43 @@ class InStore:
 
     def publish(self) -> None:
         """See `Tree`."""
-        self._lock.check()
+        side_by_side([self._record.settle, self._lock.check])
+        bucket, put = self._bucket, {}
         try:
             for name in ROOT_DOCUMENTS:
                 if (self.place / name).exists():
-                    data = (self.place / name).read_bytes()
-                    self._bucket.put(name, data)
-                    if self._bucket.get(name) != data:
-                        raise OSError(5, "the store answers with another root than was put")
+                    put[name] = (self.place / name).read_bytes()
+                    bucket.put(name, put[name])
+            *found, hidden = side_by_side([*(partial(bucket.get, name) for name in put), lambda: [*bucket.keys(IN_STORE)]])
+            if found != [*put.values()]:
+                raise OSError(5, "the store answers with another root than was put")
             if self._old:
-                logger.info(f"{self._bucket.root}: has replaced an OME-Zarr dataset of {self._old}")
-            with contextlib.suppress(OSError):
-                _forget(self._bucket)
+                logger.info(f"{bucket.root}: has replaced an OME-Zarr dataset of {self._old}")
+            with contextlib.suppress(OSError):  # in any order: nobody asks for it where there is a root
+                bucket.delete_all([key for key in hidden if key != LOCK and not key.startswith(PART_LOCKS)])
+                forget_locks(bucket.root, hidden)
         except OSError as error:
-            raise store_error("cannot publish", error, self._bucket.root) from error
+            raise store_error("cannot publish", error, bucket.root) from error
         finally:
             self._remove_place()
 
     def give_up(self) -> None:
         """See `Tree`."""
         self._remove_place()
-        with contextlib.suppress(OSError):
-            self._clear(rows_of(self._bucket))
-            _forget(self._bucket)
+        with contextlib.suppress(OSError, OutputError):
+            there = self.contents(self._bucket.root)
+            there.remove(there.rows)
+            there.forget()
 
-    def _clear(self, rows: set[str]) -> str:
-        """Remove the dataset that is there, or what there is of one, the root first; whose it was, in words. Raises OSError."""
-        keys, whose = [key for key in self._bucket.keys("") if not key.startswith(IN_STORE)], ""
-        if roots := [name for name in reversed(ROOT_DOCUMENTS) if name in keys]:
-            root = _root(self._bucket) or {}
-            own = root.get("omezarr_proc")
-            whose = f"omezarr_proc {own.get('version', '')}".strip() if isinstance(own, dict) else "another program"
-            rows = rows | {name for name in named_at_top(root) if not OURS.fullmatch(name)}
-        if rows:  # before the root goes, which names them
-            self._bucket.put(ROWS, json.dumps(sorted(rows)).encode())
-        for name in roots:
-            self._bucket.delete(name)
-        self._bucket.delete_all([key for key in keys if key not in roots and self._is_part(key, rows)])
-        return whose
-
-    @classmethod
-    def _is_part(cls, key: str, rows: Container[str]) -> bool:
-        """Whether a dataset in this place has, or needs, what is called so."""
-        top = key.partition("/")[0]
-        return cls.alone or top in rows or OURS.fullmatch(top) is not None
-
-    @classmethod
-    def _parts(cls, bucket: Bucket, rows: Container[str]) -> Iterator[str]:
-        """The objects that a dataset in this place has or needs. Raises OSError."""
-        return (key for key in bucket.keys("") if not key.startswith(IN_STORE) and cls._is_part(key, rows))
-
-    def _prepare(self, key: str, rows: set[str]) -> tuple[History, int]:
+    def _prepare(self, there: Contents, key: str, rows: set[str]) -> tuple[History, int]:
         """Bring record and objects into step: what the history says of `key` is true of the objects afterwards. Raises OSError."""
-        bucket, hidden = self._bucket, sorted(self._bucket.keys(IN_STORE))
-        names = [name for name in hidden if name.startswith(RECORD)]
-        history = read(record_of(bucket), key) if names else None
+        bucket, names = self._bucket, there.records
+        history = read(b"".join(contents(bucket, names)), key) if names else None
         if history is not None and history.end > len(MAGIC):
             return history, int(names[-1].rpartition("/")[2]) + 1
         bucket.put(f"{RECORD}{0:08}", MAGIC)  # what is there from now on is ours, and of no use until the next line
-        bucket.delete_all([name for name in names if name != f"{RECORD}{0:08}"])
-        forget_noted(bucket)
-        self._old = self._clear(rows | rows_of(bucket) if ROWS in hidden else rows)
+        bucket.delete_all([name for name in [*names, *of_parts(there.hidden)] if name != f"{RECORD}{0:08}"])
+        self._old = there.remove(rows | there.rows)
         bucket.put(f"{RECORD}{1:08}", header(key))
         return History(end=len(MAGIC) + len(header(key))), 2
 
@@ -240,29 +246,3 @@ class InStoreRoot(InStore):
     def target_of(dataset: Address) -> Address:
         """See `InStore`."""
         return dataset / INSIDE
-
-
-def rows_of(bucket: Bucket) -> set[str]:
-    """What is noted as the rows of a plate in the making, or of one that is replaced. Raises OSError."""
-    try:
-        found = json.loads(bucket.get(ROWS))
-    except (FileNotFoundError, ValueError):
-        return set()
-    return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
-
-
-def _forget(bucket: Bucket) -> None:
-    """Remove the record, its begin last but not alone: without it the rest is none. Raises OSError."""
-    names = sorted(bucket.keys(RECORD))
-    bucket.delete_all([*names[1:], ROWS])
-    forget_parts(bucket.root)
-    bucket.delete_all(names[:1])
-
-
-def _root(bucket: Bucket) -> dict[str, Any] | None:
-    """The root attributes of the OME-Zarr dataset that is there; None where there is none. Raises OutputError."""
-    try:
-        found = read_json(bucket, "zarr.json").get("attributes") or read_json(bucket, ".zattrs")
-    except OSError as error:
-        raise store_error("cannot be read", error, bucket.root) from error
-    return found if isinstance(found, dict) and is_ome(found) else None

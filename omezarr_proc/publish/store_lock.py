@@ -12,6 +12,7 @@ from types import TracebackType
 
 from loguru import logger
 
+from omezarr_proc.host.background import Background
 from omezarr_proc.host.remote import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.part import Part
@@ -24,6 +25,7 @@ HEARTBEAT = 10.0
 STALE = 60.0
 LOCK = f"{IN_STORE}lock"
 PART_LOCKS = f"{IN_STORE}part-locks/"
+_CONDITIONAL: set[Address] = set()  # the buckets of which it is known by now that they have conditional puts
 
 
 class StoreLock:
@@ -48,6 +50,7 @@ class StoreLock:
     def __enter__(self) -> "StoreLock":
         try:
             self._take()
+            self._probing = Background("lock", self._probe)
             self._heart = threading.Thread(target=self._beat, daemon=True)
             self._heart.start()
         except OSError as error:
@@ -56,6 +59,7 @@ class StoreLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ending.set()
+        self._probing.wait()  # else it would put what is removed next
         if self._heart:
             self._heart.join(self._heartbeat)
         with contextlib.suppress(OSError):
@@ -65,6 +69,8 @@ class StoreLock:
     def check(self) -> None:
         """Raise LockedError when the lock was lost, since another run took this one for dead. To be called before publishing."""
         try:
+            self._probing.wait()
+            self._probing.check()
             mine = self._mine()
         except OSError as error:
             raise store_error("cannot read the lock", error, self._dataset) from error
@@ -76,11 +82,8 @@ class StoreLock:
     def _take(self) -> None:
         try:
             version = self._bucket.create(self._key, self._text())
-            if version and self._bucket.create(self._key, b"{}\n"):  # a store that does not know conditions does as it is told
-                raise UnconditionalError
         except UnconditionalError:
-            logger.warning(f"{self._dataset}: this store has no conditional puts: two runs at once would not be kept apart")
-            self._bucket.put(self._key, self._text())
+            self._do_without()
             return
         seen: Version | None = None
         whose, since = "", time.monotonic()
@@ -103,6 +106,20 @@ class StoreLock:
             seen, whose, since = now, _token(there), since if now == seen else time.monotonic()
             time.sleep(self._heartbeat / 10)
         self._version = version
+
+    def _probe(self) -> None:
+        """Find out whether the store knows conditions: one that does not puts what it is told to, also where something is."""
+        root = self._dataset.root
+        if self._version and root not in _CONDITIONAL:
+            if self._bucket.create(self._key, b"{}\n"):
+                self._version = None
+                self._do_without()
+            else:
+                _CONDITIONAL.add(root)
+
+    def _do_without(self) -> None:
+        logger.warning(f"{self._dataset}: this store has no conditional puts: two runs at once would not be kept apart")
+        self._bucket.put(self._key, self._text())
 
     def _age(self) -> float:
         """How long ago the lock was renewed, by the store's clock: that of an object which is put now."""

@@ -10,7 +10,7 @@ Names tell the key and what is done, so a listing finds out what would else be a
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -143,9 +143,12 @@ def done_parts(bucket: Bucket, key: str, of: int) -> set[int]:
     return {part.number for part in parts if part and part.of == of}
 
 
-def noted(bucket: Bucket, key: str, wanted: Callable[[Part], bool] = lambda part: True) -> dict[Part, History]:
-    """What those parts that are `wanted` have noted of a key. Raises OSError."""
-    names = sorted(bucket.keys(f"{PARTS}{key}/"))
+def noted(
+    bucket: Bucket, key: str, wanted: Callable[[Part], bool] = lambda part: True, names: Iterable[str] | None = None
+) -> dict[Part, History]:
+    """What those parts that are `wanted` have noted of a key; `names`: of what is hidden, where they are known. Raises OSError."""
+    prefix = f"{PARTS}{key}/"
+    names = sorted(name for name in (bucket.keys(prefix) if names is None else names) if name.startswith(prefix))
     of_parts = {part: [*some] for part, some in groupby(names, _part_of) if part and wanted(part)}
     found = iter(contents(bucket, [name for some in of_parts.values() for name in some]))
     records = {part: b"".join(next(found) for _ in some) for part, some in of_parts.items()}
@@ -168,15 +171,14 @@ def refuse_parts(dataset: Address) -> None:
             pass  # it was of one that is gone
 
 
-def forget_noted(bucket: Bucket) -> None:
-    """Remove what parts have noted. The caller holds the dataset's lock. Raises OSError."""
-    bucket.delete_all([*bucket.keys(DONE), *bucket.keys(PARTS)])
+def of_parts(names: Iterable[str]) -> list[str]:
+    """Those of what is hidden that parts have noted."""
+    return [name for name in names if name.startswith((DONE, PARTS))]
 
 
-def forget_parts(dataset: Address) -> None:
-    """Remove all that parts have left, also the locks that nobody has. The caller holds the dataset's lock. Raises OSError."""
-    forget_noted(Bucket(dataset))
-    for part in working_parts(Bucket(dataset)):
+def forget_locks(dataset: Address, names: Iterable[str]) -> None:
+    """Remove the locks of parts among what is hidden that nobody has. The caller holds the dataset's lock. Raises OSError."""
+    for part in filter(None, (_part(name.removeprefix(PART_LOCKS)) for name in names if name.startswith(PART_LOCKS))):
         with contextlib.suppress(OutputError), StoreLock(dataset, part):
             pass  # a lock goes when it is left
 

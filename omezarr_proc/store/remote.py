@@ -12,6 +12,7 @@ from omezarr_proc.host.remote import PASSING, ConditionError, ask, client, exist
 from omezarr_proc.model.address import Address
 from omezarr_proc.store.objects import Data, joined
 
+PAGE = 1000  # keys that a store lists, or removes, with one request
 _CONFLICTS = 6  # tries where the store answers 409: somebody else puts the same key at this moment
 _PAUSE = 0.1
 
@@ -126,7 +127,7 @@ class Bucket:
         found: Iterator[Sequence[Any]] = iter(())
 
         def listing() -> Iterator[Sequence[Any]]:
-            return iter(obstore.list(client(self.root.root), self._key(folder) or None, offset=last, chunk_size=1000))
+            return iter(obstore.list(client(self.root.root), self._key(folder) or None, offset=last, chunk_size=PAGE))
 
         def page() -> Sequence[Any] | None:
             nonlocal found
@@ -155,8 +156,8 @@ class Bucket:
             ask(self.root, lambda: obstore.delete(client(self.root.root), paths))
 
         paths = [self._key(key) for key in keys]
-        for begin in range(0, len(paths), 1000):
-            some = paths[begin : begin + 1000]
+        for begin in range(0, len(paths), PAGE):
+            some = paths[begin : begin + PAGE]
             try:
                 delete(some)
             except FileNotFoundError:  # as Google's and Azure's stores say, and the others may still be there
