@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from omezarr_proc.model.address import Place
+from omezarr_proc.host.background import side_by_side
+from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import DifferentOutputError, InTheWayError
 from omezarr_proc.model.text import shown
 
@@ -34,6 +35,20 @@ def keep_in_step(conversion: "Conversion | PlateConversion", dataset: Place, tar
     if certified:
         _certificate(conversion, dataset, target, verified=verified)
     _one_file(conversion, dataset, is_new=is_new or certified)  # the certificate is in the dataset too
+
+
+def is_beside(conversion: "Conversion | PlateConversion", target: Address) -> bool:
+    """Whether something is wanted beside a dataset in an object store, or there already; else there is nothing to keep in step.
+
+    Raises OutputError.
+    """
+    from omezarr_proc.build.certified import certified_key
+    from omezarr_proc.build.preview import is_there, preview_path
+
+    settings = conversion.means.settings
+    if settings.preview is True or settings.certificate or settings.verify:
+        return True
+    return any(side_by_side([lambda: is_there(preview_path(target)), lambda: certified_key(target) is not None]))
 
 
 def _compare(conversion: "Conversion | PlateConversion", dataset: Place) -> bool:

@@ -15,11 +15,13 @@ from omezarr_proc.app.shares import Owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import InTheWayError, ProcError, StoreUnavailableError, without_frames
+from omezarr_proc.publish.existing import left_alone
 from omezarr_proc.publish.lock import LockedError
 from omezarr_proc.publish.tree import ByRename, tree_for
 from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
+    from omezarr_proc.app.in_stores import InStores, OnItsWay
     from omezarr_proc.app.together import Member, Most, Together
     from omezarr_proc.build.image import Conversion
     from omezarr_proc.build.means import Means
@@ -50,8 +52,13 @@ class Images:
     outcomes: Outcomes
 
     @cached_property
-    def together(self) -> "Together":
+    def together(self) -> "Together | InStores":
         """The small images, until they are done."""
+        if isinstance(self.settings.output_dir, Address):
+            from omezarr_proc.app.in_stores import InStores
+
+            begin, deadline = self.outcomes.begun, self.means.deadline
+            return InStores(self.outcomes.report, self._tree, self._refuse_silence, begin, self._end_in_store, deadline)
         from omezarr_proc.app.together import Together
 
         return Together(self.outcomes.report, self.outcomes.begun, self._end, self.means.deadline, self.most)
@@ -85,13 +92,13 @@ class Images:
 
     def _join(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> bool:
         """Take a small image into the bunch that is made together; returns whether it is one of those, and the first to work on it."""
-        from omezarr_proc.app.together import Member, is_small
+        from omezarr_proc.app.together import Member, Together, is_small
         from omezarr_proc.build.image import Conversion
         from omezarr_proc.publish.brief import Brief, is_fresh
 
         if not isinstance(conversion, Conversion) or self._tree is not ByRename or target in self.left or not is_small(conversion):
             return False
-        assert isinstance(target, Path)  # by rename
+        assert isinstance(target, Path) and isinstance(self.together, Together)  # by rename
         with ExitStack() as held:
             lock = held.enter_context(ByRename.locked(target))
             if self._left_alone(conversion, target, locked=True) or not is_fresh(target):
@@ -108,6 +115,30 @@ class Images:
             )
         self.together.add(member)
         return True
+
+    def _join_in_store(self, entry: Input, conversion: "Conversion | PlateConversion", target: Address, *, alone: bool) -> bool:
+        """Begin with a small image into an object store; returns whether it is one."""
+        from omezarr_proc.app.in_stores import InStores
+        from omezarr_proc.app.together import is_small
+        from omezarr_proc.build.image import Conversion
+
+        if not isinstance(conversion, Conversion) or not is_small(conversion):
+            return False
+        assert isinstance(self.together, InStores)
+        self.together.add(entry, conversion, target, brief=not alone)
+        return True
+
+    def _end_in_store(self, member: "OnItsWay") -> None:
+        """Take what came of a small image into an object store."""
+        if member.error is None and member.beside:
+            with member.trying():
+                self._beside(member.conversion, member.target, is_new=not member.reason)
+        if member.error:
+            self.outcomes.failed(member.entry, member.target, member.error)
+        elif member.summary:
+            self.outcomes.converted(member.entry, member.target, member.summary)
+        else:
+            self.outcomes.skipped(member.entry, member.conversion, member.target, member.reason)
 
     def _end(self, member: "Member") -> None:
         """Take what came of a member of a bunch."""
@@ -135,12 +166,14 @@ class Images:
         tree = self._tree
         if isinstance(target, Path) and (link := first_link(Path(self.settings.output_dir), tree.target_of(target).parent)):
             raise InTheWayError("is a link, and below OUTPUT_DIR links are not followed: put a folder there, then run again", source=link)
+        shared = self.mine[entry].datasets[target] if self.mine else None
+        cut = shared and shared.cut
+        if isinstance(target, Address) and not cut and self._join_in_store(entry, conversion, target, alone=alone):
+            return None
         if target not in self.left and (reason := self._left_alone(conversion, target, locked=False)):
             self.together.finish()
             return self._skipped(entry, conversion, target, reason)
         check_time(self.means.deadline)
-        shared = self.mine[entry].datasets[target] if self.mine else None
-        cut = shared and shared.cut
         if not (cut or alone) and self._join(entry, conversion, target):
             return None
         self.together.finish()
@@ -194,26 +227,8 @@ class Images:
         self.outcomes.skipped(entry, conversion, target, reason)
 
     def _left_alone(self, conversion: "Conversion | PlateConversion", target: Place, *, locked: bool) -> str:
-        """Why the dataset that is there already is left alone; empty where it is not, or is unfinished, which who has `locked` it decides.
-
-        Raises OutputError where it must not be there.
-        """
+        """Why the dataset that is there already is left alone; empty where it is not. Raises OutputError where it must not be there."""
         existing = self.settings.existing
         if existing == "force":
             return ""
-        standing = self._tree.look(target, conversion.rows)
-        if standing.unfinished and not locked:
-            return ""
-        if standing.taken:
-            if standing.key == conversion.key:
-                return "is there already, made of the same input with the same settings"
-            if existing == "skip":
-                return "is there already (EXISTING=skip)"
-            if existing == "fail":
-                raise InTheWayError(
-                    "is there already, of another input or with other settings (EXISTING=fail): remove it, or choose replace or skip",
-                    source=target,
-                )
-        if standing.foreign:
-            raise standing.foreign
-        return ""
+        return left_alone(self._tree.look(target, conversion.rows), existing, conversion.key, target, locked=locked)

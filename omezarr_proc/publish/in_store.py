@@ -39,10 +39,7 @@ from omezarr_proc.store.remote import Bucket
 
 
 class InStore:
-    """A tree below the address `dataset`, which is the dataset's alone: see `Tree`.
-
-    brief  whether nothing of it is noted
-    """
+    """A tree below the address `dataset`, which is the dataset's alone: see `Tree`."""
 
     alone: ClassVar[bool] = True
 
@@ -68,8 +65,7 @@ class InStore:
         self._record: StoreRecord | BriefRecord
         try:
             there = there or self.contents(dataset)
-            self.brief = brief and there.empty
-            if self.brief:
+            if brief and there.empty:
                 history, self._others = History(), []
                 self._record = BriefRecord(self._bucket, key)
             else:

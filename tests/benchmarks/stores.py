@@ -1,10 +1,11 @@
 """Conversions from and into an object store against the same in folders.
 
-python -m tests.benchmarks.stores [CASE ...] [--scale 1] [--rounds 3] [--latency 0.03] [--scratch /dev/shm]
+python -m tests.benchmarks.stores [CASE ... | small] [--scale 1] [--rounds 3] [--latency 0.03] [--scratch /dev/shm]
 
 A real S3 server of this machine is behind a proxy that makes every request wait. For each case, in turn and `rounds` times: from a folder
 into a folder, and from the store into a folder, with and without the wait; from a folder into a folder with shards, and into the store,
-without the wait. Server and proxy use the same cores, so the server's CPU seconds are shown beside the converter's.
+without the wait. `small` is 60 images of 1 MB from a folder into the store, with the wait: how many requests, and how many of them one
+after another. Server and proxy use the same cores, so the server's CPU seconds are shown beside the converter's.
 """
 
 import argparse
@@ -15,16 +16,20 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import obstore
+import tifffile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
-from faultyproxy import FaultyProxy
+from faultyproxy import FaultyProxy, rounds
 from objectserver import BUCKET, ObjectServer, command
 
 from tests.benchmarks import inputs
 from tests.benchmarks.inputs import CASES
 from tests.benchmarks.speed import clean, make_ready, timed
+
+SMALL = 60  # images
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,6 +50,9 @@ def main(arguments: list[str] | None = None) -> None:
         server.start()
         try:
             for name in chosen.cases:
+                if name == "small":
+                    print(small(server, Path(scratch, "in"), chosen.rounds, chosen.latency), flush=True)
+                    continue
                 path = inputs.make(CASES[name], chosen.scale, chosen.inputs)
                 print(measure(name, path, server, Path(scratch, "out"), chosen.rounds, chosen.latency), flush=True)
         finally:
@@ -78,6 +86,28 @@ def measure(name: str, path: Path, server: ObjectServer, out: Path, rounds: int,
         wall, cpu, served, requests = (statistics.median(one[i] for one in found) for i in range(4))
         lines.append(f"  {what:28} {wall:6.2f} s wall  {cpu:6.2f} CPU s  {served:5.2f} CPU s of the server  {requests:5.0f} requests")
     return "\n".join(lines)
+
+
+def small(server: ObjectServer, folder: Path, times: int, latency: float) -> str:
+    """Medians of many small images."""
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for number in range(SMALL):
+        pixels = rng.integers(0, 4000, (720, 720), np.uint16)
+        tifffile.imwrite(folder / f"{number:03}.ome.tif", pixels, tile=(256, 256), ome=True, metadata={"axes": "YX"})
+    found = []
+    for number in range(times):
+        with FaultyProxy(server.port, latency=latency) as proxy:
+            os.environ.update(server.environ(proxy.endpoint))
+            busy = server.cpu_seconds()
+            command = [sys.executable, "-m", "omezarr_proc", "--quiet", "--input-dir", str(folder)]
+            wall, cpu = timed([*command, "--output-dir", f"s3://{BUCKET}/small{number}"])
+            found.append((wall, cpu, server.cpu_seconds() - busy, len(proxy.requests), rounds(proxy.spans)))
+    wall, cpu, served, requests, waits = (statistics.median(one[i] for one in found) for i in range(5))
+    return (
+        f"{SMALL} images of 1 MB, folder to store at {1000 * latency:.0f} ms: {wall:.2f} s wall  {cpu:.2f} CPU s"
+        f"  {served:.2f} CPU s of the server  {requests:.0f} requests  {waits:.0f} one after another"
+    )
 
 
 if __name__ == "__main__":

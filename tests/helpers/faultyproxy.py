@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ class FaultyProxy:
     def __init__(self, port: int, *, latency: float = 0.0, fault: Callable[[Request], Fault] = lambda request: None) -> None:
         self.behind, self.latency, self.fault = port, latency, fault
         self.requests: list[Request] = []
+        self.spans: list[tuple[float, float]] = []  # when each has come, and was answered
         self.most = 0  # requests at a time
         self._now = 0
         self._ready = threading.Event()
@@ -83,6 +85,7 @@ class FaultyProxy:
         request = Request(len(self.requests) + 1, method, path, _header(head, "range"), conditional)
         self.requests.append(request)
         self._now += 1
+        began = time.monotonic()
         self.most = max(self.most, self._now)
         try:
             body = await reader.readexactly(int(_header(head, "content-length") or 0))
@@ -115,6 +118,16 @@ class FaultyProxy:
             return "close" not in _header(head, "connection").lower()
         finally:
             self._now -= 1
+            self.spans.append((began, time.monotonic()))
+
+
+def rounds(spans: list[tuple[float, float]]) -> int:
+    """How many times somebody waited: the most requests of which each came when the one before was answered."""
+    count, until = 0, 0.0
+    for began, ended in sorted(spans, key=lambda span: span[1]):
+        if began >= until:
+            count, until = count + 1, ended
+    return count
 
 
 async def _body(server: asyncio.StreamReader, head: bytes) -> bytes:
