@@ -1,15 +1,18 @@
 """What an object was when it was encoded, its size and CRC-32C, and whether it still is: between two runs anything may happen to it."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from omezarr_proc.host.background import side_by_side
 from omezarr_proc.host.remote import refuse_silence
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.region import Region
@@ -39,6 +42,10 @@ def stored_bytes(checksums: bytes) -> int:
     return sum(size for size, _ in _CHECKSUM.iter_unpack(checksums))
 
 
+def _size(recorded: bytes) -> int:
+    return int(_CHECKSUM.unpack(recorded)[0])
+
+
 def changed(store: ChunkStore, level: int, chunks: Region, checksums: bytes, read: bool = True) -> int:
     """How many objects of a level are not as they were recorded; without checksums, how many chunks cannot be decoded.
 
@@ -49,10 +56,27 @@ def changed(store: ChunkStore, level: int, chunks: Region, checksums: bytes, rea
     keys = store.keys(level, chunks.divided(store.pyramid.levels[level].shard))
     if checksums:
         recorded = [checksums[i : i + CHECKSUM_BYTES] for i in range(0, len(checksums), CHECKSUM_BYTES)]
+        if store.objects.apart and not read:
+            return _other_sizes(store, list(keys), [_size(one) for one in recorded])
         with _asking(store, max(map(stored_bytes, recorded))) as each:
             return sum(not same for same in each(lambda key, one: _is_as_recorded(store, key, one, read), keys, recorded))
     out = np.empty(store.pyramid.levels[level].chunk[1:], store.pyramid.dtype)
     return sum(not _is_whole(store, key, out) for key in keys)
+
+
+def _other_sizes(store: ChunkStore, keys: Sequence[str], sizes: Sequence[int]) -> int:
+    """How many of these have other sizes, by listings: a row of objects is one request, not one each."""
+
+    def listed(row: str) -> list[tuple[str, int]]:
+        try:
+            return list(store.objects.sizes(row))
+        except OSError as error:
+            refuse_silence(error)
+            return []
+
+    rows = dict.fromkeys(key.rpartition("/")[0] + "/" for key in keys)
+    found = dict(chain.from_iterable(side_by_side([partial(listed, row) for row in rows])))
+    return sum(found.get(key) != size for key, size in zip(keys, sizes, strict=True))
 
 
 @contextmanager
@@ -69,7 +93,7 @@ def _is_as_recorded(store: ChunkStore, key: str, recorded: bytes, read: bool) ->
     try:
         if read:
             return checksum(store.objects.get(key)) == recorded
-        return store.objects.size(key) == int(_CHECKSUM.unpack(recorded)[0])
+        return store.objects.size(key) == _size(recorded)
     except OSError as error:
         refuse_silence(error)
         return False

@@ -262,9 +262,13 @@ def test_what_an_earlier_run_has_stored_is_read_back_many_at_a_time(store, sourc
     store.proxy.latency, store.proxy.most = 0.02, 0
     assert changed(chunks, 0, grid, stored) == 0
     assert store.proxy.most >= 8
+    store.proxy.requests.clear()
+    assert changed(chunks, 0, grid, stored, read=False) == 0
+    assert len(store.proxy.requests) == 2 * 5  # a row of each channel
     chunks.objects.delete("0/c/1/2/1")
     chunks.objects.put("0/c/0/1/1", b"of another one")
     assert changed(chunks, 0, grid, stored) == 2
+    assert changed(chunks, 0, grid, stored, read=False) == 2
     store.proxy.fault = lambda request: 503
     with remote.patient_as(remote.Patience(times=1)), pytest.raises(StoreUnavailableError):  # nothing is said of what it holds
         changed(chunks, 0, grid, stored)
