@@ -20,6 +20,7 @@ from runs import ROOT, digest
 import omezarr_proc
 from omezarr_proc.config.reading import settings_of
 from omezarr_proc.config.settings import table
+from omezarr_proc.engine.local import nursery
 from omezarr_proc.model.errors import InputError, LimitError, SettingsError
 
 SMALL: dict[str, Any] = {"tile_size": 64, "initial_downsample": 1, "min_dimension": 64, "max_workers": 1}
@@ -216,6 +217,13 @@ def test_in_threads_of_a_dask_worker(scans: Path, tmp_path: Path):
     with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as client:
         calls = client.gather([client.submit(omezarr_proc.convert, file, tmp_path / "out", **SMALL) for file in files])
     assert [one.status for outcomes in calls for one in outcomes] == ["converted"] * 2
+
+
+def test_where_descriptors_have_no_limit(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As macOS says it with `ulimit -n unlimited`."""
+    endless = "import os; known = os.sysconf; os.sysconf = lambda name: 2**63 - 1 if name == 'SC_OPEN_MAX' else known(name); "
+    monkeypatch.setattr(nursery, "_BOOT", endless + nursery._BOOT)
+    assert [one.status for one in omezarr_proc.convert(scans / "a.tif", tmp_path / "out", **SMALL)] == ["converted"]
 
 
 def test_the_log_is_the_callers_to_enable(scans: Path, tmp_path: Path):

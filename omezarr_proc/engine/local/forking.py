@@ -18,13 +18,15 @@ from typing import NoReturn
 
 RECORD = struct.Struct("<ci")  # request or answer, process id or exit status
 CANNOT_START = 71  # a worker's exit status where the system denies it what it needs (EX_OSERR of sysexits.h)
+# Descriptors that may be open: without a limit macOS says 2**63 - 1, which closerange does not take.
+_MOST_OPEN = 1 << 20
 
 
 def serve(fd: int) -> NoReturn:
     """The nursery process: fork a worker for each request until the main process closes the socket `fd`. Nothing else is left open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.closerange(3, fd)
-    os.closerange(fd + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(fd + 1, min(os.sysconf("SC_OPEN_MAX"), _MOST_OPEN))
     import omezarr_proc.engine.local.worker  # noqa: F401
 
     gc.freeze()
