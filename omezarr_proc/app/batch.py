@@ -68,8 +68,10 @@ def run(
 
         limits = replace(limits, headroom_bytes=max(0, limits.headroom_bytes - STORE_BYTES * (1 + math.ceil(limits.cpus))))
     engine = Local(nursery, deadline, settings.stall_seconds)
+    distant = False
     try:
         inputs = list(found)
+        distant = any(isinstance(entry.path, Address) for entry in inputs)
         opened = open_inputs(settings, inputs, limits, deadline)
         if settings.part:
             mine = owned(cut_inputs(opened, settings), settings.part) if mine is None else mine
@@ -94,6 +96,10 @@ def run(
         return outcomes.all
     finally:
         engine.close()
+        if distant:
+            from omezarr_proc.tiff.file.ahead import rest
+
+            rest()
 
 
 def _recover(settings: Settings, inputs: Iterable[Input]) -> set[Path]:

@@ -20,6 +20,7 @@ from reading import accesses, whole
 from runs import ROOT, Program
 from tiffs import coordinates
 
+import omezarr_proc
 from omezarr_proc.app.search import find
 from omezarr_proc.cli import main
 from omezarr_proc.engine.local import nursery
@@ -115,6 +116,17 @@ def test_what_workers_will_load_is_asked_for_before_once_and_much_at_a_time(stor
     asked = [tuple(map(int, request.range.removeprefix("bytes=").split("-"))) for request in store.proxy.requests if request.range]
     assert sum(stop + 1 - start for start, stop in asked) < 1.25 * path.stat().st_size + (1 << 20)  # headers are asked for by each process
     assert store.proxy.most >= 6
+
+
+def test_who_has_fetched_for_a_python_call_is_gone_after_it(store, tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((300, 300), np.uint8))
+    address = store(tmp_path / "x.tif")
+    for out in ("a", "b"):  # the second call gets threads of its own
+        assert [image.status for image in omezarr_proc.convert(address, tmp_path / out, max_workers=1)] == ["converted"]
+        fetching = [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+        for thread in fetching:
+            thread.join(20)
+        assert not any(thread.is_alive() for thread in fetching)
 
 
 def test_inputs_that_are_skipped_or_come_early_keep_none_from_being_opened_ahead(store, tmp_path):

@@ -51,6 +51,11 @@ def threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="ahead")
 
 
+def rest() -> None:
+    """Let threads end that have nothing more to fetch; who fetches again gets new ones, and what is at work is finished."""
+    threads.cache_clear()
+
+
 _ROOM = Room(AHEAD_BYTES)
 
 
