@@ -88,7 +88,8 @@ def test_a_bucket_is_converted_as_a_folder_is_and_nobody_asked_before_the_nurser
         started(self, **options)
 
     monkeypatch.setattr(nursery.Nursery, "__init__", start)
-    assert convert(tmp_path / "in", tmp_path / "x", "--images", "0") != 0  # a folder is no file
+    words = [tmp_path / "in", tmp_path / "in/a.ome.tif", "-o", tmp_path / "x", "--quiet"]
+    assert main(list(map(str, words))) != 0  # a folder beside a file is no file
     assert main(["--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "local"), "--quiet"]) == 0
     asked.clear()
     assert main(["--input-dir", f"{store.address}/in/", "--output-dir", str(tmp_path / "remote"), "--quiet"]) == 0
