@@ -24,6 +24,8 @@ from omezarr_proc.model.errors import ProcessLimitError
 
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from omezarr_proc.engine.local.forking import serve; serve(int(sys.argv[1]))"
 EXECUTED_BYTES = 9 << 20  # what a nursery started by exec needs more than a forked one, which shares it with the main process
+# Of BLAS, OpenBLAS or macOS's Accelerate: the nursery must stay single-threaded to be forked.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "VECLIB_MAXIMUM_THREADS": "1"}
 # For an answer; one that imports with a quarter of a CPU takes 3.
 ANSWER_SECONDS = 60.0
 
@@ -156,7 +158,6 @@ def _forked(fd: int) -> int:
 
 def _executed(fd: int) -> int:
     os.set_inheritable(fd, True)
-    # One BLAS thread: the nursery must stay single-threaded to be forked.
-    env = {k: v for k, v in os.environ.items() if k not in secret.VARIABLES} | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    env = {k: v for k, v in os.environ.items() if k not in secret.VARIABLES} | _ONE_THREAD
     actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     return os.posix_spawn(sys.executable, [sys.executable, "-c", _BOOT, str(fd), *sys.path], env, file_actions=actions, setpgroup=0)
