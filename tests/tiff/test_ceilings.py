@@ -138,6 +138,13 @@ def test_places_are_those_of_the_definition(total: int, named: list[tuple[int, i
     assert planes.order(image, 1) == expected
 
 
+def test_a_limit_that_no_image_fits_into_is_not_said_of_its_metadata(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slide(tmp_path / "a.ome.tif", 64)
+    assert cli.main([str(tmp_path / "a.ome.tif"), str(tmp_path / "out"), "--memory-limit-mb", "20", "--quiet"]) == Exit.NEEDS_MORE
+    text = capsys.readouterr().err
+    assert "a.ome.tif: the memory limit is too low for any image; give it " in text and "metadata" not in text
+
+
 @pytest.mark.slow
 @sandboxed
 def test_metadata_that_do_not_fit_are_one_line_and_the_others_are_converted(tmp_path: Path) -> None:

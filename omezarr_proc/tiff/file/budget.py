@@ -46,9 +46,12 @@ class Budget:
     def need(self, number: int = 0) -> None:
         """Ask for `number` bytes for a while. Raises LimitError when they are too many, OutOfTimeError when time is up."""
         if self.used + number > self.bytes:
-            raise LimitError(
+            text = (
                 f"its metadata (pages, places of segments, OME-XML) take more than the {self.bytes / MB:.1f} MB"
-                " that the memory limit leaves for them",
+                " that the memory limit leaves for them"
+            )
+            raise LimitError(
+                text if self.bytes else "the memory limit is too low for any image",
                 source=self.source,
                 hint=f"give it {self._enough(self.used + number)}",
             )
