@@ -18,8 +18,8 @@ for name in ("memfd_create", "posix_fallocate", "sched_getaffinity"):
 from omezarr_proc.publish import by_rename
 from omezarr_proc.store import sync
 by_rename._libc = sync._libc = object()
-from omezarr_proc.plan import memory
-memory.make_plan.__kwdefaults__["choose"] = lambda layout, spool: "spool"
+from omezarr_proc.plan.plan import make_plan
+make_plan.__kwdefaults__["choose"] = lambda layout, spool: "spool"
 """
 CLI = "import sys; from omezarr_proc.cli import main; sys.exit(main())"
 
