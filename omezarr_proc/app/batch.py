@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omezarr_proc.app.asset import write_beside
+from omezarr_proc.app.glances import items_of_part
 from omezarr_proc.app.images import Images
 from omezarr_proc.app.inputs import Input, dataset_path
 from omezarr_proc.app.opening import open_inputs
 from omezarr_proc.app.outcomes import Outcomes
 from omezarr_proc.app.report import Report
-from omezarr_proc.app.shares import Owned, chosen, cut_inputs, owned
+from omezarr_proc.app.shares import Owned, chosen, owned
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.host.limits import read_limits
 from omezarr_proc.host.memory import PeakMemory
@@ -72,11 +73,12 @@ def run(
     try:
         inputs = list(found)
         distant = any(isinstance(entry.path, Address) for entry in inputs)
-        opened = open_inputs(settings, inputs, limits, deadline)
         if settings.part:
-            mine = owned(cut_inputs(opened, settings), settings.part) if mine is None else mine
+            mine = owned(items_of_part(settings, inputs, limits, deadline), settings.part) if mine is None else mine
             inputs = [entry for entry in inputs if entry in mine]
-            opened = chosen(open_inputs(settings, inputs, limits, deadline), mine)
+        opened = open_inputs(settings, inputs, limits, deadline)
+        if mine is not None:
+            opened = chosen(opened, mine)
         left = _recover(settings, inputs)
         outcomes = Outcomes(report)
         numbers = {entry: number for number, entry in enumerate(inputs, 1)}

@@ -30,12 +30,13 @@ def datasets(settings: Settings, entry: Input, images: Sequence[Image]) -> Itera
         if image.field is not None and settings.plates == "auto":
             plates.setdefault(image.field.plate.number, []).append(image)
     for number, fields in plates.items():
-        yield Planned(_place(settings, entry, f"plate{number}" if number else ""), tuple(fields), plate=True)
+        yield Planned(place_of(settings, entry, f"plate{number}" if number else ""), tuple(fields), plate=True)
     placed = {image.series for fields in plates.values() for image in fields}
     for image in images:
         if image.series not in placed:
-            yield Planned(_place(settings, entry, f"series{image.series}" if image.series or plates else ""), (image,))
+            yield Planned(place_of(settings, entry, f"series{image.series}" if image.series or plates else ""), (image,))
 
 
-def _place(settings: Settings, entry: Input, apart: str) -> Place:
+def place_of(settings: Settings, entry: Input, apart: str = "") -> Place:
+    """Where a dataset of an input goes; `apart`: see `dataset_path`."""
     return settings.output_dir if settings.output_layout == "root" else settings.output_dir / dataset_path(entry.relative, apart)
