@@ -72,6 +72,7 @@ class InStore:
                 history, number = self._prepare(there, key, set(rows))
                 self._others = list(noted(self._bucket, key, names=there.hidden).values())
                 self._record = StoreRecord(self._bucket, history, number)
+                self._record.lock = lock
         except OSError as error:
             raise store_error("cannot make the output", error, dataset) from error
         self.place, self._remove_place = place_for(self)
@@ -215,6 +216,7 @@ class InStore:
     def give_up(self) -> None:
         """See `Tree`."""
         self._remove_place()
+        self._lock.check()
         with contextlib.suppress(OSError, OutputError):
             there = self.contents(self._bucket.root)
             there.remove(there.rows)

@@ -83,6 +83,11 @@ class Lock:
                 source=dataset_of(self._target),
             )
 
+    def check_doubtful(self) -> None:
+        """As `check`, but only where this run may have stood still for so long that another one took it for dead: else it costs nothing."""
+        if self._heart is not None and self._heart.doubtful:
+            self.check()
+
     def _try(self) -> Holder | None:
         """Take the lock; returns who has it when it is another."""
         path = lock_path(self._target)
@@ -134,7 +139,12 @@ class _Heart(threading.Thread):
     def __init__(self, path: Path, me: bytes, interval: float) -> None:
         super().__init__(daemon=True)
         self._path, self._me, self._interval = path, me, interval
-        self._ending = threading.Event()
+        self._ending, self._beaten = threading.Event(), time.monotonic()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it has not beaten for so long that another run may have taken the dataset over."""
+        return time.monotonic() > self._beaten + STALE
 
     def mine(self) -> bool:
         with contextlib.suppress(OSError):
@@ -146,6 +156,7 @@ class _Heart(threading.Thread):
             with contextlib.suppress(OSError):
                 if self.mine():
                     os.utime(self._path)
+                    self._beaten = time.monotonic()
 
     def stop(self) -> None:
         self._ending.set()

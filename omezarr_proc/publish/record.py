@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -28,6 +28,10 @@ from omezarr_proc.store.opening import is_folder, open_file, strangers
 from omezarr_proc.store.remove import remove_tree
 from omezarr_proc.store.sync import Disk, sync_folder
 
+if TYPE_CHECKING:
+    from omezarr_proc.publish.lock import Lock
+    from omezarr_proc.publish.store_lock import StoreLock
+
 INTERVAL = 2.0
 NOTICE_SECONDS = 30.0
 
@@ -38,7 +42,10 @@ class Record:
     history  what earlier attempts have noted
     staging  the folder of the dataset in the making; it holds no root metadata
     disk     its file system, open since before anything of the dataset was written; for `publish` too, so that no loss goes unnoticed
+    lock     of the dataset: who has lost it to another run notes nothing more, since the record is that one's. None: not asked
     """
+
+    lock: "Lock | StoreLock | None" = None
 
     def __init__(self, path: Path, staging: Path, fd: int, disk: Disk, history: History, interval: float) -> None:
         """Use `open`."""
@@ -52,7 +59,7 @@ class Record:
         self._changed = threading.Condition()
         self._waiting: list[bytes] = []
         self._units = self._urgent = self._busy = self._closed = False
-        self._error: OSError | None = None
+        self._error: OSError | OutputError | None = None
         self._thread = threading.Thread(target=self._write_by_time, daemon=True)
         try:
             self._thread.start()
@@ -146,6 +153,8 @@ class Record:
             self._units |= units
 
     def _check(self) -> None:
+        if isinstance(self._error, OutputError):
+            raise self._error
         if self._error is not None:
             raise output_error("cannot note what is finished", self._error, self.path) from self._error
 
@@ -158,11 +167,19 @@ class Record:
                 data, units = b"".join(self._waiting), self._units
                 self._waiting, self._units, self._urgent = [], False, False
                 self._busy = bool(data)
-            error = self._write(data, units) if data else None
+            error = self._write_if_ours(data, units) if data else None
             with self._changed:
                 self._busy, self._error = False, error
                 self._changed.notify_all()
         self._let_go()
+
+    def _write_if_ours(self, data: bytes, units: bool) -> OSError | OutputError | None:
+        try:
+            if self.lock:
+                self.lock.check_doubtful()
+        except OutputError as error:
+            return error
+        return self._write(data, units)
 
     def _let_go(self) -> None:
         os.close(self._fd)

@@ -43,7 +43,7 @@ class StoreLock:
         self._me = myself()
         self._beats = 0
         self._version: Version | None = None
-        self._lost = False
+        self._lost, self._renewed = False, time.monotonic()
         self._ending = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -79,6 +79,11 @@ class StoreLock:
                 f"another run took over {self._what}, since this one gave no sign of life for {self._stale:.0f} s", source=self._dataset
             )
 
+    def check_doubtful(self) -> None:
+        """See `Lock`. A store without conditional puts renews nothing."""
+        if self._lost or (self._version is not None and time.monotonic() > self._renewed + self._stale):
+            self.check()
+
     def _take(self) -> None:
         try:
             version = self._bucket.create(self._key, self._text())
@@ -105,7 +110,7 @@ class StoreLock:
                 )
             seen, whose, since = now, _token(there), since if now == seen else time.monotonic()
             time.sleep(self._heartbeat / 10)
-        self._version = version
+        self._version, self._renewed = version, time.monotonic()
 
     def _probe(self) -> None:
         """Find out whether the store knows conditions: one that does not puts what it is told to, also where something is."""
@@ -156,7 +161,7 @@ class StoreLock:
                 if renewed is None:
                     self._lost = True
                     return
-                self._version = renewed
+                self._version, self._renewed = renewed, time.monotonic()
 
 
 def lock_of(part: Part) -> str:

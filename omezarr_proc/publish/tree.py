@@ -97,6 +97,7 @@ class _Staged:
         self._dataset, self._lock, self._force, self._deadline = dataset, lock, force, deadline
         self._target = self.target_of(dataset)
         self._record = Record.open(self._target, key)
+        self._record.lock = lock
         self.place = self._record.staging
         self.objects: Objects = Folder(str(self.place))
         self._others = shares.histories_of_parts(self._target, key)
@@ -154,6 +155,7 @@ class _Staged:
 
     def give_up(self) -> None:
         """See `Tree`."""
+        self._lock.check()
         discard(self._target, self._deadline)
 
 

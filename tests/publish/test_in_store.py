@@ -219,6 +219,23 @@ def test_a_lost_lock_is_noticed_before_publishing(store, source, monkeypatch, ca
     assert "zarr.json" not in store.objects("out/a.ome.zarr/")
 
 
+def test_who_has_lost_the_lock_notes_and_removes_nothing_more(store):
+    dataset = Address(f"{store.address}/out/a.ome.zarr")
+    with StoreLock(dataset, heartbeat=0.05) as lock:
+        tree = InStore(dataset, "key", lock)
+        tree.begin({})
+        obstore.put(store.client, f"{store.prefix}/out/a.ome.zarr/.omezarr_proc/lock", myself())
+        until = time.monotonic() + 60
+        while not lock._lost and time.monotonic() < until:
+            time.sleep(0.01)
+        before = store.objects("out/")
+        for noting in (lambda: tree.begin({}), lambda: tree.end("finished"), tree.give_up):
+            with pytest.raises(LockedError, match="took over this dataset"):
+                noting()
+        tree.close()
+    assert store.objects("out/") == before
+
+
 def test_objects_of_others_are_not_replaced_and_those_beside_a_root_stay(store, source, expected, capsys):
     obstore.put(store.client, f"{store.prefix}/out/a.ome.zarr/notes.txt", b"mine")
     assert main(to(store, source)) == Exit.CANNOT_WRITE

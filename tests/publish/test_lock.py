@@ -17,8 +17,9 @@ import pytest
 
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish import lock as module
-from omezarr_proc.publish.hidden import lock_path, owner_path
+from omezarr_proc.publish.hidden import lock_path, owner_path, record_path
 from omezarr_proc.publish.lock import Lock, LockedError
+from omezarr_proc.publish.tree import ByRename
 
 NO_FLOCK = """
 import errno, fcntl
@@ -182,6 +183,28 @@ class TestOwner:
                 with pytest.raises(OutputError, match="took over this dataset"):
                     first.check()
         assert os.listdir(target.parent) == []
+
+    def test_who_has_lost_it_while_it_stood_still_notes_nothing_in_the_record_of_the_other(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Lock(target, heartbeat=60) as first:
+            tree = ByRename(target, "key", first)
+            tree.begin({})
+            os.utime(owner_path(target), (0, 0))
+            with Lock(target, heartbeat=0.05, settle=0.1) as second:
+                other = ByRename(target, "another key", second)
+                other.begin({})
+                before = record_path(target).read_bytes()
+                monkeypatch.setattr(module, "STALE", -1.0)  # as if the first had not beaten for so long
+                for noting in (lambda: tree.begin({}), lambda: tree.end("finished"), tree.flush, tree.give_up):
+                    with pytest.raises(LockedError, match="took over this dataset"):
+                        noting()
+                tree.close()
+                assert record_path(target).read_bytes() == before
+                assert other.place.is_dir()
+                other.end("finished")
+                assert record_path(target).read_bytes().startswith(before)
+                other.close()
 
     def test_owner_of_the_future_is_replaced_unless_it_is_touched(self, target: Path) -> None:
         """A clock was wrong when it was made; it must not be believed until then."""
