@@ -1,5 +1,6 @@
-"""The serial engine: bands one after another in this process, without workers, threads or shared memory."""
+"""The serial engine: bands one after another in this process, without workers or shared memory."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from omezarr_proc.plan.passes import Pass
 from omezarr_proc.plan.plan import Plan
 from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
-from omezarr_proc.work.filing import AtOnce, Ticket
+from omezarr_proc.work.filing import AtOnce, Files, Ticket
 from omezarr_proc.work.replies import Reply
 from omezarr_proc.work.tasks import Job, Loose
 
@@ -23,12 +24,14 @@ class Serial:
     """Works in the calling thread.
 
     deadline  when it gives up, between two bands or tasks, as time.monotonic() counts
+    files     takes what is to be stored; all of a band is when the next one is begun
+    note      is told what the user should know of the source
     """
 
     workers = 1
 
-    def __init__(self, deadline: float | None = None) -> None:
-        self._deadline = deadline
+    def __init__(self, deadline: float | None = None, files: Files | None = None, note: Callable[[str], None] = logger.warning) -> None:
+        self._deadline, self._files, self._note = deadline, files or AtOnce(), note
         self._bench: Bench | None = None
         self._slot = bytearray()
 
@@ -36,13 +39,13 @@ class Serial:
         """See `Engine`."""
         self.close()
         self._slot = bytearray(plan.slot_bytes)
-        self._bench = Bench(job, lambda end: self._slot, AtOnce(), spool, logger.warning)
+        self._bench = Bench(job, lambda end: self._slot, self._files, spool, self._note)
 
     def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:
         """See `Engine`."""
         for band in bands:
-            with self._ready() as bench:
-                made = bench.make(pass_, band, 0, _TICKET)
+            with self._ready() as bench, stored() as ticket:
+                made = bench.make(pass_, band, 0, ticket)
             on_encoded(band, made)
             on_stored([band])
 
@@ -50,7 +53,7 @@ class Serial:
         """See `Engine`."""
         for task in tasks:
             with self._ready() as bench:
-                reply = bench.do(task, _TICKET)
+                reply = bench.do(task, Ticket(lambda error: None))  # it stores nothing
             on_reply(task, reply)
 
     def processes(self) -> list[int]:
@@ -79,4 +82,19 @@ class Serial:
             raise self._bench.failure(error).error from error
 
 
-_TICKET = Ticket(lambda error: None)  # nobody waits for it: files are written when `AtOnce.put` returns, which raises errors by itself
+@contextmanager
+def stored() -> Iterator[Ticket]:
+    """A ticket for what is stored within; at the end it is waited for, and what went wrong with it is raised."""
+    errors: list[Exception | None] = []
+    settled = threading.Event()
+
+    def settle(error: Exception | None) -> None:
+        errors.append(error)
+        settled.set()
+
+    ticket = Ticket(settle)
+    yield ticket
+    ticket.seal()
+    settled.wait()
+    if errors[0]:
+        raise errors[0]

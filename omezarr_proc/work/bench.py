@@ -25,7 +25,7 @@ from omezarr_proc.work.encode import Writer
 from omezarr_proc.work.filing import Files, Ticket
 from omezarr_proc.work.load import Loader
 from omezarr_proc.work.replies import Checked, Counted, Failed, Filled, Hashed, Made, OfBand, Reply, Sealed, Written
-from omezarr_proc.work.tasks import Check, Compare, Count, Hash, Job, Load, Make, Promise, Seal, Spool, Task, Write
+from omezarr_proc.work.tasks import Check, Compare, Count, Hash, Job, Load, Make, OfJob, Promise, Seal, Spool, Write
 
 if TYPE_CHECKING:
     from omezarr_proc.work.compare import Comparer
@@ -62,7 +62,7 @@ class Bench:
             parts = [(load.band, load.part)] if isinstance(load, Load) else [(band, band) for band in load.bands]
             self._loader.ahead(load.pass_, parts)
 
-    def do(self, task: Task, ticket: Ticket) -> Reply:
+    def do(self, task: OfJob, ticket: Ticket) -> Reply:
         """Do a task and return the answer to it; `ticket` counts the files that are still to be written. Raises ProcError."""
         match task:
             case Load(pass_, slot, band, part):

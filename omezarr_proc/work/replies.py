@@ -95,6 +95,13 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Done:
+    """What came of a `Solo`."""
+
+    result: object
+
+
+@dataclass(frozen=True)
 class Failed:
     """A task that could not be done, or one whose files could not be written.
 
@@ -113,4 +120,4 @@ class Noted:
     text: str
 
 
-Reply = Filled | OfBand | Made | Counted | Checked | Compared | Failed | Stored | Noted
+Reply = Filled | OfBand | Made | Counted | Checked | Compared | Done | Failed | Stored | Noted

@@ -1,5 +1,6 @@
 """What an engine has done for it, as plain values that travel between processes and machines; `replies` is what comes back."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from omezarr_proc.model.image import Image
@@ -9,6 +10,7 @@ from omezarr_proc.plan.passes import Pass
 from omezarr_proc.publish.history import Unit
 from omezarr_proc.store.chunks import ChunkStore
 from omezarr_proc.store.read import Dataset
+from omezarr_proc.work.filing import Files
 
 
 @dataclass(frozen=True)
@@ -153,11 +155,25 @@ class Hash:
     bands: tuple[Region, ...]
 
 
+class Solo(ABC):
+    """What one worker does by itself from beginning to end, as a whole small image: it is told of no job, and given no slot."""
+
+    @property
+    @abstractmethod
+    def doing(self) -> str:
+        """What is done, in the user's words."""
+
+    @abstractmethod
+    def run(self, files: Files) -> object:
+        """Do it and return what came of it, errors too; `files` takes what is to be stored, all of which is when this returns."""
+
+
 # What depends on no other task of its image, once the pass before is over.
 Loose = Spool | Count | Check | Compare | Hash
 # What stores something: an answer to it is followed by `Stored`.
 Storing = Write | Seal | Make
-Task = Load | Storing | Loose
+OfJob = Load | Storing | Loose
+Task = OfJob | Solo
 
 
 def doing(task: Task) -> str:
@@ -182,6 +198,8 @@ def doing(task: Task) -> str:
             return f"comparing {_rows(bands[0], bands[-1])} of level {pass_.first} with the TIFF"
         case Hash(_, bands):
             return f"hashing {_rows(bands[0], bands[-1])} of the TIFF"
+        case Solo():
+            return task.doing
 
 
 def _rows(first: Region, last: Region | None = None) -> str:

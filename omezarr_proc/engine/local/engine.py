@@ -8,6 +8,7 @@ from omezarr_proc.engine.local.nursery import Nursery
 from omezarr_proc.engine.local.pipeline import run
 from omezarr_proc.engine.local.pool import Pool, Worker
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
+from omezarr_proc.engine.local.solos import Solos
 from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.region import Region, Y
 from omezarr_proc.pixels.digests import BLOCK
@@ -120,6 +121,10 @@ class Local:
             sticky=sticky,
             promised_to=tuple(self._pool.workers) if job.image.distant and pass_.source is None and not sticky else (),
         )
+
+    def solos(self, workers: int) -> Solos:
+        """Workers for whole tasks instead; while any of these is at work nothing else is asked of the engine."""
+        return Solos(self._pool, workers)
 
     def processes(self) -> list[int]:
         """The nursery and the workers."""

@@ -6,6 +6,7 @@ and a thread in the worker waits for its hang-up; the nursery itself ends when i
 
 import contextlib
 import gc
+import importlib
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-RECORD = struct.Struct("<ci")  # request or answer, process id or exit status
+RECORD = struct.Struct("<ci")  # request or answer; process id or exit status, or how many bytes follow
 CANNOT_START = 71  # a worker's exit status where the system denies it what it needs (EX_OSERR of sysexits.h)
 # Descriptors that may be open: without a limit macOS says 2**63 - 1, which closerange does not take.
 _MOST_OPEN = 1 << 20
@@ -37,6 +38,10 @@ def serve(fd: int) -> NoReturn:
             if not data:
                 break
             kind, number = RECORD.unpack(data)
+            if kind == b"i":
+                importlib.import_module(requests.recv(number, socket.MSG_WAITALL).decode())
+                gc.freeze()
+                continue
             children.reap()
             requests.sendall(RECORD.pack(kind, children.status(number) if kind == b"w" else children.fork(requests, fds)))
     children.end()

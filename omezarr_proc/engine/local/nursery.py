@@ -82,6 +82,11 @@ class Nursery:
             raise NurseryError(f"cannot start a worker process: {os.strerror(-pid)} (allow this user more processes or memory)")
         return pid, Connection(ours.detach())
 
+    def prepare(self, module: str) -> None:
+        """Have the workers that are forked from now on find this module imported: once for all, and meanwhile. It is not waited for."""
+        with contextlib.suppress(OSError):  # the next request will tell
+            self._socket.sendall(RECORD.pack(b"i", len(module)) + module.encode())
+
     def status(self, pid: int) -> int:
         """How a worker whose socket has closed ended, as `os.waitstatus_to_exitcode` says it (-9: SIGKILL)."""
         try:

@@ -25,7 +25,7 @@ from omezarr_proc.engine.local.watch import Watch, thread_states
 from omezarr_proc.model.errors import OutOfTimeError, ProcError
 from omezarr_proc.model.text import duration
 from omezarr_proc.work.replies import Failed, Noted, Reply, Stored
-from omezarr_proc.work.tasks import Job, Promise, Storing, Task, doing
+from omezarr_proc.work.tasks import Job, Promise, Solo, Storing, Task, doing
 
 # What a thread's state says of a process that does not move (proc(5)).
 _STATES = {"T": "stopped by a signal", "D": "waits for storage"}
@@ -117,6 +117,10 @@ class Pool:
             self._nursery = Nursery(may_fork=self._nursery.may_fork)
             return self._nursery.fork(self.arena.fd)
 
+    def prepare(self, module: str) -> None:
+        """See `Nursery.prepare`."""
+        self._nursery.prepare(module)
+
     def pids(self) -> list[int]:
         """The nursery and the workers."""
         return [self._nursery.pid, *(worker.pid for worker in self.workers)]
@@ -157,7 +161,7 @@ class Pool:
 
     def tell(self, worker: Worker, message: Task | Promise) -> None:
         """Send a worker what it is to do, or will be given, of the job, which it is told before."""
-        if not worker.briefed:
+        if not (worker.briefed or isinstance(message, Solo)):
             self._brief(worker)
         self._send(worker, message)
 
@@ -166,15 +170,15 @@ class Pool:
         with contextlib.suppress(OSError):
             worker.connection.send(message)
 
-    def wait(self) -> list[tuple[Task, Reply]]:
-        """Answers that have come, each with its task; waits for the first, or for a line to log.
+    def wait(self, patience: float = math.inf) -> list[tuple[Task, Reply]]:
+        """Answers that have come, each with its task; waits for the first, or for a line to log, but no longer than `patience` seconds.
 
         Raises what a task failed with, WorkerDiedError when a worker has ended (it is removed from the pool), WorkerStuckError and
         OutOfTimeError.
         """
         by_connection = {worker.connection: worker for worker in self.workers}
         answers: list[tuple[Task, Reply]] = []
-        for connection in self._ready(list(by_connection)):
+        for connection in self._ready(list(by_connection), patience):
             worker = by_connection[connection]
             self._watch.moved(worker.pid)
             try:
@@ -199,15 +203,16 @@ class Pool:
             answers.append((task, reply))
         return answers
 
-    def _ready(self, connections: list[Connection]) -> list[Connection]:
+    def _ready(self, connections: list[Connection], patience: float) -> list[Connection]:
         """The connections on which something has come; waits for the first, and looks after the workers meanwhile."""
+        until = time.monotonic() + patience
         while True:
             seconds = math.inf if self._deadline is None else self._deadline - time.monotonic()
             if seconds <= 0:
                 raise OutOfTimeError("out of time")
-            ready = wait(connections, min(seconds, self._watch.due))
+            ready = wait(connections, max(0.0, min(seconds, self._watch.due, until - time.monotonic())))
             self._look()
-            if ready:
+            if ready or time.monotonic() >= until:
                 return ready  # type: ignore[return-value]
 
     def _look(self) -> None:
@@ -216,11 +221,11 @@ class Pool:
             worker = busy[still.pid]
             states = thread_states(still.pid)
             why = next((f" ({text})" for state, text in _STATES.items() if state in states), "")
-            task = doing((*worker.tasks, *worker.unstored)[0])
-            what = f"worker process {still.pid} has not moved for {duration(still.seconds)}{why}, {task}"
+            task = (*worker.tasks, *worker.unstored)[0]
+            what = f"worker process {still.pid} has not moved for {duration(still.seconds)}{why}, {doing(task)}"
             if still.stuck:
                 raise WorkerStuckError(f"{what} (STALL_SECONDS={self._watch.stall_seconds:g})")
-            image = f"{self._job.image.source}: " if self._job else ""
+            image = f"{self._job.image.source}: " if self._job and not isinstance(task, Solo) else ""
             limit = self._watch.stall_seconds
             logger.warning(f"{image}{what}{f'; after {duration(limit)} it is replaced' if limit else ''}")
 

@@ -15,14 +15,15 @@ from omezarr_proc.host.quiet import quiet_libraries
 from omezarr_proc.store.codec import without_threads
 from omezarr_proc.work.bench import Bench
 from omezarr_proc.work.filing import Filing, Ticket
-from omezarr_proc.work.replies import Noted, Reply, Stored
-from omezarr_proc.work.tasks import Job, Promise, Storing, Task
+from omezarr_proc.work.replies import Done, Noted, Reply, Stored
+from omezarr_proc.work.tasks import Job, OfJob, Promise, Solo, Storing
 
 
 def serve(connection: Connection, memory_fd: int) -> None:
     """Answer every task with the `Reply` to it, or `Failed`; then, when the files of a task are on disk, with `Stored` or `Failed`.
 
-    `Noted` can come at any time. A `Job` says what the next tasks are about; it is followed by the spool file's descriptor where it spools.
+    `Noted` can come at any time. A `Job` says what the next tasks are about, but for a `Solo`, which needs none; it is followed by the
+    spool file's descriptor where it spools.
     """
     arena, filing = ArenaMap(memory_fd), Filing()
     sending = threading.Lock()  # filing's threads answer too
@@ -42,6 +43,9 @@ def serve(connection: Connection, memory_fd: int) -> None:
                     spool = recv_handle(connection) if "spool" in message.access else None
                     bench = Bench(message, arena.buffer, filing, spool, lambda text: send(Noted(text)))
                     continue
+                if isinstance(message, Solo):
+                    send(Done(message.run(filing)))
+                    continue
                 if isinstance(message, Promise):
                     assert bench is not None
                     bench.expect(message)
@@ -52,7 +56,7 @@ def serve(connection: Connection, memory_fd: int) -> None:
             _answer(bench, message, send)
 
 
-def _answer(bench: Bench, task: Task, send: Callable[[Reply], None]) -> None:
+def _answer(bench: Bench, task: OfJob, send: Callable[[Reply], None]) -> None:
     """Do the task and send what there is to say of it."""
     ticket = Ticket(lambda error: send(bench.failure(error) if error else Stored(task)))  # type: ignore[arg-type]
     try:
