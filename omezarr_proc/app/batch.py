@@ -83,8 +83,11 @@ def run(
         outcomes = Outcomes(report)
         numbers = {entry: number for number, entry in enumerate(inputs, 1)}
         with PeakMemory(engine.processes) as memory:
-            means = Means(settings=settings, limits=limits, engine=engine, report=report, deadline=deadline, memory=memory)
             alone = len(inputs) == 1
+            solos = engine.solos(math.ceil(limits.cpus))
+            means = Means(settings=settings, limits=limits, engine=engine, solos=solos, report=report, deadline=deadline, memory=memory)
+            if not alone:
+                solos.prepare("omezarr_proc.build.solo", "omezarr_proc.engine.serial", "omezarr_proc.check.verdict")
             images = Images(settings=settings, means=means, left=left, mine=mine or {}, alone=alone, most=most, outcomes=outcomes)
             with closing(images.together):
                 for entry, of_entry in opened:

@@ -22,7 +22,8 @@ from omezarr_proc.store.opening import first_link
 
 if TYPE_CHECKING:
     from omezarr_proc.app.in_stores import InStores, OnItsWay
-    from omezarr_proc.app.together import Member, Most, Together
+    from omezarr_proc.app.member import Member
+    from omezarr_proc.app.together import Most, Together
     from omezarr_proc.build.image import Conversion
     from omezarr_proc.build.means import Means
     from omezarr_proc.build.plate import PlateConversion
@@ -59,9 +60,10 @@ class Images:
 
             begin, deadline = self.outcomes.begun, self.means.deadline
             return InStores(self.outcomes.report, self._tree, self._refuse_silence, begin, self._end_in_store, deadline)
+        from omezarr_proc.app.making import Making
         from omezarr_proc.app.together import Together
 
-        return Together(self.outcomes.report, self.outcomes.begun, self._end, self.means.deadline, self.most)
+        return Together(self.outcomes.report, Making(self.outcomes, self.means), self._end, self.most)
 
     @property
     def _tree(self) -> Any:
@@ -92,11 +94,15 @@ class Images:
 
     def _join(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> bool:
         """Take a small image into the bunch that is made together; returns whether it is one of those, and the first to work on it."""
-        from omezarr_proc.app.together import Member, Together, is_small
+        from omezarr_proc.app.member import SMALL_TEXT, Member
+        from omezarr_proc.app.together import Together
         from omezarr_proc.build.image import Conversion
+        from omezarr_proc.build.makers import is_small
         from omezarr_proc.publish.brief import Brief, is_fresh
 
-        if not isinstance(conversion, Conversion) or self._tree is not ByRename or target in self.left or not is_small(conversion):
+        if not isinstance(conversion, Conversion) or self._tree is not ByRename or target in self.left:
+            return False
+        if len(conversion.image.ome_xml or "") > SMALL_TEXT or not is_small(conversion):
             return False
         assert isinstance(target, Path) and isinstance(self.together, Together)  # by rename
         with ExitStack() as held:
@@ -119,8 +125,8 @@ class Images:
     def _join_in_store(self, entry: Input, conversion: "Conversion | PlateConversion", target: Address, *, alone: bool) -> bool:
         """Begin with a small image into an object store; returns whether it is one."""
         from omezarr_proc.app.in_stores import InStores
-        from omezarr_proc.app.together import is_small
         from omezarr_proc.build.image import Conversion
+        from omezarr_proc.build.makers import is_small
 
         if not isinstance(conversion, Conversion) or not is_small(conversion):
             return False

@@ -71,15 +71,17 @@ class LineReport(Report):
         if waited < MIN_SECONDS or (percent < self._run_percent + PERCENT_STEP and waited < MAX_SECONDS):
             return
         done = len(self.results.done)
-        made = done + self._made
         self._run_said_at, self._run_percent = now, percent
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        left = f", {duration((of - made) * (now - self._run_begun) / made)} left" if 0 < made <= of else ""
+        left = f", {duration((of - self.made) * (now - self._run_begun) / self.made)} left" if 0 < self.made <= of else ""
         logger.bind(event="progress").info(f"{number} of {of}: {counted(done, 'image')} done{failed}{left}")
 
 
 class BarReport(Report):
-    """A tqdm bar per image on a terminal; log lines that go through `write` appear above it."""
+    """A tqdm bar on a terminal, of an image or of many inputs; log lines that go through `write` appear above it.
+
+    A small image is made in a moment, by one worker, so what is shown is how many there are.
+    """
 
     def __init__(self, stream: TextIO | None = None, *, verbose: bool = True) -> None:
         import threading
@@ -92,6 +94,27 @@ class BarReport(Report):
         self._tqdm = tqdm
         self._stream = Lossy(stream)
         self._bar: Any = None
+        self._inputs: Any = None
+        self._begun = time.time()
+
+    def at(self, number: int, of: int) -> None:
+        """Show how far the inputs are."""
+        super().at(number, of)
+        self._show_inputs()
+
+    def again(self, image: Aside) -> None:
+        """Come back to an image, of which more is made."""
+        super().again(image)
+        self._show_inputs()
+
+    def _show_inputs(self) -> None:
+        of = self._turn[1]
+        if of < 2 or self._bar is not None:
+            return
+        if self._inputs is None:
+            self._inputs = self._tqdm(total=of, desc="inputs", unit="image", file=self._stream, leave=False, dynamic_ncols=True)
+            self._inputs.start_t = self._begun
+        self._inputs.update(max(0, min(self.made, of) - self._inputs.n))
 
     def start(self, name: str, total: int, unit: str = "px", done: int = 0) -> None:
         """Begin an image."""
@@ -105,8 +128,19 @@ class BarReport(Report):
         """Count and show what is done."""
         self._bar.update(amount)
 
+    def leave(self) -> None:
+        """Take the image's bar away."""
+        super().leave()
+        self._close_bar()
+
     def end(self) -> None:
-        """Take the bar away."""
+        """Take all bars away."""
+        self._close_bar()
+        if self._inputs is not None:
+            self._inputs.close()
+            self._inputs = None
+
+    def _close_bar(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None

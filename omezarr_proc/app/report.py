@@ -72,7 +72,7 @@ class Report:
         """Count what is done."""
 
     def end(self) -> None:
-        """Leave the image, in whatever way it ended."""
+        """Nothing more is told, in whatever way it ended."""
 
     def begin(self, begun: Begun) -> None:
         """Name the image that is converted now."""
@@ -95,6 +95,10 @@ class Report:
         """Count the time from now on for this phase."""
         self.results.phase(phase)
 
+    def spent(self, phase: Phase, seconds: float) -> None:
+        """Count time for this phase that a worker has had for the image."""
+        self.results.spent(phase, seconds)
+
     def retry(self, reason: str) -> None:
         """Say what was lost."""
         self.results.retry()
@@ -104,15 +108,14 @@ class Report:
         """Keep what the image took."""
         self.results.peak(memory)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Leave the image; the inputs' turn is where it was."""
-        self.end()
         self._number, self._of = self._turn
 
     def aside(self) -> Aside:
         """Leave the image for now; others come before it ends."""
         number, of, work = self._number, self._of, self.results.aside()
-        self._leave()
+        self.leave()
         made = "levels" in work.phases
         self._made += made
         return Aside(work, number, of, made)
@@ -123,9 +126,14 @@ class Report:
         self._number, self._of = image.number, image.of
         self._made -= image.made
 
+    @property
+    def made(self) -> int:
+        """How many images are made, or left as they are, those too that wait for their names."""
+        return len(self.results.done) + self._made
+
     def finish(self, summary: Summary) -> None:
         """End an image that has been converted."""
-        self._leave()
+        self.leave()
         result = self.results.end("converted", self.results.source or summary.name, summary.name, summary=summary)
         summary = replace(summary, name=shown(summary.name))
         self.summaries.append(summary)
@@ -138,7 +146,7 @@ class Report:
 
     def skip(self, name: str, reason: str, target: str | None = None) -> None:
         """End an image that is left as it is, since it is there already."""
-        self._leave()
+        self.leave()
         self.results.end("skipped", name, target, reason=reason)
         image = shown(name)
         self.skipped.append((image, reason))
@@ -146,7 +154,7 @@ class Report:
 
     def share(self, name: str, done: str, target: str) -> None:
         """End an image of which this run's part is done; others go on with it."""
-        self._leave()
+        self.leave()
         self.results.end("part", name, target, reason=done)
         image = shown(name)
         self.shared.append((image, done))
@@ -154,7 +162,7 @@ class Report:
 
     def fail(self, name: str, error: ProcError, target: str | None = None) -> None:
         """End an image that failed."""
-        self._leave()
+        self.leave()
         self.results.end("failed", name, target, error=error)
         self.failures.append(error)
         facts = {"image": shown(name), "source": name, "dataset": target, "code": error.code}

@@ -98,6 +98,10 @@ class Results:
         self._stop()
         self._work.phase = phase
 
+    def spent(self, phase: Phase, seconds: float) -> None:
+        """Somebody else has spent this time on the image."""
+        self._work.phases[phase] = self._work.phases.get(phase, 0.0) + seconds
+
     def retry(self) -> None:
         """Count a plan that died with a worker."""
         self._work.retries += 1

@@ -1,48 +1,30 @@
 """Small images share what they would each wait for: the syncs of a bunch of them, and its publishing while the next bunch is made.
 
     turn      sync the file systems: the records of the bunch that comes, all of the bunch that was made
-    meanwhile the bunch that was made gets its names and loses what is hidden (in a thread), the one that comes is made
+    meanwhile the bunch that was made gets its names and loses what is hidden (in a thread), the one that comes is made (see `making`),
+              and the one after it is opened, and has its records written
 
 An image counts as done, and says so, when its name is safe on disk, and in the order of the inputs.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omezarr_proc.app.inputs import Input
-from omezarr_proc.app.opening import check_time, typed
-from omezarr_proc.app.report import Aside, Report
-from omezarr_proc.build.image import Conversion
+from omezarr_proc.app.making import Making
+from omezarr_proc.app.member import Member
+from omezarr_proc.app.report import Report
+from omezarr_proc.build.makers import pixel_bytes
 from omezarr_proc.host.background import Background
 from omezarr_proc.host.faults import output_error
-from omezarr_proc.model.errors import ProcError, without_frames
-from omezarr_proc.model.events import Summary
-from omezarr_proc.model.image import Image
-from omezarr_proc.publish.brief import Brief
 from omezarr_proc.publish.hidden import hidden_names
 from omezarr_proc.store.sync import Disks, sync_folder
 
 # How long an orderly stop waits for the disk, so that what is made is not lost: within it a container's last seconds are not over.
 STOP_SECONDS = 3.0
-# Of an image that is small: its pixels, its planes, its OME-XML, of which two bunches are kept.
-SMALL_BYTES = 32 << 20
-SMALL_PLANES = 256
-SMALL_TEXT = 1 << 20
-
-
-def pixel_bytes(image: Image, itemsize: int) -> int:
-    """Of all its planes, of pixels of so many bytes."""
-    return image.size_t * image.size_c * image.size_z * image.height * image.width * itemsize
-
-
-def is_small(conversion: Conversion) -> bool:
-    """Whether an image is made in a moment, and what is known of it small. Raises CeilingError."""
-    image = conversion.image
-    known = len(image.planes) <= SMALL_PLANES and len(image.ome_xml or "") <= SMALL_TEXT
-    return known and pixel_bytes(image, conversion.pyramid.itemsize) <= SMALL_BYTES
+# Images of the first bunch; each has twice as many as the one before, so that workers have something to do soon.
+_FIRST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,47 +40,18 @@ class Most:
     seconds: float = 5.0
 
 
-@dataclass(kw_only=True)
-class Member:
-    """One image of a bunch, whose lock is `held`. `aside`: how the report knows it; `summary` or `error`: what came of it."""
-
-    entry: Input
-    conversion: Conversion
-    target: Path
-    tree: Brief
-    held: ExitStack
-    aside: Aside
-    summary: Summary | None = None
-    error: ProcError | None = None
-
-    @contextmanager
-    def trying(self) -> Iterator[None]:
-        """Within, what goes wrong becomes the member's error, and stops no other."""
-        try:
-            with typed(self.entry.path):
-                yield
-        except ProcError as error:
-            self.error = without_frames(error)
-
-
 class Together:
     """The small images of a run.
 
-    begin  tells of an image whose turn it is
-    end    takes a member of which all is known
+    making  has them made
+    end     takes a member of which all is known
     """
 
-    def __init__(
-        self,
-        report: Report,
-        begin: Callable[[Conversion, Path], None],
-        end: Callable[[Member], None],
-        deadline: float | None,
-        most: Most | None = None,
-    ) -> None:
+    def __init__(self, report: Report, making: Making, end: Callable[[Member], None], most: Most | None = None) -> None:
         self.disks = Disks()
-        self._report, self._begin, self._end, self._deadline = report, begin, end, deadline
+        self._report, self._making, self._end = report, making, end
         self._most = most or Most()
+        self._enough = min(_FIRST, self._most.images)
         self._begun: list[Member] = []
         self._made: list[Member] = []
         self._published: list[Member] = []
@@ -107,19 +60,23 @@ class Together:
     def add(self, member: Member) -> None:
         """Take an image whose record is written."""
         self._begun.append(member)
-        size = sum(pixel_bytes(one.conversion.image, one.conversion.pyramid.itemsize) for one in self._begun)
-        if len(self._begun) >= self._most.images or size >= self._most.bytes:
+        if self._making:
+            self._making.look(0.0)
+        size = sum(pixel_bytes(one.conversion) for one in self._begun)
+        if len(self._begun) >= self._enough or size >= self._most.bytes:
             self._turn()
 
     def finish(self) -> None:
         """Make and publish all that were taken."""
-        while self._begun or self._made:
+        while self._begun or self._making or self._made:
             self._turn()
         self._tell()
 
     def close(self) -> None:
         """Let go of what an exception has left: what is made is published if the disk is fast enough, the rest another run makes anew."""
         until = time.monotonic() + STOP_SECONDS
+        self._made += self._making.made()
+        left = [*self._making.stop(), *self._begun]
         self._wait(until)
         if self._made and not self._publishing:
             made, self._published, self._made = self._made, self._made, []
@@ -130,7 +87,7 @@ class Together:
 
             self._publishing = Background("publish", publish)
             self._wait(until)
-        for member in (*self._begun, *self._made):
+        for member in (*left, *self._made):
             member.tree.close()
             member.held.close()
         self._begun, self._made = [], []
@@ -145,41 +102,26 @@ class Together:
                 self._tell()
 
     def _turn(self) -> None:
-        """Publish what is made, and make what has begun; where that takes long, publish again between two images."""
-        self._publish()
-        begun_at = time.monotonic()
-        for member in self._begun.copy():
-            if time.monotonic() > begun_at + self._most.seconds:
+        """Publish what is made, and have what has begun made, so that no worker runs dry; where that takes long, publish in between."""
+        began_at = time.monotonic()
+        while self._making.waits if self._begun else self._making:
+            self._making.look(self._most.seconds)
+            self._made += self._making.made()
+            if self._made and time.monotonic() > began_at + self._most.seconds:
                 self._publish()
-                begun_at = time.monotonic()
-            self._make(member)
-            self._begun.remove(member)
-            self._made.append(member)
+                began_at = time.monotonic()
+        self._made += self._making.made()
+        self._publish()
+        begun, self._begun = self._begun, []
+        self._making.add(begun)
+        self._enough = min(2 * self._enough, self._most.images)
 
     def _publish(self) -> None:
         """Get all onto the disk, also the records of those that come; then give those that are made their names meanwhile."""
         self._tell()
-        _sync((*self._begun, *self._made))
+        _sync((*self._begun, *self._making.members, *self._made))
         made, self._published, self._made = self._made, self._made, []
         self._publishing = Background("publish", lambda: _publish(made))
-
-    def _make(self, member: Member) -> None:
-        tree = member.tree
-        self._report.again(member.aside)
-        with member.trying():
-            try:
-                if member.error:
-                    raise member.error
-                check_time(self._deadline)
-                tree.stage()
-            except ProcError:
-                tree.close()
-                tree.give_up()
-                raise
-            self._begin(member.conversion, member.target)
-            with member.conversion.given_up(tree):
-                member.summary = member.conversion.stage(member.target, tree)
-        member.aside = self._report.aside()
 
     def _tell(self) -> None:
         """Tell of those that are published."""

@@ -290,6 +290,29 @@ def test_bar_shows_name_rate_and_remaining_time_and_starts_no_thread():
     assert report._bar is None
 
 
+def test_of_many_inputs_the_bar_counts_those_that_are_made():
+    """Small images are made by workers, several at once, and none has a bar of its own."""
+    stream = Terminal()
+    report = BarReport(stream)
+    aside = []
+    for number in range(1, 5):
+        report.at(number, 4)
+        aside.append(report.aside())
+    for image in aside[:3]:
+        report.again(image)
+        report.spent("levels", 0.1)
+        aside.append(report.aside())
+    report.again(aside[3])
+    report._inputs.refresh()
+    last = stream.getvalue().rsplit("\r", 1)[-1]
+    assert last.startswith("inputs:  75%") and "3/4" in last
+    report.start("slide.tif", 100)  # one that takes longer has its own
+    assert report._inputs is None and report._bar is not None
+    report.end()
+    assert report._bar is None
+    assert screen(stream.getvalue())[-1] == ""
+
+
 def screen(text: str) -> list[str]:
     """What a terminal shows in the end: carriage returns overwrite."""
     shown = []

@@ -1,6 +1,7 @@
 """Small images share their syncs: all is on disk before anything has its name, and one that fails takes no other with it."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -14,9 +15,12 @@ from runs import ROOT, digest
 
 from omezarr_proc import api, cli
 from omezarr_proc.app import batch, together
+from omezarr_proc.app.making import Making
+from omezarr_proc.app.member import Member
 from omezarr_proc.app.report import Report
 from omezarr_proc.app.search import find
 from omezarr_proc.config.settings import Settings
+from omezarr_proc.engine.local.solos import Solos
 from omezarr_proc.publish import by_rename
 from omezarr_proc.publish.hidden import MAGIC
 from omezarr_proc.store.sync import Disk
@@ -118,7 +122,7 @@ def test_syncs_are_shared(inputs: Path, alone: dict[str, str], tmp_path: Path, m
     sync = Disk.sync
     monkeypatch.setattr(Disk, "sync", lambda disk: (counted.append("syncfs"), sync(disk))[1])
     monkeypatch.setattr(os, "fsync", lambda fd: counted.append("fsync"))
-    assert convert(inputs, tmp_path / "out") == 0
+    convert_in_groups(inputs, tmp_path / "out", together.Most(seconds=math.inf))
     assert len(counted) == 3  # the records, the datasets, their names
 
 
@@ -131,9 +135,9 @@ def test_their_folder_is_listed_once_when_they_have_their_names(inputs: Path, tm
         return listdir(path)
 
     monkeypatch.setattr(os, "listdir", listing)
-    assert convert(inputs, tmp_path / "out") == 0
-    # what an earlier run has left; each once it is locked, before it has a record; then all locks and records
-    assert listed == [0, *(2 * number + 1 for number in range(COUNT)), 2 * COUNT]
+    convert_in_groups(inputs, tmp_path / "out", together.Most(seconds=math.inf))
+    # each once it is locked, before it has a record; then all locks and records
+    assert listed == [*(2 * number + 1 for number in range(COUNT)), 2 * COUNT]
 
 
 def test_a_disk_that_loses_data_publishes_nothing(
@@ -158,15 +162,17 @@ def test_a_disk_that_loses_data_publishes_nothing(
 def test_an_interrupted_group_is_made_by_the_next_run(
     inputs: Path, alone: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, make = tmp_path / "out", together.Together._make
+    out, give = tmp_path / "out", Making._give
 
-    def interrupted(bunch: together.Together, member: together.Member) -> None:
+    def interrupted(making: Making, member: Member) -> None:
         if member.target.name.startswith("2."):
+            while making._makers:
+                making._take(math.inf)
             raise KeyboardInterrupt
-        make(bunch, member)
+        give(making, member)
 
     with monkeypatch.context() as patched:
-        patched.setattr(together.Together, "_make", interrupted)
+        patched.setattr(Making, "_give", interrupted)
         with pytest.raises(KeyboardInterrupt):
             api.convert(inputs, out, tile_size=64, min_dimension=64)
     assert not any(name.endswith(".lock") for name in names(out))
@@ -178,17 +184,18 @@ def test_an_interrupted_group_is_made_by_the_next_run(
 def test_where_images_take_long_those_made_are_published_between(
     inputs: Path, alone: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, make, there = tmp_path / "out", together.Together._make, []
+    out, publish, there = tmp_path / "out", together.Together._publish, []
 
-    def looking(bunch: together.Together, member: together.Member) -> None:
-        if bunch._publishing:
-            bunch._publishing.wait()
+    def looking(group: together.Together) -> None:
+        publish(group)
+        assert group._publishing
+        group._publishing.wait()
         there.append([name for name in names(out) if not name.startswith(".")])
-        make(bunch, member)
 
-    monkeypatch.setattr(together.Together, "_make", looking)
-    convert_in_groups(inputs, out, together.Most(seconds=-1.0))
-    assert [len(found) for found in there] == [0, 1, 2, 3]
+    monkeypatch.setattr(together.Together, "_publish", looking)
+    monkeypatch.setattr(Solos, "have_room", property(lambda solos: not any(worker.tasks for worker in solos._pool.workers)))
+    convert_in_groups(inputs, out, together.Most(seconds=0.0))
+    assert [len(found) for found in there] == [0, 1, 2, 3, 4, 4]
     assert digest(out) == alone
 
 

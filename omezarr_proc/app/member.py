@@ -1,0 +1,56 @@
+"""A small image on its way through a run, with others."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from omezarr_proc.app.inputs import Input
+from omezarr_proc.app.opening import typed
+from omezarr_proc.app.report import Aside
+from omezarr_proc.build.image import Conversion
+from omezarr_proc.model.errors import ProcError, without_frames
+from omezarr_proc.model.events import Summary
+from omezarr_proc.publish.brief import Brief
+
+# Characters of OME-XML of one of a bunch: two bunches are kept.
+SMALL_TEXT = 1 << 20
+
+
+@dataclass(eq=False, kw_only=True)
+class Member:
+    """One image of a bunch.
+
+    held     what is let go of in the end: its lock
+    aside    how the report knows it
+    begun    whether its staging folder is there
+    at_work  whether somebody makes it, or will: what has gone wrong meanwhile is not all
+    by_all   it is not to be made by one worker
+    summary, error  what came of it
+    """
+
+    entry: Input
+    conversion: Conversion
+    target: Path
+    tree: Brief
+    held: ExitStack
+    aside: Aside
+    begun: bool = False
+    at_work: bool = False
+    by_all: bool = False
+    summary: Summary | None = None
+    error: ProcError | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether all is known of how it was made."""
+        return bool(self.summary or self.error) and not self.at_work
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """Within, what goes wrong becomes the member's error, and stops no other."""
+        try:
+            with typed(self.entry.path):
+                yield
+        except ProcError as error:
+            self.error = without_frames(error)
