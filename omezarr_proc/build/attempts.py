@@ -84,5 +84,5 @@ class Attempts:
         spool = spool_file(build.tree.place, plan.spool_bytes) if plan.spool_bytes else None
         method, lenient = self.means.settings.downsample_method, self.means.settings.on_corrupt == "warn"
         image, hashed = replace(self.image.alone(), profile=None), build.taken is not None
-        counted = level_counted_at_once(self.image, build.pyramid)
+        counted = level_counted_at_once(self.image, build.pyramid, travels=self.means.engine.travels)
         self.means.engine.begin(Job(image, build.store, method, plan.access, lenient, hashed, counted=counted), plan, spool)

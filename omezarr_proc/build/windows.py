@@ -18,16 +18,21 @@ from omezarr_proc.pixels.histogram import Extremes, Packed, Place
 from omezarr_proc.work.replies import Counted, Reply
 from omezarr_proc.work.tasks import Count, Loose
 
-# Pixels of a level that is counted when it is written: its histograms are no larger than what else is said of it.
+# Pixels of a level that is counted when it is written by workers: its histograms are no larger than what else is said of it.
 _AT_ONCE_PIXELS = 1 << 20
 
 
-def level_counted_at_once(image: Image, pyramid: Pyramid) -> int | None:
-    """The level whose pixels are counted when they are written, None where it is large or has to be counted twice."""
+def level_counted_at_once(image: Image, pyramid: Pyramid, *, travels: bool) -> int | None:
+    """The level whose pixels are counted when they are written, None where not all are to be counted, or twice.
+
+    travels  whether what is counted travels from one process to another, for which it must not be large
+    """
     if ngff.fixed_windows(image) or histogram.needs_second_count(pyramid.dtype):
         return None
     level = pyramid.levels[windows.window_level(pyramid.levels)]
-    return level.index if level.region.size <= _AT_ONCE_PIXELS else None
+    size_t, _, size_z, height, width = level.shape
+    of_all = len(windows.sampled_planes(size_t, size_z, height, width)) == size_t * size_z
+    return level.index if of_all and (level.region.size <= _AT_ONCE_PIXELS or not travels) else None
 
 
 def display_windows(
@@ -57,7 +62,7 @@ def display_windows(
 
 def _known(image: Image, pyramid: Pyramid, owners: Sequence[int], counted: Mapping[int, Packed]) -> dict[int, Packed]:
     """The histogram of each window where all its pixels are counted already; else nothing."""
-    index = level_counted_at_once(image, pyramid)
+    index = level_counted_at_once(image, pyramid, travels=False)
     if index is None:
         return {}
     level = pyramid.levels[index].region

@@ -24,7 +24,12 @@ class WorkerLostError(ProcError):
 
 
 class Engine(Protocol):
-    """Makes bands. Used by the thread that made it."""
+    """Makes bands. Used by the thread that made it.
+
+    travels  whether what is told of them comes from another process, so that what is large costs time
+    """
+
+    travels: bool
 
     @property
     def workers(self) -> int:

@@ -29,6 +29,7 @@ class Serial:
     """
 
     workers = 1
+    travels = False
 
     def __init__(self, deadline: float | None = None, files: Files | None = None, note: Callable[[str], None] = logger.warning) -> None:
         self._deadline, self._files, self._note = deadline, files or AtOnce(), note

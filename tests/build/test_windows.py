@@ -11,6 +11,9 @@ from conversion import convert
 
 from omezarr_proc import cli
 from omezarr_proc.build import windows as module
+from omezarr_proc.build.dataset import pyramid_of
+from omezarr_proc.config.settings import Settings
+from omezarr_proc.tiff.describe.images import open_images
 
 
 def windows(tmp_path: Path, pixels: Any, **options: Any) -> list[dict[str, float]]:
@@ -63,3 +66,17 @@ def test_what_is_counted_while_it_is_written_is_what_is_counted_afterwards(tmp_p
             found.append(windows(folder, pixels, photometric="minisblack", planarconfig="separate"))
     assert counted == [pixels.size, 0, pixels.size]
     assert found == [[expected(plane) for plane in pixels]] * 3
+
+
+def test_a_worker_that_makes_all_counts_planes_that_are_sampled_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process counts levels of any size while it writes them, but only where all planes count: else windows would be others."""
+    monkeypatch.setattr("omezarr_proc.ngff.windows.SAMPLED_PIXELS", 4 * 64 * 64)
+    rng = np.random.default_rng(1)
+    few, many = (rng.integers(0, 60000, (planes, 64, 64), np.uint16) for planes in (4, 12))
+    for name, pixels in (("few", few), ("many", many)):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "a.ome.tif", pixels, ome=True, metadata={"axes": "ZYX"}, photometric="minisblack")
+    images = {name: open_images(str(tmp_path / name / "a.ome.tif"))[0] for name in ("few", "many")}
+    pyramids = {name: pyramid_of(image, Settings(initial_downsample=1, z_downsample="none")) for name, image in images.items()}
+    levels = {name: module.level_counted_at_once(images[name], pyramids[name], travels=False) for name in images}
+    assert levels == {"few": 0, "many": None}

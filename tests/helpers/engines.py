@@ -48,7 +48,8 @@ class Few:
 
     def __init__(self, engine: Engine, bands: int) -> None:
         self._engine, self._left = engine, bands
-        self.workers, self.begin, self.work, self.rest = engine.workers, engine.begin, engine.work, engine.rest
+        self.workers, self.travels, self.begin = engine.workers, engine.travels, engine.begin
+        self.work, self.rest = engine.work, engine.rest
         self.processes, self.close = engine.processes, engine.close
 
     def make(self, pass_: Pass, bands: Iterator[Region], on_encoded: OnEncoded, on_stored: OnStored) -> None:

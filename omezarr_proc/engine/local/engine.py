@@ -27,6 +27,8 @@ _FEW_BANDS = 8
 class Local:
     """Has the bands of one image made by the workers of a pool."""
 
+    travels = True
+
     def __init__(self, nursery: Nursery, deadline: float | None = None, stall_seconds: float = 0) -> None:
         """Take over the nursery.
 
