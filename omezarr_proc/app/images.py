@@ -203,12 +203,14 @@ class Images:
         key, tree, part = conversion.key, self._tree, self.settings.part
         assert part
         with tree.locked_share(target, part):
+            # asked before one looks: who publishes in between removes what says so, and what is there then is seen
+            is_done = tree.is_done(target, key, part.of, [part.number])
             if reason := self._left_alone(conversion, target, locked=True):
                 with suppress(LockedError), tree.locked(target):  # who has it removes what is hidden
                     tree.discard(target, self.means.deadline)
                 return self._skipped(entry, conversion, target, reason)
             self.outcomes.begun(conversion, target)
-            if not tree.is_done(target, key, part.of, [part.number]):
+            if not is_done:
                 conversion.refuse_impossible()
                 pieces = [piece for piece in shared.pieces if piece.part == part.number]
                 make_share(conversion, tree.share(target, key, part, shared.parts, conversion.rows), cut, pieces)
