@@ -43,6 +43,12 @@ CASES: dict[str, tuple[tuple[int, ...], str, dict[str, Any], int, int]] = {
 SLOW = TOOLS / "slow_fs.sh"  # each create in its folder takes some ms, as on EFS
 
 
+@pytest.fixture(autouse=True)
+def without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes memory in each process that it measures."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 def write(path: Path, shape: tuple[int, ...], dtype: str, options: dict[str, Any]) -> Path:
     rng = np.random.default_rng(1)
     tifffile.imwrite(path, rng.integers(0, 200, shape, np.uint8).astype(dtype), metadata=None, **options)
