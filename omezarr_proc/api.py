@@ -139,6 +139,11 @@ class _Told(Report):
         """Count what is done."""
         self._tell(min(self._done + amount, self._total))
 
+    def at_once(self, name: str, total: int) -> None:
+        """An image was made by one worker."""
+        self.start(name, total)
+        self.advance(total)
+
     def finish(self, summary: Summary) -> None:
         """End an image that has been converted."""
         super().finish(summary)

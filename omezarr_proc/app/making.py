@@ -127,6 +127,7 @@ class Making:
             with member.conversion.given_up(member.tree), noted(member.tree):
                 if error := member.error or made.error:
                     raise error
+                self._report.at_once(member.conversion.source, member.conversion.pyramid.pixels)
             assert made.summary
             member.summary = replace(made.summary, peak_bytes=memory)
         member.at_work = False

@@ -99,6 +99,9 @@ class Report:
         """Count time for this phase that a worker has had for the image."""
         self.results.spent(phase, seconds)
 
+    def at_once(self, name: str, total: int) -> None:
+        """All pixels of an image are made: one worker has, of which nothing was told before."""
+
     def retry(self, reason: str) -> None:
         """Say what was lost."""
         self.results.retry()

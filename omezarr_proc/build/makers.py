@@ -8,7 +8,7 @@ from omezarr_proc.engine.base import WorkerLostError
 from omezarr_proc.engine.local.solos import Solos
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import LimitError, ProcError
+from omezarr_proc.model.errors import LimitError, OutOfTimeError, ProcError
 from omezarr_proc.plan.solo import limits_of_one
 from omezarr_proc.publish.tree import Noting
 
@@ -74,6 +74,8 @@ class Makers(Generic[T]):
             self._given.clear()
             if isinstance(error, WorkerLostError):
                 self._solos = None
+            if isinstance(error, OutOfTimeError):
+                error = OutOfTimeError(error.message, hint="run it again to go on")
             return [(name, SoloMade(error=error)) for name in names]
         taken: list[tuple[T, SoloMade]] = []
         for task, made in found:

@@ -19,6 +19,7 @@ from runs import ROOT, TOOLS, Reference, digest, needs_root, needs_shared, run, 
 
 from omezarr_proc.app import batch as process
 from omezarr_proc.app import opening, together
+from omezarr_proc.app.making import Making
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.handler import handler
 from omezarr_proc.model.errors import OutOfTimeError
@@ -51,6 +52,7 @@ def test_ten_images_are_done_after_four_calls_that_have_time_for_three_each(tmp_
         return summary
 
     monkeypatch.setattr(Conversion, "stage", make_and_wait)
+    monkeypatch.setattr(Making, "_by_all", lambda making, member: True)  # in this process, one after another
     for module in (process, opening, together):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late[0]))
     for done in (3, 6, 9):
