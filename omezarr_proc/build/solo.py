@@ -169,9 +169,6 @@ class _Spent:
         self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + now - self._since
         self._phase, self._since = phase, now
 
-    def spent(self, phase: Phase, seconds: float) -> None:
-        pass
-
     def retry(self, reason: str) -> None:
         logger.warning(reason)
 

@@ -25,9 +25,6 @@ class Progress(Protocol):
     def phase(self, phase: Phase) -> None:
         """What is done from now on, until the next phase or the end of the image."""
 
-    def spent(self, phase: Phase, seconds: float) -> None:
-        """A worker has had so much time for this phase, beside what is done here."""
-
     def retry(self, reason: str) -> None:
         """Something was lost, and the work goes on without it."""
 
