@@ -53,7 +53,7 @@ help:
 	@echo "make check         lint, format, types and tests: the gate"
 	@echo "make lint          lint, format and types only"
 	@echo "make coverage      the tests, and what of the package they reach, in all processes; LINES=1 leaves out branches"
-	@echo "make soak          all tests, also the slow ones, with new examples: 40 minutes on two cores; SEED=... repeats"
+	@echo "make soak          all tests, also the slow ones, with new examples: about an hour on two cores; SEED=... repeats"
 	@echo "make golden        write the digests of tests/golden anew, for a change that is meant to change bytes"
 	@echo "make benchmark     time against the unavoidable work; ARGS=\"A --scale 0.25\" chooses"
 	@echo "make memprofile    memory over time against the plan; ARGS=\"--limit 512 INPUT OUTPUT\""
