@@ -7,21 +7,21 @@ An image counts as done, and says so, when it is published, and in the order of 
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from omezarr_proc.app.beside import is_beside
 from omezarr_proc.app.inputs import Input
-from omezarr_proc.app.opening import check_time, typed
-from omezarr_proc.app.report import Aside, Report
+from omezarr_proc.app.member import Underway
+from omezarr_proc.app.opening import check_time
+from omezarr_proc.app.report import Report
 from omezarr_proc.build.image import Conversion
 from omezarr_proc.host.background import Background, side_by_side
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import ProcError, StoreUnavailableError, without_frames
-from omezarr_proc.model.events import Summary
+from omezarr_proc.model.errors import ProcError, StoreUnavailableError
 from omezarr_proc.publish.existing import left_alone
 from omezarr_proc.publish.in_store import InStore
 
@@ -33,42 +33,24 @@ AT_A_TIME = 8  # images that are begun, and as many that are being published
 STOP_SECONDS = 2.0  # how long an orderly stop waits for the store
 
 
-@dataclass(kw_only=True)
-class OnItsWay:
-    """One image on its way.
+@dataclass(eq=False, kw_only=True)
+class OnItsWay(Underway):
+    """One image on its way, whose lock is held, and what lies in its place since then.
 
-    aside    how the report knows it
     brief    whether it is one of several, so that nothing of it need be noted
     reason   why the dataset that is there already is left alone
     beside   whether there is something to keep in step beside it
-    held     its lock, and what lies in its place since then
     staging  whether it is being made, or was
-    summary, error  what came of it
     """
 
-    entry: Input
-    conversion: Conversion
     target: Address
-    aside: Aside
     brief: bool
     reason: str = ""
     beside: bool = True
-    held: ExitStack = field(default_factory=ExitStack)
     lock: "StoreLock | None" = None
     there: "Contents | None" = None
     tree: InStore | None = None
     staging: bool = False
-    summary: Summary | None = None
-    error: ProcError | None = None
-
-    @contextmanager
-    def trying(self) -> Iterator[None]:
-        """Within, what goes wrong becomes the member's error, and stops no other."""
-        try:
-            with typed(self.entry.path):
-                yield
-        except ProcError as error:
-            self.error = without_frames(error)
 
 
 class InStores:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omezarr_proc.app.inputs import Input
@@ -18,39 +18,47 @@ SMALL_TEXT = 1 << 20
 
 
 @dataclass(eq=False, kw_only=True)
-class Member:
-    """One image of a bunch.
+class Underway:
+    """An image on its way among others.
 
-    held     what is let go of in the end: its lock
     aside    how the report knows it
-    begun    whether its staging folder is there
-    at_work  whether somebody makes it, or will: what has gone wrong meanwhile is not all
-    by_all   it is not to be made by one worker
+    held     what is let go of in the end: its lock
     summary, error  what came of it
     """
 
     entry: Input
     conversion: Conversion
-    target: Path
-    tree: Brief
-    held: ExitStack
     aside: Aside
-    begun: bool = False
-    at_work: bool = False
-    by_all: bool = False
+    held: ExitStack = field(default_factory=ExitStack)
     summary: Summary | None = None
     error: ProcError | None = None
 
-    @property
-    def is_made(self) -> bool:
-        """Whether all is known of how it was made."""
-        return bool(self.summary or self.error) and not self.at_work
-
     @contextmanager
     def trying(self) -> Iterator[None]:
-        """Within, what goes wrong becomes the member's error, and stops no other."""
+        """Within, what goes wrong becomes its error, and stops no other."""
         try:
             with typed(self.entry.path):
                 yield
         except ProcError as error:
             self.error = without_frames(error)
+
+
+@dataclass(eq=False, kw_only=True)
+class Member(Underway):
+    """One image of a bunch.
+
+    begun    whether its staging folder is there
+    at_work  whether somebody makes it, or will: what has gone wrong meanwhile is not all
+    by_all   it is not to be made by one worker
+    """
+
+    target: Path
+    tree: Brief
+    begun: bool = False
+    at_work: bool = False
+    by_all: bool = False
+
+    @property
+    def is_made(self) -> bool:
+        """Whether all is known of how it was made."""
+        return bool(self.summary or self.error) and not self.at_work
