@@ -94,15 +94,13 @@ class Images:
 
     def _join(self, entry: Input, conversion: "Conversion | PlateConversion", target: Place) -> bool:
         """Take a small image into the bunch that is made together; returns whether it is one of those, and the first to work on it."""
-        from omezarr_proc.app.member import SMALL_TEXT, Member
+        from omezarr_proc.app.member import Member
         from omezarr_proc.app.together import Together
         from omezarr_proc.build.image import Conversion
         from omezarr_proc.build.makers import is_small
         from omezarr_proc.publish.brief import Brief, is_fresh
 
-        if not isinstance(conversion, Conversion) or self._tree is not ByRename or target in self.left:
-            return False
-        if len(conversion.image.ome_xml or "") > SMALL_TEXT or not is_small(conversion):
+        if not isinstance(conversion, Conversion) or self._tree is not ByRename or target in self.left or not is_small(conversion):
             return False
         assert isinstance(target, Path) and isinstance(self.together, Together)  # by rename
         with ExitStack() as held:

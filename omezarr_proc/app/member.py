@@ -13,9 +13,6 @@ from omezarr_proc.model.errors import ProcError, without_frames
 from omezarr_proc.model.events import Summary
 from omezarr_proc.publish.brief import Brief
 
-# Characters of OME-XML of one of a bunch: two bunches are kept.
-SMALL_TEXT = 1 << 20
-
 
 @dataclass(eq=False, kw_only=True)
 class Underway:

@@ -12,9 +12,10 @@ from omezarr_proc.model.errors import LimitError, OutOfTimeError, ProcError
 from omezarr_proc.plan.solo import limits_of_one
 from omezarr_proc.publish.tree import Noting
 
-# Of an image that is small: its pixels, and its planes.
+# Of an image that is small: its pixels, its planes, its OME-XML, since many are kept at a time.
 SMALL_BYTES = 32 << 20
 SMALL_PLANES = 256
+SMALL_TEXT = 1 << 20
 
 T = TypeVar("T")
 
@@ -26,8 +27,10 @@ def pixel_bytes(conversion: Conversion) -> int:
 
 
 def is_small(conversion: Conversion) -> bool:
-    """Whether an image is made in a moment. Raises CeilingError."""
-    return len(conversion.image.planes) <= SMALL_PLANES and pixel_bytes(conversion) <= SMALL_BYTES
+    """Whether an image is made in a moment, and what is known of it small. Raises CeilingError."""
+    image = conversion.image
+    known = len(image.planes) <= SMALL_PLANES and len(image.ome_xml or "") <= SMALL_TEXT
+    return known and pixel_bytes(conversion) <= SMALL_BYTES
 
 
 class Makers(Generic[T]):
