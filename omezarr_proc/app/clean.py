@@ -13,7 +13,7 @@ from loguru import logger
 
 from omezarr_proc.app import clean_store
 from omezarr_proc.app.parser import VerbParser
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.text import one_line, shown

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from omezarr_proc.app.inputs import PLAIN_ENDINGS, Input, natural_key, paired, tiff_ending
-from omezarr_proc.host.remote import PASSING, store_error, walk
+from omezarr_proc.host.remote import walk
+from omezarr_proc.host.store_errors import PASSING, store_error
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import MissingFolderError, NothingToConvertError
 from omezarr_proc.model.text import shown

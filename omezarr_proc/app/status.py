@@ -13,7 +13,7 @@ from omezarr_proc.app.inputs import dataset_path
 from omezarr_proc.app.parser import VerbParser, searchable
 from omezarr_proc.app.search import find
 from omezarr_proc.app.unfinished import Unfinished, look, look_in_store
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import SettingsError
 from omezarr_proc.model.text import byte_size, one_line, shown

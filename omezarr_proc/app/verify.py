@@ -129,7 +129,7 @@ def _verify(path: Place, source: Place | None, which: int | str | None, engine: 
 
 def _beside(path: Place) -> Place | None:
     """The TIFF of a dataset's name beside it: the one image of which would have become it. Raises StoreUnavailableError."""
-    from omezarr_proc.host.remote import refuse_silence
+    from omezarr_proc.host.store_errors import refuse_silence
     from omezarr_proc.tiff.file.bytes import is_file, names_beside
 
     path = path.absolute() if isinstance(path, Path) else path

@@ -15,7 +15,8 @@ from omezarr_proc.app.parser import VerbParser
 from omezarr_proc.app.places import named_place
 from omezarr_proc.app.search import MENTIONED, tiffs_in
 from omezarr_proc.app.standard import say
-from omezarr_proc.host.remote import reach, store_error
+from omezarr_proc.host.remote import reach
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Address, Place, is_address
 from omezarr_proc.model.errors import InputError, OutputError, ProcError, SettingsError
 from omezarr_proc.model.text import shown

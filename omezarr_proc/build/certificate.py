@@ -25,7 +25,7 @@ from omezarr_proc.build.means import Means
 from omezarr_proc.build.taken import Taken
 from omezarr_proc.build.through import read_through, with_plans
 from omezarr_proc.check.digests import level_digest, object_digests
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError
 from omezarr_proc.model.image import FileState, Image

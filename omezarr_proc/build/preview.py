@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from omezarr_proc.build.picture import LONGER_SIDE, aspect, compose, fitted
 from omezarr_proc.build.sheet import SHEET_SIDE, compose_sheet
 from omezarr_proc.check.collection import open_collection
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.pixels.resample import resampled
 from omezarr_proc.store.places import objects_at, put_at

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TypeVar
 
 from omezarr_proc.check.levels import Level
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.errors import DifferentOutputError, InputError
 from omezarr_proc.model.region import Index, Region, ceil_div
 from omezarr_proc.pixels.digests import BLOCK, Digest, Digests, digests_of

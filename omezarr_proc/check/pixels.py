@@ -12,7 +12,7 @@ from omezarr_proc.check.finding import Finding
 from omezarr_proc.check.levels import Level, Step
 from omezarr_proc.check.windows import ChannelExtremes, check_windows, chunk_extremes, merged
 from omezarr_proc.host.limits import read_limits
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.region import AXES, Index, Region
 from omezarr_proc.pixels.reduction import REDUCTIONS
 from omezarr_proc.store.read import Dataset, first_multiscale

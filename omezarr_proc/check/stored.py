@@ -15,7 +15,7 @@ import numpy as np
 from omezarr_proc.check.arrays import VIEWABLE
 from omezarr_proc.check.finding import Finding, Kind
 from omezarr_proc.check.shards import Shards, is_known
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.address import Address
 from omezarr_proc.store.codec import HEADER_BYTES, decoded_bytes, stated_bytes
 from omezarr_proc.store.read import Dataset

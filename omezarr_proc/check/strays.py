@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from omezarr_proc.check.finding import Finding
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.store.read import Dataset, read_json
 from omezarr_proc.store.zarr_array import Array

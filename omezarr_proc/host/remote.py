@@ -1,7 +1,6 @@
-"""Object stores as this machine reaches them: a client for an address, with the credentials that there are, and what its errors mean.
+"""Object stores as this machine reaches them: a client for an address, with the credentials that there are.
 
 obstore finds credentials by itself: plain variables, a container's endpoint, web identity, instance metadata, Lambda's variables.
-Nothing that a server answers is ever repeated but its error code: an answer can hold what was signed.
 
 A process must not be forked once it has made a request: the client's threads are not there in the child, which then waits for ever.
 Importing obstore and making a client is safe.
@@ -9,7 +8,6 @@ Importing obstore and making a client is safe.
 
 import errno
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +19,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from omezarr_proc.host.background import Background
-from omezarr_proc.model.address import READABLE, STORES, Address, Place, is_address
-from omezarr_proc.model.errors import OutputError, SettingsError, StoreUnavailableError
+from omezarr_proc.host.store_errors import PASSING, ConditionError, meaning_of
+from omezarr_proc.model.address import READABLE, STORES, Address, Place
+from omezarr_proc.model.errors import SettingsError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -32,7 +31,6 @@ T = TypeVar("T")
 # Seconds between two tries: the first, each further one twice as long, up to the last.
 _PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _CLIENT = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=5), "read_timeout": timedelta(seconds=30)}
-_GIVES_CREDENTIALS = re.compile(r"https?://(169\.254\.|\[fd00:|metadata\.|sts\.|oauth2\.|login\.|localhost:\d+/metadata)|.*/v2/credentials")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +114,7 @@ def ask(address: Address, work: Callable[[], T]) -> T:
         except (AlreadyExistsError, NotModifiedError, PreconditionError):
             raise ConditionError(str(address)) from None
         except (BaseError, OSError) as error:
-            failure = _failure(address, error)
+            failure = meaning_of(address, error)
             if failure.errno != errno.EPIPE or time.monotonic() > give_up:
                 raise failure from None
         time.sleep(pause)
@@ -132,14 +130,6 @@ def _hearing_signals(work: Callable[[], T]) -> T:
     background.wait()
     background.check()
     return found[0]
-
-
-# Faults of a store that pass.
-PASSING = {errno.EBUSY, errno.EPROTO, errno.EHOSTUNREACH, errno.EPIPE}
-
-
-class ConditionError(Exception):
-    """The condition of a request does not hold: the object is not the one that it should be."""
 
 
 def listed(address: Address) -> tuple[list[Address], list[tuple[str, int]]]:
@@ -178,58 +168,8 @@ def reach(address: Address) -> None:
     try:
         obstore.head(client(address.root, patient=False), address.key or "zarr.json")
     except (BaseError, OSError) as error:
-        if _failure(address, error).errno in PASSING:
+        if meaning_of(address, error).errno in PASSING:
             raise StoreUnavailableError("does not answer: check its address and the network", source=address) from None
-
-
-def store_error(what: str, error: OSError, source: str | os.PathLike[str]) -> OutputError:
-    """The error about `source` when what failed to be done there failed with `error`, which `ask` has raised."""
-    kind = StoreUnavailableError if error.errno in PASSING else OutputError
-    return kind(f"{what}: {error.strerror or error}", source=source)
-
-
-def refuse_silence(error: Exception) -> None:
-    """Raise StoreUnavailableError where `error` is of a store that does not answer: nothing is known of what lies there then."""
-    if isinstance(error, OSError) and error.errno in PASSING and isinstance(error.filename, str) and is_address(error.filename):
-        raise store_error("cannot be read", error, error.filename) from error
-
-
-def _failure(address: Address, error: Exception) -> OSError:
-    """What an error of the client means for the person who must act; EPIPE: the connection broke off in an answer."""
-    text = str(error)
-    asked = next(iter(re.findall(r"Error performing \w+ (\S+) in", text)), "")
-    status = next(iter(re.findall(r"status code: (\d{3})", text)), "")
-    code = next(iter(re.findall(r"<Code>(\w{1,60})</Code>", text)), "")
-    said = code or (f"HTTP {status}" if status else type(error).__name__)
-    if code == "NoSuchBucket":
-        number, meaning = errno.ENODEV, "there is no such bucket: check its name, AWS_REGION and AWS_ENDPOINT_URL"
-    elif isinstance(error, FileNotFoundError):
-        number, meaning = errno.ENOENT, "there is no such object: check its name"
-    elif code in ("ExpiredToken", "ExpiredTokenException", "RequestTimeTooSkewed"):
-        number, meaning = errno.EACCES, f"the store denies it ({said}): get new credentials, and check this machine's clock"
-    elif _GIVES_CREDENTIALS.match(asked) or (not asked and "redential" in text):
-        number, meaning = errno.EACCES, "no credentials are found: give the task a role, or set the store's variables"
-    elif status == "416":
-        number, meaning = errno.ENODATA, "it ends before"
-    elif status == "501":
-        number, meaning = errno.ENOSYS, f"the store does not know such a request ({said})"
-    elif status == "409":
-        number, meaning = errno.EBUSY, "somebody else puts it at this moment: run again"
-    elif status in ("401", "403"):
-        number, meaning = errno.EACCES, f"the store denies it ({said}): check the credentials and their rights"
-    elif "edirect" in text.replace(address.key, "") or code in (
-        "AuthorizationHeaderMalformed",
-        "PermanentRedirect",
-        "IllegalLocationConstraintException",
-    ):
-        number, meaning = errno.EINVAL, "the bucket is in another region: set AWS_REGION to it"
-    elif status:
-        number, meaning = errno.EPROTO, f"the store answers with {said}: run again later"
-    elif " retries, " in text.partition("Debug source")[0]:
-        number, meaning = errno.EHOSTUNREACH, "the store does not answer: check the network and the endpoint, then run again"
-    else:
-        number, meaning = errno.EPIPE, "the connection breaks off again and again: check the network, then run again"
-    return OSError(number, meaning, str(address))
 
 
 def _profile() -> Any:

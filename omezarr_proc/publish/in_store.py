@@ -19,7 +19,7 @@ from typing import ClassVar
 from loguru import logger
 
 from omezarr_proc.host.background import side_by_side
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import InTheWayError, OutputError
 from omezarr_proc.model.part import Part

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from omezarr_proc.host.background import side_by_side
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.publish.children import OURS, named_at_top
 from omezarr_proc.publish.existing import is_ome
 from omezarr_proc.publish.hidden import IN_STORE

@@ -13,7 +13,7 @@ from types import TracebackType
 from loguru import logger
 
 from omezarr_proc.host.background import Background
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.part import Part
 from omezarr_proc.publish.hidden import IN_STORE

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from omezarr_proc.host.remote import store_error
+from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.part import Part

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omezarr_proc.host.background import side_by_side
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.model.region import Region
 from omezarr_proc.plan.kept import QUEUE_BYTES

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import InputError
 from omezarr_proc.ngff.versions import UnsaidError, as_05

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from omezarr_proc.host.remote import PASSING, ConditionError, ask, client, exists, listed, refuse_unlistable, store_error
+from omezarr_proc.host.remote import ask, client, exists, listed, refuse_unlistable
+from omezarr_proc.host.store_errors import PASSING, ConditionError, store_error
 from omezarr_proc.model.address import Address
 from omezarr_proc.store.objects import Data, joined
 

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from omezarr_proc.host.remote import PASSING
+from omezarr_proc.host.store_errors import PASSING
 from omezarr_proc.model.address import Address, Place
 from omezarr_proc.model.errors import ProcError
 from omezarr_proc.viewer.ranges import byte_range

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from omezarr_proc.host.quiet import quiet_libraries
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.address import absolute
 from omezarr_proc.model.errors import InputError, UnreadableInputError, UnsupportedInputError
 from omezarr_proc.model.image import Image

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.errors import InputError, UnreadableInputError
 from omezarr_proc.tiff.describe import omexml
 from omezarr_proc.tiff.describe.omevalues import OmeXmlError

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from omezarr_proc.host.faults import retry
-from omezarr_proc.host.remote import refuse_silence
+from omezarr_proc.host.store_errors import refuse_silence
 from omezarr_proc.model.image import FileState
 from omezarr_proc.tiff.file.bytes import identity_of
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from omezarr_proc.host.remote import ConditionError, ask, client
+from omezarr_proc.host.remote import ask, client
+from omezarr_proc.host.store_errors import ConditionError
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.image import FileState
 from omezarr_proc.tiff.file.ahead import BLOCK, Ahead, threads

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import tifffile
 
-from omezarr_proc.host.remote import PASSING
+from omezarr_proc.host.store_errors import PASSING
 from omezarr_proc.model.address import is_address
 from omezarr_proc.model.errors import InputError, ProcError, StoreUnavailableError
 from omezarr_proc.model.image import Image, Plane
