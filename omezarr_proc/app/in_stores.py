@@ -161,7 +161,7 @@ class InStores:
             elif member.tree and not member.staging and not isinstance(member.error, StoreUnavailableError):
                 member.tree.close()
                 member.tree.give_up()
-        member.held.close()
+        member.let_go()
 
     def _leave(self, member: OnItsWay, beginning: Background) -> None:
         """Remove the record of what was not even begun, and unlock it; where workers may still put objects the record stays."""

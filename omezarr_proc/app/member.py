@@ -39,6 +39,10 @@ class Underway:
         except ProcError as error:
             self.error = without_frames(error)
 
+    def let_go(self) -> None:
+        """Let go of what is held, and tell it what went wrong."""
+        self.held.__exit__(type(self.error) if self.error else None, self.error, None)
+
 
 @dataclass(eq=False, kw_only=True)
 class Member(Underway):

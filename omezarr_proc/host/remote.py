@@ -11,15 +11,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from omezarr_proc.host.background import Background
-from omezarr_proc.host.store_errors import PASSING, ConditionError, meaning_of
+from omezarr_proc.host.patience import BRIEFLY, Patience, give_up, has_answered, patience_with
+from omezarr_proc.host.store_errors import PASSING, SILENT, ConditionError, meaning_of
 from omezarr_proc.model.address import READABLE, STORES, Address, Place
 from omezarr_proc.model.errors import SettingsError, StoreUnavailableError
 
@@ -28,34 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds between two tries: the first, each further one twice as long, up to the last.
-_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+# Seconds between two tries: the first, each further one by chance up to three times as long as the one before, up to the last.
+_PAUSE, _LONGEST_PAUSE, _LONGER = 0.1, 5.0, 3
 _CLIENT = {"timeout": timedelta(seconds=120), "connect_timeout": timedelta(seconds=5), "read_timeout": timedelta(seconds=30)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long a request that fails is made again: so many `times` by the client itself, for so many `seconds` at most.
-
-    Where a connection breaks off in an answer, or before one to a POST, `ask` makes it again: every request here bears being made twice.
-    """
-
-    times: int = 60
-    seconds: float = 90.0
-
-
-_ONCE = Patience(times=0)
-_patience = [Patience()]  # the last one counts
-
-
-@contextmanager
-def patient_as(patience: Patience) -> Iterator[None]:
-    """Within, this process, and the workers that are forked from it, ask stores again as this says."""
-    _patience.append(patience)
-    try:
-        yield
-    finally:
-        _patience.remove(patience)
 
 
 def require(place: Place) -> None:
@@ -69,8 +43,11 @@ def _not_installed(address: Address) -> SettingsError:
 
 
 def client(root: Address, *, patient: bool = True) -> "ObjectStore":
-    """The client of a bucket, container or host; without `patient` it asks once. Raises SettingsError where there is none for it."""
-    return client_of(root, _patience[-1] if patient else _ONCE)
+    """The client of a bucket, container or host; without `patient` it asks for a moment.
+
+    Raises SettingsError where there is none for it.
+    """
+    return client_of(root, patience_with(root) if patient else BRIEFLY)
 
 
 @lru_cache(maxsize=64)
@@ -84,7 +61,7 @@ def client_of(root: Address, patience: Patience) -> "ObjectStore":
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     servers = {"s3": endpoint, "gs": os.environ.get("GOOGLE_BASE_URL"), "az": os.environ.get("AZURE_STORAGE_ENDPOINT"), "http": "http://"}
     plain = (servers.get(root.scheme) or "").startswith("http://")
-    backoff = {"init_backoff": timedelta(seconds=_PAUSE), "max_backoff": timedelta(seconds=_LONGEST_PAUSE), "base": 2}
+    backoff = {"init_backoff": timedelta(seconds=_PAUSE), "max_backoff": timedelta(seconds=_LONGEST_PAUSE), "base": _LONGER}
     retries = {"max_retries": patience.times, "retry_timeout": timedelta(seconds=patience.seconds), "backoff": backoff}
     options: dict[str, Any] = {"client_options": _CLIENT | ({"allow_http": True} if plain else {}), "retry_config": retries}
     if root.scheme == "s3" and endpoint:
@@ -107,16 +84,24 @@ def ask(address: Address, work: Callable[[], T]) -> T:
     """
     from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError, PreconditionError
 
-    pause, give_up = _PAUSE, time.monotonic() + _patience[-1].seconds
+    pause, until = _PAUSE, time.monotonic() + patience_with(address.root).seconds
     while True:
         try:
-            return _hearing_signals(work)
+            found = _hearing_signals(work)
         except (AlreadyExistsError, NotModifiedError, PreconditionError):
+            has_answered(address.root)
             raise ConditionError(str(address)) from None
         except (BaseError, OSError) as error:
             failure = meaning_of(address, error)
-            if failure.errno != errno.EPIPE or time.monotonic() > give_up:
+            if failure.errno not in SILENT:
+                has_answered(address.root)
                 raise failure from None
+            if failure.errno != errno.EPIPE or time.monotonic() > until:
+                give_up(address.root)
+                raise failure from None
+        else:
+            has_answered(address.root)
+            return found
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -161,7 +146,7 @@ def exists(address: Address) -> bool:
 
 
 def reach(address: Address) -> None:
-    """Ask once for something there, for somebody who waits. Raises StoreUnavailableError where nobody answers."""
+    """Ask for something there, for a moment, since somebody waits. Raises StoreUnavailableError where nobody answers."""
     import obstore
     from obstore.exceptions import BaseError
 

@@ -12,8 +12,10 @@ from omezarr_proc.model.errors import OutputError, StoreUnavailableError
 
 _GIVES_CREDENTIALS = re.compile(r"https?://(169\.254\.|\[fd00:|metadata\.|sts\.|oauth2\.|login\.|localhost:\d+/metadata)|.*/v2/credentials")
 
+# Of a store that does not answer, or only that it cannot.
+SILENT = {errno.EPROTO, errno.EHOSTUNREACH, errno.EPIPE}
 # Faults of a store that pass.
-PASSING = {errno.EBUSY, errno.EPROTO, errno.EHOSTUNREACH, errno.EPIPE}
+PASSING = {errno.EBUSY, *SILENT}
 
 
 class ConditionError(Exception):

@@ -13,8 +13,10 @@ from types import TracebackType
 from loguru import logger
 
 from omezarr_proc.host.background import Background
+from omezarr_proc.host.patience import give_up
 from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Address
+from omezarr_proc.model.errors import StoreUnavailableError
 from omezarr_proc.model.part import Part
 from omezarr_proc.publish.hidden import IN_STORE
 from omezarr_proc.publish.holder import holder_of, is_dead, moment, myself
@@ -62,6 +64,8 @@ class StoreLock:
         self._probing.wait()  # else it would put what is removed next
         if self._heart:
             self._heart.join(self._heartbeat)
+        if isinstance(error, StoreUnavailableError):  # a worker has waited for it
+            give_up(self._dataset.root)
         with contextlib.suppress(OSError):
             if self._mine():
                 self._bucket.delete(self._key)

@@ -22,7 +22,10 @@ QUICK_SECONDS = 0.001
 
 
 class Ticket:
-    """The files of one task; calls `done` once, when all are written and no more will come, with the first error if there was one."""
+    """The files of one task; calls `done` once, when all are written and no more will come, with the first error if there was one.
+
+    After an error those that wait are not written: the task is lost, and where storage fails each of them can take minutes.
+    """
 
     def __init__(self, done: Callable[[Exception | None], None]) -> None:
         """`done` may be called by any thread."""
@@ -35,6 +38,11 @@ class Ticket:
         """One more file."""
         with self._lock:
             self._pending += 1
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there was an error."""
+        return self._error is not None
 
     def settle(self, error: Exception | None = None) -> None:
         """One file less."""
@@ -141,7 +149,8 @@ class Filing:
     def _write(self, file: _File) -> None:
         error, began = None, time.monotonic()
         try:
-            file.write()
+            if not file.ticket.has_failed:
+                file.write()
         except Exception as raised:  # goes to the main process with the task's ticket
             error = raised
         self._quick = time.monotonic() - began < QUICK_SECONDS

@@ -21,7 +21,8 @@ import psutil
 import pytest
 from faultyproxy import FaultyProxy
 
-from omezarr_proc.host import remote
+from omezarr_proc.host import patience, remote
+from omezarr_proc.model.address import Address
 
 ACCESS, SECRET = "omezarr-test", "s3cr3t-of-the-tests"
 BUCKET = "test"
@@ -146,6 +147,7 @@ def store(object_server, monkeypatch, request):
         for name, value in object_server.environ(proxy.endpoint).items():
             monkeypatch.setenv(name, value)
         remote.client_of.cache_clear()
+        patience.has_answered(Address(f"s3://{BUCKET}"))
         yield Prefix(
             object_server.environ(proxy.endpoint), object_server.store(), f"prefix-{zlib.crc32(request.node.name.encode())}", proxy
         )
@@ -155,7 +157,7 @@ def store(object_server, monkeypatch, request):
 @pytest.fixture
 def impatient():
     """A store that fails is asked once more, not for a minute and a half."""
-    with remote.patient_as(remote.Patience(times=1)):
+    with patience.patient_as(patience.Patience(times=1)):
         yield
 
 

@@ -20,7 +20,7 @@ from runs import Program, run
 from omezarr_proc.build.dataset import pyramid_of
 from omezarr_proc.cli import main
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.host import remote
+from omezarr_proc.host import patience
 from omezarr_proc.model.address import Address
 from omezarr_proc.model.errors import Exit, OutputError, StoreUnavailableError
 from omezarr_proc.publish import store_lock
@@ -287,7 +287,7 @@ def test_what_an_earlier_run_has_stored_is_read_back_many_at_a_time(store, sourc
     assert changed(chunks, 0, grid, stored) == 2
     assert changed(chunks, 0, grid, stored, read=False) == 2
     store.proxy.fault = lambda request: 503
-    with remote.patient_as(remote.Patience(times=1)), pytest.raises(StoreUnavailableError):  # nothing is said of what it holds
+    with patience.patient_as(patience.Patience(times=1)), pytest.raises(StoreUnavailableError):  # nothing is said of what it holds
         changed(chunks, 0, grid, stored)
 
 

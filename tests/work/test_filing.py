@@ -176,3 +176,24 @@ def test_where_no_thread_is_allowed_the_caller_writes(monkeypatch: pytest.Monkey
     ticket.seal()
     assert tickets.ended == [("all", None)]
     assert by == [threading.get_ident()] * 3
+
+
+def test_after_an_error_the_other_files_of_that_task_are_not_written() -> None:
+    filing, tickets = Filing(), Tickets()
+    gate, written = threading.Event(), []
+
+    def fail() -> None:
+        gate.wait(10)
+        raise OSError(5, "broken")
+
+    lost, kept = tickets.ticket("lost"), tickets.ticket("kept")
+    filing.put("folder", 1, fail, lost)
+    for number in range(3):
+        filing.put("folder", 1, lambda number=number: written.append(("lost", number)), lost)
+        filing.put("folder", 1, lambda number=number: written.append(("kept", number)), kept)
+    lost.seal()
+    kept.seal()
+    gate.set()
+    tickets.wait(2)
+    assert written == [("kept", 0), ("kept", 1), ("kept", 2)]
+    assert {name: str(error) for name, error in tickets.ended} == {"lost": "[Errno 5] broken", "kept": "None"}
