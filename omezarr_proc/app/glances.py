@@ -16,8 +16,6 @@ from omezarr_proc.model.errors import ProcError
 
 # Inputs for each part, from which on a small image need not be cut for parts to have as much as each other.
 MANY = 8
-# Of a small image's pixels.
-SMALL_BYTES = 32 << 20
 
 
 def items_of_part(settings: Settings, inputs: Sequence[Input], limits: Limits, deadline: float | None = None) -> list[Item]:
@@ -46,6 +44,7 @@ def _small(settings: Settings, inputs: Sequence[Input], limits: Limits, deadline
     if not settings.part or len(inputs) < MANY * settings.part.of or settings.output_layout == "root":
         return {}
     from omezarr_proc.plan.shares import IMAGE_BYTES, Weight
+    from omezarr_proc.plan.solo import SMALL_BYTES
     from omezarr_proc.tiff.describe.glance import bytes_of_one_image
     from omezarr_proc.tiff.file.budget import Budget
 

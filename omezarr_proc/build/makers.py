@@ -9,11 +9,10 @@ from omezarr_proc.engine.local.solos import Solos
 from omezarr_proc.host.limits import Limits
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import LimitError, OutOfTimeError, ProcError
-from omezarr_proc.plan.solo import limits_of_one
+from omezarr_proc.plan.solo import SMALL_BYTES, limits_of_one
 from omezarr_proc.publish.tree import Noting
 
-# Of an image that is small: its pixels, its planes, its OME-XML, since many are kept at a time.
-SMALL_BYTES = 32 << 20
+# Of an image that is small (see SMALL_BYTES too): its planes, its OME-XML, since many are kept at a time.
 SMALL_PLANES = 256
 SMALL_TEXT = 1 << 20
 

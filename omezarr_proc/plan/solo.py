@@ -7,6 +7,8 @@ from omezarr_proc.plan.memory import MAIN_BYTES, MB, NURSERY_BYTES, RESERVE_BYTE
 
 # What such a worker has imported and keeps beside what it reads, plans and writes with.
 SOLO_BYTES = 8 * MB
+# The pixels of an image that is small: nobody shares out its bands, and one worker makes it.
+SMALL_BYTES = 32 << 20
 
 
 def limits_of_one(limits: Limits, workers: int) -> Limits:

@@ -114,6 +114,8 @@ def _read_group(path: Place) -> tuple[Json, int, Any]:
     elif (root := read_json(objects, path, ".zgroup")) is not None:
         attributes, zarr_format = read_json(objects, path, ".zattrs") or {}, 2
     else:
+        if isinstance(path, Path) and (inside := next(iter(sorted(path.glob("*.zarr"))), None)):
+            raise InputError(f"is no dataset but a folder of such: name one, as {inside.name}", source=path)
         raise InputError("has neither zarr.json nor .zgroup: it is no Zarr dataset, or its root metadata is lost", source=path)
     if not isinstance(attributes, dict):
         raise InputError("the attributes of its root are not a JSON object", source=path)

@@ -356,6 +356,14 @@ def test_what_is_no_image_is_said_in_a_line(
     assert message in capsys.readouterr().out
 
 
+def test_a_folder_of_datasets_is_told_from_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("b.ome.zarr", "a.ome.zarr"):
+        (tmp_path / name).mkdir()
+    for verb in ("validate", "info", "verify", "preview"):
+        assert cli.main([verb, str(tmp_path)]) != 0
+        assert "is no dataset but a folder of such: name one, as a.ome.zarr" in "".join(capsys.readouterr())
+
+
 def test_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["validate"]) == 2
     assert cli.main(["validate", "--deeper", "a"]) == 2

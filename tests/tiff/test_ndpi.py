@@ -26,7 +26,7 @@ def test_a_slide_with_levels_and_macro(tmp_path, name, base):
         assert (image.height, image.width, image.rgb, image.size_z) == (160, 256, True, 1)
         assert (layout.segment_height, layout.segment_width) == (HIGH, WIDE)
         assert image.sizes["x"].value == pytest.approx(0.25)
-        assert any("1 pages of lower resolution" in note for note in image.notes)
+        assert any("1 page of lower resolution left out" in note for note in image.notes)
         got = whole(reader, image.planes[0])
     as_one = imagecodecs.jpeg8_decode(jpeg(pixels)[0])
     assert np.abs(got - as_one.astype(int)).max() <= 4  # chroma is spread across the borders of intervals only there

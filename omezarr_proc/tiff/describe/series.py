@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from omezarr_proc.model.text import counted
 from omezarr_proc.tiff.describe import ndpi
 from omezarr_proc.tiff.file import tags
 from omezarr_proc.tiff.file.ifd import MAX_TEXT, Ifd, Ifds
@@ -39,12 +40,16 @@ def of(ifds: Ifds, chain: list[Ifd], text: str) -> list[Series]:
     if chain[0] not in whole and _shape(ifds, chain[0])[:2] >= _shape(ifds, whole[0])[:2]:
         whole.insert(0, chain[0])
     left = len(chain) - len(whole)
-    notes = [f"{left} pages that are marked as reduced resolution or mask are left out"] if left else []
+    notes = [f"{counted(left, 'page')} marked as reduced resolution or mask left out"] if left else []
     if _pyramid(ifds, whole):
-        return [Series(pages=whole[:1], notes=[*notes, f"{len(whole) - 1} pages of lower resolution are left out"])]
+        return [Series(pages=whole[:1], notes=[*notes, _lower(len(whole) - 1)])]
     if alike(ifds, whole):
         return [Series(pages=whole, notes=notes)]
     return [Series(pages=[ifd], notes=notes) for ifd in whole]
+
+
+def _lower(pages: int) -> str:
+    return f"{counted(pages, 'page')} of lower resolution left out"
 
 
 def alike(ifds: Ifds, chain: list[Ifd]) -> bool:
@@ -95,14 +100,14 @@ def _aperio(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
         else:
             found.append(Series(pages=[ifd], name="label" if re.search(r"\blabel\b", text) or kind == 1 else "macro"))
     if levels:
-        found[0].notes.append(f"{levels} pages of lower resolution are left out")
+        found[0].notes.append(_lower(levels))
     return found
 
 
 def _ndpi(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
     """NDPI: pages of the largest size are the slide in its focal planes."""
     full, smaller, aside = ndpi.levels(ifds, chain)
-    notes = [f"{smaller} pages of lower resolution are left out"] if smaller else []
+    notes = [_lower(smaller)] if smaller else []
     slide = [Series(pages=full, focal=True, notes=notes)] if alike(ifds, full) else [Series(pages=[ifd], notes=notes) for ifd in full]
     return slide + [Series(pages=[ifd], name=name) for ifd, name in aside]
 
@@ -125,7 +130,7 @@ def _qptiff(ifds: Ifds, chain: list[Ifd]) -> list[Series]:
         else:
             found.append(Series(pages=[ifd], name=kind or "thumbnail"))
     if levels:
-        slide.notes.append(f"{levels} pages of lower resolution are left out")
+        slide.notes.append(_lower(levels))
     if not slide.pages:
         slide.pages, found = chain[:1], [slide]
     return found
