@@ -2,11 +2,6 @@
 
 It is only appended to. A unit is noted after its chunks are on disk: every INTERVAL seconds, more often at first, a thread takes the units
 that were added by then, flushes the file system, appends their lines and flushes those.
-
-Nothing that is opened or removed here leads out of the output through a link: the record is a plain file, and a staging folder that is a
-link, or holds one or anything else that this program does not make, is removed and made anew (links themselves, not what they lead to)
-before anything is written. Chunk files are opened without following links at any time; against who puts a link in the place of a folder
-while a conversion runs, nothing helps but permissions.
 """
 
 import contextlib
@@ -19,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from omezarr_proc.host.faults import output_error
-from omezarr_proc.model.errors import InTheWayError, OutputError, ProcessLimitError
+from omezarr_proc.model.errors import OutputError, ProcessLimitError
 from omezarr_proc.model.part import Part
 from omezarr_proc.model.text import duration
-from omezarr_proc.publish.hidden import MAGIC, part_files, part_target, record_path, staging_path
-from omezarr_proc.publish.history import History, Unit, header, line, read, unit_line
-from omezarr_proc.store.opening import is_folder, open_file, strangers
-from omezarr_proc.store.remove import remove_tree
-from omezarr_proc.store.sync import Disk, sync_folder
+from omezarr_proc.publish.hidden import part_target, record_path, staging_path
+from omezarr_proc.publish.history import History, Unit, line, unit_line
+from omezarr_proc.publish.record_file import prepare, prepare_part, write_all
+from omezarr_proc.store.opening import open_file
+from omezarr_proc.store.sync import Disk
 
 if TYPE_CHECKING:
     from omezarr_proc.publish.lock import Lock
@@ -73,7 +68,7 @@ class Record:
         Raises OutputError, also where hidden files are in the way that are not certainly ours.
         """
         path, staging = record_path(target), staging_path(target)
-        return cls._open(path, staging, lambda fd: _prepare(fd, target, key), interval)
+        return cls._open(path, staging, lambda fd: prepare(fd, target, key), interval)
 
     @classmethod
     def of_part(cls, target: Path, part: Part, key: str, interval: float = INTERVAL) -> "Record":
@@ -82,7 +77,7 @@ class Record:
         Raises OutputError.
         """
         path = record_path(part_target(target, part))
-        return cls._open(path, staging_path(target), lambda fd: _prepare_part(fd, path, key), interval)
+        return cls._open(path, staging_path(target), lambda fd: prepare_part(fd, path, key), interval)
 
     @classmethod
     def _open(cls, path: Path, staging: Path, prepare: Callable[[int], History], interval: float) -> "Record":
@@ -188,7 +183,7 @@ class Record:
         try:
             if units:
                 self.disk.sync()
-            _write_all(self._fd, data)
+            write_all(self._fd, data)
             os.fsync(self._fd)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -196,71 +191,3 @@ class Record:
             return error
         self._end += len(data)
         return None
-
-
-def _prepare(fd: int, target: Path, key: str) -> History:
-    """Bring record and staging into step; what the record says of `key` is true of `staging` afterwards."""
-    path, staging = record_path(target), staging_path(target)
-    data = _content(fd)
-    if MAGIC.startswith(data) and data != MAGIC:  # new, or its maker was killed
-        if os.path.lexists(staging):
-            path.unlink()
-            raise InTheWayError("is in the way and not known to be of omezarr_proc: remove it, then run again", source=staging)
-        os.ftruncate(fd, 0)
-        _write_all(fd, MAGIC)
-        os.fsync(fd)
-        sync_folder(path.parent)
-    elif not data.startswith(MAGIC):
-        raise InTheWayError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
-    history = read(data, key)
-    if history is not None and is_folder(staging) and not any(strangers(staging)):
-        os.ftruncate(fd, history.end)
-        _forget_metadata(staging)
-        return history
-    os.ftruncate(fd, len(MAGIC))
-    os.fsync(fd)  # before anything of the staging folder goes: half of it must not be taken for the whole
-    for _, role, of_part in part_files(target):
-        if role == "record":  # what it tells of goes now
-            of_part.unlink(missing_ok=True)
-    if not remove_tree(staging):
-        raise OutputError("cannot remove what an earlier run has left: remove it, then run again", source=staging)
-    first = header(key)
-    _write_all(fd, first)
-    os.fsync(fd)
-    staging.mkdir()
-    return History(end=len(MAGIC) + len(first))
-
-
-def _prepare_part(fd: int, path: Path, key: str) -> History:
-    """What the record of a part says; it begins anew where that is nothing of `key`."""
-    data = _content(fd)
-    if not (data.startswith(MAGIC) or MAGIC.startswith(data)):
-        raise InTheWayError("is in the way and not of omezarr_proc: remove it, then run again", source=path)
-    if (history := read(data, key)) is not None:
-        os.ftruncate(fd, history.end)
-        return history
-    os.ftruncate(fd, 0)
-    first = MAGIC + header(key)
-    _write_all(fd, first)
-    os.fsync(fd)
-    sync_folder(path.parent)
-    return History(end=len(first))
-
-
-def _content(fd: int) -> bytes:
-    with open(fd, "rb", closefd=False) as file:
-        return file.read()
-
-
-def _forget_metadata(staging: Path) -> None:
-    """Remove the documents, which each attempt writes anew, whole or torn. Raises OSError (`Path.glob` passes over what it cannot list)."""
-    for folder in (staging, *(path for path in staging.iterdir() if is_folder(path))):
-        for path in folder.iterdir():
-            if path.name.startswith(("zarr.", ".z")):  # also temporary names: zarr.json.partial, and zarr.<hex>.partial of earlier versions
-                path.unlink()
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -10,7 +10,8 @@ from collections import defaultdict
 from typing import Any
 
 from omezarr_proc import cli
-from omezarr_proc.engine.local.pool import Pool, Worker
+from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.local.process import Worker
 from omezarr_proc.work.replies import Stored
 from omezarr_proc.work.tasks import Task, Write
 

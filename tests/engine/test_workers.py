@@ -21,10 +21,10 @@ from loguru import logger
 from pyramids import pyramid
 from runs import ROOT, Program, sandbox, sandboxed, slide
 
-from omezarr_proc.engine.local import nursery
-from omezarr_proc.engine.local import pool as module
+from omezarr_proc.engine.local import nursery, process
 from omezarr_proc.engine.local.nursery import Nursery, NurseryError, NurseryGoneError
-from omezarr_proc.engine.local.pool import Pool, Worker, WorkerDiedError, WorkerStuckError
+from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.local.process import Worker, WorkerDiedError, WorkerStuckError
 from omezarr_proc.engine.local.watch import Watch
 from omezarr_proc.model.errors import OutOfTimeError
 from omezarr_proc.model.region import Region
@@ -288,8 +288,8 @@ def test_the_memory_of_a_worker_that_cannot_be_killed_is_nobody_else_s(pool: Poo
     """Its system call may still write there when storage answers, whoever's slot that is by then."""
     task = begin(pool, job, 2)
     stuck, old = pool.workers[1].pid, os.dup(pool.arena.fd)
-    states = module.thread_states
-    monkeypatch.setattr(module, "thread_states", lambda pid: "D" if pid == stuck else states(pid))
+    states = process.thread_states
+    monkeypatch.setattr(process, "thread_states", lambda pid: "D" if pid == stuck else states(pid))
     pool.resize(1)
     monkeypatch.undo()
     assert os.fstat(old).st_size == 0

@@ -9,7 +9,7 @@ import pytest
 from omezarr_proc.app.report import Report
 from omezarr_proc.config.secret import Mask
 from omezarr_proc.engine.base import WorkerLostError
-from omezarr_proc.engine.local.pool import WorkerDiedError
+from omezarr_proc.engine.local.process import WorkerDiedError
 from omezarr_proc.host.faults import output_error
 from omezarr_proc.model import errors
 from omezarr_proc.model.errors import (

@@ -8,7 +8,8 @@ import pytest
 from runs import ROOT, stack
 
 from omezarr_proc import cli
-from omezarr_proc.engine.local.pool import Pool, Worker
+from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.local.process import Worker
 from omezarr_proc.work.tasks import Load, Make, Task
 
 PACKAGE = Path(cli.__file__).parent

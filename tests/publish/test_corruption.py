@@ -25,7 +25,8 @@ from omezarr_proc import cli
 from omezarr_proc.app import report
 from omezarr_proc.build import passes as build
 from omezarr_proc.build.attempts import Attempts
-from omezarr_proc.engine.local.pool import Pool, Worker
+from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.local.process import Worker
 from omezarr_proc.model.errors import OutputError
 from omezarr_proc.publish.hidden import MAGIC
 from omezarr_proc.publish.history import line, read

@@ -26,6 +26,7 @@ from omezarr_proc.publish.history import Unit, header, is_ended, line, read, uni
 from omezarr_proc.publish.record import Record
 from omezarr_proc.store.arrays import OME_XML, put_all, write_root
 from omezarr_proc.store.folder import Folder
+from omezarr_proc.store.remove import remove_tree
 from omezarr_proc.store.sync import Disk
 
 HEADER = MAGIC + header("k")
@@ -178,7 +179,7 @@ def test_what_is_worthless_is_begun_anew(target: Path, change: str) -> None:
     elif change == "header":
         record_path(target).write_bytes(data.replace(b'"dataset"', b'"datasat"'))
     elif change == "staging":
-        module.remove_tree(record.staging)
+        remove_tree(record.staging)
     again = reopened(target, "other" if change == "key" else "k")
     assert not again.units
     assert os.listdir(again.staging) == []
@@ -219,7 +220,7 @@ def test_links_in_the_staging_folder_are_not_followed(target: Path, what: str) -
     record.close()
     parts = {"staging": ".", "level": "0", "row": "0/c/0", "chunk": "0/c/0/0", "metadata": "0/zarr.json", "FIFO": "0/c/0/1"}
     place = record.staging / parts[what]
-    module.remove_tree(place)
+    remove_tree(place)
     if what == "FIFO":
         os.mkfifo(place)
     else:
@@ -300,10 +301,10 @@ def test_attempts_count_as_long_as_they_are_killed(target: Path) -> None:
 
 def test_units_are_noted_by_time_after_their_chunks_are_flushed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    write = module._write_all
+    write = module.write_all
     monkeypatch.setattr(Disk, "sync", lambda disk: calls.append("syncfs"))
     record = Record.open(target, "k", interval=0.05)
-    monkeypatch.setattr(module, "_write_all", lambda fd, data: (calls.append("write"), write(fd, data)))
+    monkeypatch.setattr(module, "write_all", lambda fd, data: (calls.append("write"), write(fd, data)))
     monkeypatch.setattr(os, "fsync", lambda fd: calls.append("fsync"))
     record.add([Unit(0, 0, (0, 1), (0, 1))])
     end = time.monotonic() + 30
@@ -354,7 +355,7 @@ def test_full_disk_tears_no_line(target: Path, monkeypatch: pytest.MonkeyPatch) 
         os.write(fd, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module, "_write_all", half)
+    monkeypatch.setattr(module, "write_all", half)
     record.add([Unit(0, 0, (0, 1), (0, 1))])
     with pytest.raises(OutputError):
         record.flush()

@@ -6,7 +6,8 @@ from math import prod
 from omezarr_proc.engine.base import OnEncoded, OnStored
 from omezarr_proc.engine.local.nursery import Nursery
 from omezarr_proc.engine.local.pipeline import run
-from omezarr_proc.engine.local.pool import Pool, Worker
+from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.local.process import Worker
 from omezarr_proc.engine.local.schedule import Schedule, load_parts
 from omezarr_proc.engine.local.solos import Solos
 from omezarr_proc.engine.local.watch import Watch

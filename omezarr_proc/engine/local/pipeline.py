@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from omezarr_proc.engine.local.pool import Pool, Worker
+from omezarr_proc.engine.local.pool import Pool
+from omezarr_proc.engine.local.process import Worker
 from omezarr_proc.work.replies import Reply
 from omezarr_proc.work.tasks import Task
 

@@ -7,20 +7,16 @@ as a whole when a worker is killed.
 import contextlib
 import math
 import os
-import signal
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import send_handle
 
 from loguru import logger
 
-from omezarr_proc.engine.base import WorkerLostError
 from omezarr_proc.engine.local.arena import Arena
-from omezarr_proc.engine.local.forking import CANNOT_START
 from omezarr_proc.engine.local.noted import NotedLog
 from omezarr_proc.engine.local.nursery import Nursery, NurseryError, NurseryGoneError
+from omezarr_proc.engine.local.process import Worker, WorkerDiedError, WorkerStuckError, end
 from omezarr_proc.engine.local.watch import Watch, thread_states
 from omezarr_proc.model.errors import OutOfTimeError, ProcError
 from omezarr_proc.model.text import duration
@@ -29,42 +25,6 @@ from omezarr_proc.work.tasks import Job, Promise, Solo, Storing, Task, doing
 
 # What a thread's state says of a process that does not move (proc(5)).
 _STATES = {"T": "stopped by a signal", "D": "waits for storage"}
-# For the end of a process that SIGKILL was sent to; longer only where it is stuck in a system call.
-_KILLED_SECONDS = 0.5
-
-
-class WorkerStuckError(WorkerLostError):
-    """A worker process does not move. It is still of the pool: `resize(0)` ends it."""
-
-
-class WorkerDiedError(WorkerLostError):
-    """A worker process ended by itself; SIGKILL mostly means that memory ran out."""
-
-    def __init__(self, pid: int, status: int) -> None:
-        """`status`: negative for a signal, as `os.waitstatus_to_exitcode` has it."""
-        self.pid, self.status = pid, status
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        hints = {
-            -signal.SIGKILL: " (memory ran out, or somebody else killed it: give it more memory, or set MAX_WORKERS lower)",
-            CANNOT_START: " (no thread is allowed for it? allow this user more processes, or set MAX_WORKERS lower)",
-        }
-        super().__init__(f"worker process {pid} {'was ' if status < 0 else ''}{how}{hints.get(status, '')}")
-
-
-@dataclass(eq=False)
-class Worker:
-    """One worker process.
-
-    briefed   whether it knows what tasks are about
-    tasks     what it has been sent and has not yet answered, oldest first
-    unstored  what it has answered of which files are still to be written
-    """
-
-    pid: int
-    connection: Connection
-    briefed: bool = False
-    tasks: deque[Task] = field(default_factory=deque)
-    unstored: list[Task] = field(default_factory=list)
 
 
 class Pool:
@@ -93,10 +53,10 @@ class Pool:
         """Have `count` workers, all of them idle; fewer where the system allows no more. Raises NurseryError where it allows none."""
         surplus = self.workers[count:]
         del self.workers[count:]
-        if not self._end(surplus):
+        if not end(surplus):
             # The system call in which it is stuck may still write into its slot. So the slots of all others are elsewhere from now on.
             rest, self.workers = self.workers, []
-            self._end(rest)
+            end(rest)
             self.arena.renew()
         while len(self.workers) < count:
             try:
@@ -233,37 +193,7 @@ class Pool:
         """End all workers (within `patience` seconds, then by force) and the nursery, and let go of the memory."""
         deadline = time.monotonic() + patience
         workers, self.workers = self.workers, []
-        self._end(workers, patience)
+        end(workers, patience)
         self._nursery.close(max(0.2, deadline - time.monotonic()))
         self.arena.close()
         self._close_spool()
-
-    def _end(self, workers: list[Worker], patience: float = 1.0) -> bool:
-        """Closing its socket is how a worker is told to end; one that is busy ends at once, since nothing half done counts.
-
-        Returns whether all have ended: one that is stuck in a system call cannot be killed before it gets out of there.
-        """
-        for worker in workers:
-            worker.connection.close()
-        pids = [worker.pid for worker in workers]
-        if _ended(pids, patience):
-            return True
-        for pid in filter(_alive, pids):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return _ended(pids, _KILLED_SECONDS)
-
-
-def _ended(pids: list[int], patience: float) -> bool:
-    """Whether all have ended within `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while alive := any(map(_alive, pids)):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.005)
-    return not alive
-
-
-def _alive(pid: int) -> bool:
-    """Whether a thread of a worker still runs; a zombie that the nursery has not reaped does not."""
-    return bool(set(thread_states(pid)) - set("ZX"))
