@@ -53,7 +53,7 @@ help:
 	@echo "make check         lint, format, types and tests: the gate"
 	@echo "make lint          lint, format and types only"
 	@echo "make coverage      the tests, and what of the package they reach, in all processes; LINES=1 leaves out branches"
-	@echo "make soak          all tests, also the slow ones, with new examples: about an hour on two cores; SEED=... repeats"
+	@echo "make soak          all tests, also the slow ones, with new examples: about half an hour on two cores; SEED=... repeats"
 	@echo "make golden        write the digests of tests/golden anew, for a change that is meant to change bytes"
 	@echo "make benchmark     time against the unavoidable work; ARGS=\"A --scale 0.25\" chooses"
 	@echo "make memprofile    memory over time against the plan; ARGS=\"--limit 512 INPUT OUTPUT\""
@@ -82,7 +82,7 @@ lint: $(VENV)/.dev
 
 check: lint test
 
-soak: $(VENV)/.test
+soak: $(VENV)/.soak
 	@echo "examples of hypothesis: make soak SEED=$(SEED)"
 	@$(VENV)/bin/python -m compileall -q omezarr_proc # its tests start the program thousands of times, some where nobody writes bytecode
 	$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) --dist worksteal -m "" --hypothesis-profile fresh --hypothesis-seed $(SEED) $(ARGS)
@@ -171,6 +171,10 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.browser: $(VENV)/.installed
 	$(INSTALL) --editable '.[test,browser]'
+	@touch $@
+
+$(VENV)/.soak: $(VENV)/.installed
+	$(INSTALL) --editable '.[test,dev,browser,readers,deploy]'
 	@touch $@
 
 $(VENV)/.sbom: $(VENV)/.installed

@@ -18,8 +18,8 @@ DEPLOY = ROOT / "deploy"
 
 
 def tool(name: str) -> str:
-    """The path of a linter, which is looked for in PATH. Skips without it."""
-    found = shutil.which(name)
+    """The path of a linter, which is looked for beside Python and in PATH. Skips without it."""
+    found = shutil.which(name, path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found

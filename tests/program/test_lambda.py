@@ -130,7 +130,7 @@ def long(kind: str, folder: Path) -> tuple[Path, dict[str, object]]:
     (folder / "in").mkdir()
     if kind == "slide":
         return slide(folder / "in/slide.ome.tif", 9000), {}
-    return volume(folder / "in/volume.ome.tif", 96, 1024), {"INITIAL_DOWNSAMPLE": 1}
+    return volume(folder / "in/volume.ome.tif", 160, 1024), {"INITIAL_DOWNSAMPLE": 1}
 
 
 def flags(settings: dict[str, object]) -> list[str]:
