@@ -1,9 +1,11 @@
 """How long this process goes on asking an object store that fails.
 
-A store is waited for in vain once: after that each request is tried for a second at most, until one of them is answered. So a run
+A store is waited for in vain once: for a minute each request is tried for a second at most then, until one of them is answered. So a run
 ends as soon as it is known that nobody answers, and not after as many waits as it still had requests to make.
 """
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +26,8 @@ class Patience:
 
 BRIEFLY = Patience(times=1, seconds=1.0)  # what fails at once is told from what breaks off by the client's second try
 _patience = [Patience()]  # the last one counts
-_in_vain: set[Address] = set()  # buckets, containers and hosts that were
+_FORGOTTEN_SECONDS = 60.0  # a process that goes on, as that of a Lambda function, may find it there again
+_in_vain: dict[Address, float] = {}  # buckets, containers and hosts, and when they were given up last, as time.monotonic() counts
 
 
 @contextmanager
@@ -39,14 +42,14 @@ def patient_as(patience: Patience) -> Iterator[None]:
 
 def patience_with(root: Address) -> Patience:
     """What a request to a bucket, container or host is given."""
-    return BRIEFLY if root in _in_vain else _patience[-1]
+    return BRIEFLY if time.monotonic() < _in_vain.get(root, -math.inf) + _FORGOTTEN_SECONDS else _patience[-1]
 
 
 def give_up(root: Address) -> None:
     """It was waited for in vain, by this process or one of its workers."""
-    _in_vain.add(root)
+    _in_vain[root] = time.monotonic()
 
 
 def has_answered(root: Address) -> None:
     """It answers, be it with a refusal."""
-    _in_vain.discard(root)
+    _in_vain.pop(root, None)

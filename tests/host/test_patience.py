@@ -80,6 +80,15 @@ def test_a_refusal_is_an_answer(patient: Patience, error: Callable[[], Exception
     assert patience_with(PLACE.root) == patient
 
 
+def test_it_is_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPatch, patient: Patience) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
+    patience.give_up(PLACE.root)
+    for later, expected in ((59.0, BRIEFLY), (61.0, patient)):
+        now[0] = 1000.0 + later
+        assert patience_with(PLACE.root) == expected
+
+
 def test_what_the_client_itself_has_tried_in_vain_is_not_tried_again(patient: Patience) -> None:
     store = Store()
     store.error = refused(500)
