@@ -258,25 +258,25 @@ typedef struct {
     }                                                                                                                              \
     static inline void NAME##_add(const Task *t) { NAME##_several(t, 1); }
 
-/* Pixels as they are, from interleaved to planar. */
-#define COPY(NAME, T)                                                                                                              \
+/* Pixels as they are, from interleaved to planar; those of NaN too, which a mean of one pixel would make anew. */
+#define COPY(NAME, T, U)                                                                                                           \
     static void NAME(const Task *t) {                                                                                              \
         const Py_ssize_t width = t->width, samples = t->samples;                                                                   \
         for (Py_ssize_t y = 0; y < t->height; y++) {                                                                               \
             const T *restrict from = (const T *)(t->block + y * t->block_row);                                                     \
-            T *restrict out = (T *)(t->out + y * t->out_row);                                                                      \
-            if (samples == 1) {                                                                                                    \
+            U *restrict out = (U *)(t->out + y * t->out_row);                                                                      \
+            if (samples == 1 && sizeof(T) == sizeof(U)) {                                                                          \
                 memcpy(out, from, width * sizeof(T));                                                                              \
             } else if (samples == 3) {                                                                                             \
-                T *restrict second = (T *)((char *)out + t->out_sample), *restrict third = (T *)((char *)second + t->out_sample);  \
+                U *restrict second = (U *)((char *)out + t->out_sample), *restrict third = (U *)((char *)second + t->out_sample);  \
                 for (Py_ssize_t x = 0; x < width; x++) {                                                                           \
-                    out[x] = from[3 * x];                                                                                          \
-                    second[x] = from[3 * x + 1];                                                                                   \
-                    third[x] = from[3 * x + 2];                                                                                    \
+                    out[x] = (U)from[3 * x];                                                                                       \
+                    second[x] = (U)from[3 * x + 1];                                                                                \
+                    third[x] = (U)from[3 * x + 2];                                                                                 \
                 }                                                                                                                  \
             } else {                                                                                                               \
-                for (Py_ssize_t s = 0; s < samples; s++, out = (T *)((char *)out + t->out_sample))                                 \
-                    for (Py_ssize_t x = 0; x < width; x++) out[x] = from[samples * x + s];                                         \
+                for (Py_ssize_t s = 0; s < samples; s++, out = (U *)((char *)out + t->out_sample))                                 \
+                    for (Py_ssize_t x = 0; x < width; x++) out[x] = (U)from[samples * x + s];                                      \
             }                                                                                                                      \
         }                                                                                                                          \
     }
@@ -378,14 +378,16 @@ SIZED(i32_64, int32_t, int64_t)
 FLOATS(f32, float, float)
 FLOATS(f64, double, double)
 FLOATS(f64_f32, double, float)
-COPY(copy8, uint8_t)
-COPY(copy16, uint16_t)
-COPY(copy32, uint32_t)
+COPY(copy8, uint8_t, uint8_t)
+COPY(copy16, uint16_t, uint16_t)
+COPY(copy32, uint32_t, uint32_t)
+COPY(copy64, uint64_t, uint64_t)
+COPY(narrow64, double, float)
 
 typedef void (*Kernel)(const Task *);
 
 static Kernel choose(char from, char to, Py_ssize_t box) {
-    if (from == 'd' && to == 'f') return f64_f32;
+    if (from == 'd' && to == 'f') return box == 1 ? narrow64 : f64_f32;
     if (from != to) return NULL;
     switch (from) {
     case 'B': return box == 1 ? copy8 : box <= 1 << 8 ? u8_16 : box <= 1 << 24 ? u8_32 : u8_64;
@@ -395,7 +397,7 @@ static Kernel choose(char from, char to, Py_ssize_t box) {
     case 'I': return box == 1 ? copy32 : u32_64;
     case 'i': return box == 1 ? copy32 : i32_64;
     case 'f': return box == 1 ? copy32 : f32;
-    case 'd': return f64;
+    case 'd': return box == 1 ? copy64 : f64;
     default: return NULL;
     }
 }

@@ -102,6 +102,17 @@ def test_boxes_are_what_the_oracle_says_compiled_or_not(
     same(found, oracle(block, d, method), method)
 
 
+@pytest.mark.parametrize(("dtype", "becomes"), [("float32", "float32"), ("float64", "float32"), ("float64", "float64")])
+@pytest.mark.parametrize("samples", [1, 3, 4])
+def test_full_resolution_keeps_the_sign_of_nan_and_what_it_carries(dtype: str, becomes: str, samples: int) -> None:
+    row = np.array([np.nan, -np.nan, 1.5, -0.0, np.inf], dtype)
+    row[:2].view(f"u{row.itemsize}")[:] |= 1 << (40 if dtype == "float64" else 20)
+    block = np.broadcast_to(row[np.newaxis, np.newaxis, :, np.newaxis], (1, 2, 5, samples)).copy()
+    wanted = np.moveaxis(block[0], 2, 0).astype(becomes)
+    for reduction in (REDUCTIONS["mean"], NUMPY["mean"]):
+        assert made(reduction, block, 1, becomes).tobytes() == wanted.tobytes()
+
+
 @every
 def test_views_of_any_strides_and_byte_order_are_reduced_alike(method: str) -> None:
     block = pixels("uint16", (3, 64, 64, 4), 1)
