@@ -114,6 +114,8 @@ class Page:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def keys(self, selector: str, *keys: str) -> None:
+        """Press keys on the one element, once it is there: controls may come a moment after the picture."""
+        self.wait(lambda: self.find(selector))
         (element,) = self.find(selector)
         for key in keys:
             element.send_keys(key)
