@@ -80,12 +80,12 @@ class Record:
         return cls._open(path, staging_path(target), lambda fd: prepare_part(fd, path, key), interval)
 
     @classmethod
-    def _open(cls, path: Path, staging: Path, prepare: Callable[[int], History], interval: float) -> "Record":
+    def _open(cls, path: Path, staging: Path, begin: Callable[[int], History], interval: float) -> "Record":
         try:
             disk = Disk(path.parent)
             fd = open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             try:
-                return cls(path, staging, fd, disk, prepare(fd), interval)
+                return cls(path, staging, fd, disk, begin(fd), interval)
             except BaseException:
                 os.close(fd)
                 raise
