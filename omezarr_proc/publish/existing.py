@@ -28,7 +28,7 @@ class Existing:
 class Standing:
     """What there is in a dataset's place.
 
-    taken       whether something is, which EXISTING decides about
+    taken       whether a dataset is, which EXISTING decides about
     key         that a complete dataset of ours carries
     foreign     why it must not be replaced
     unfinished  in an object store: an earlier run has left something, which in a folder its hidden files tell

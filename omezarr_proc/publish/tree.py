@@ -12,6 +12,7 @@ In an object store the objects are put in place at once, and the root last (see 
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -170,7 +171,8 @@ class ByRename(_Staged):
     @staticmethod
     def look(dataset: Path, rows: Iterable[str] = ()) -> Standing:
         """What is there already. `rows`: as of a tree. Raises OutputError."""
-        return standing(os.path.lexists(dataset), stored_key(dataset), lambda: refuse_foreign(dataset))
+        found = standing(os.path.lexists(dataset), stored_key(dataset), lambda: refuse_foreign(dataset))
+        return replace(found, taken=found.taken and not found.foreign)
 
     def publish(self) -> None:
         """See `Tree`."""

@@ -163,6 +163,20 @@ def test_a_dataset_with_the_same_key_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.tif"]
 
 
+@pytest.mark.parametrize("existing", ["replace", "skip", "fail"])
+@pytest.mark.parametrize("what", ["a file", "a folder that is no OME-Zarr dataset"])
+def test_what_is_no_dataset_is_neither_replaced_nor_taken_for_one(
+    tmp_path: Path, existing: str, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels((300, 300), "uint8"))
+    inside = tmp_path / "a.ome.zarr" if what == "a file" else tmp_path / "a.ome.zarr/notes.txt"
+    inside.parent.mkdir(exist_ok=True)
+    inside.write_text("mine")
+    assert convert(tmp_path / "a.tif", tmp_path, "--existing", existing) == 73
+    assert f"a.ome.zarr: is {what} and is not replaced" in capsys.readouterr().err
+    assert inside.read_text() == "mine"
+
+
 @pytest.mark.parametrize("what", ["file", "folder", "link"])
 def test_what_is_no_dataset_is_replaced_by_force_only(tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((100, 100), "uint8"))
