@@ -74,6 +74,7 @@ def _open(
 ) -> Iterator[tuple[Input, "list[Image] | ProcError"]]:
     from omezarr_proc.tiff.describe.images import open_images
     from omezarr_proc.tiff.file.budget import Budget
+    from omezarr_proc.tiff.file.changes import being_opened
     from omezarr_proc.tiff.file.coming import Coming
 
     inputs = list(inputs)
@@ -85,17 +86,18 @@ def _open(
 
     def opened(path: Place, budget: Budget, refused: list[UnsupportedInputError] | None = None) -> "list[Image]":
         check_file(path)
-        return open_images(
-            str(path),
-            images=chosen,
-            on_missing=on_missing,
-            reduced_by=reduced_by,
-            z_downsample=settings.z_downsample,
-            budget=budget,
-            opener=coming.open,
-            refused=refused,
-            to_srgb=settings.color == "srgb",
-        )
+        with being_opened(path):
+            return open_images(
+                str(path),
+                images=chosen,
+                on_missing=on_missing,
+                reduced_by=reduced_by,
+                z_downsample=settings.z_downsample,
+                budget=budget,
+                opener=coming.open,
+                refused=refused,
+                to_srgb=settings.color == "srgb",
+            )
 
     for entry in inputs:
         found: list[Image] | ProcError

@@ -27,7 +27,7 @@ from omezarr_proc.build.through import read_through, with_plans
 from omezarr_proc.check.digests import level_digest, object_digests
 from omezarr_proc.host.store_errors import store_error
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError
+from omezarr_proc.model.errors import DifferentOutputError, InputError
 from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.model.region import AXES
 from omezarr_proc.pixels.digests import BLOCK, Digests
@@ -79,8 +79,9 @@ class Certifier:
         with ThreadPoolExecutor(max(1, round(self.means.limits.cpus))) as threads, without_threads():
             files = [_of_file(state) for state in sorted(self.states, key=lambda state: state.path)]
             images = [self._of_image(path, image, threads) for path, image in self.images.items()]
-            if what := changed(self.states):
-                raise ChangedInputError(f"{what}: no certificate is written; run it again when it is complete")
+            if error := changed(self.states):
+                error.hint = "no certificate is written; run it again when it is complete"
+                raise error
             listed, total = self._list(root, threads)
         objects = {
             "list": list_path(self.target).name,

@@ -18,7 +18,7 @@ from omezarr_proc.build.taken import Taken
 from omezarr_proc.build.windows import display_windows
 from omezarr_proc.host.background import Beside
 from omezarr_proc.model.address import Place
-from omezarr_proc.model.errors import ChangedInputError, DifferentOutputError, InputError, OutputError
+from omezarr_proc.model.errors import DifferentOutputError, InputError, OutputError
 from omezarr_proc.model.events import Advice, Begun, Summary
 from omezarr_proc.model.image import FileState, Image
 from omezarr_proc.model.pyramid import Pyramid
@@ -117,8 +117,9 @@ class Conversion:
 
     def refuse_changed(self) -> None:
         """Raise InputError where an input is not any more what was opened."""
-        if what := changed(self.image.states):
-            raise ChangedInputError(f"{what}: nothing is published; run it again when it is complete")
+        if error := changed(self.image.states):
+            error.hint = "nothing is published; run it again when it is complete"
+            raise error
 
     def refuse_impossible(self) -> None:
         """Raise ProcError, before anything is written, for what cannot be done within the limits."""

@@ -17,7 +17,6 @@ from omezarr_proc.build.taken import Taken
 from omezarr_proc.check.verdict import refuse_wrong
 from omezarr_proc.model.address import Place
 from omezarr_proc.model.errors import (
-    ChangedInputError,
     InputError,
     OutOfTimeError,
     ProcError,
@@ -141,8 +140,9 @@ class PlateConversion:
 
     def refuse_changed(self) -> None:
         """Raise InputError where an input is not any more what was opened."""
-        if what := changed(self.states):
-            raise ChangedInputError(f"{what}: nothing is published; run it again when it is complete")
+        if error := changed(self.states):
+            error.hint = "nothing is published; run it again when it is complete"
+            raise error
 
     def make(self, tree: OfFields, paths: Iterable[str], *, trusted: bool = False) -> list[Summary]:
         """Make those of the fields at `paths` that are not there yet; those that fail do not stop the others.

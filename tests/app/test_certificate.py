@@ -20,7 +20,7 @@ from plates import write_plate
 from omezarr_proc import cli
 from omezarr_proc.build import certified as existing
 from omezarr_proc.model.address import Address
-from omezarr_proc.model.errors import InputError
+from omezarr_proc.model.errors import ChangedInputError, InputError
 from omezarr_proc.store.objects import Objects
 from omezarr_proc.store.places import objects_at
 
@@ -200,9 +200,9 @@ def test_of_an_input_that_has_changed_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiff = source(tmp_path)
-    monkeypatch.setattr("omezarr_proc.build.certificate.changed", lambda states: f"{tiff}: was written to while it was read")
+    monkeypatch.setattr("omezarr_proc.build.certificate.changed", lambda states: ChangedInputError("was written to", source=tiff))
     assert cli.main([str(tiff), "--output-dir", str(tmp_path / "out"), "--certificate", *SMALL]) != 0
-    assert "was written to while it was read: no certificate is written" in capsys.readouterr().err
+    assert "a.ome.tif: was written to; no certificate is written" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.ome.zarr"]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from tiffs import save
 from omezarr_proc import cli
 from omezarr_proc.build import image as conversion
 from omezarr_proc.check import verdict
+from omezarr_proc.model.errors import ChangedInputError, InputError
 from omezarr_proc.tiff.describe.images import open_images
 from omezarr_proc.tiff.file.bytes import identity_of
-from omezarr_proc.tiff.file.changes import changed
+from omezarr_proc.tiff.file.changes import being_opened, changed
 
 
 def write(path: Path, seed: int) -> None:
@@ -119,3 +121,35 @@ def test_every_file_of_a_set_counts_also_its_companion(tmp_path: Path, capsys, m
     assert cli.main([str(tmp_path / "a.ome.tif"), "--output-dir", str(out), "--quiet"]) == 75
     assert f"{tmp_path / changing}: has changed while it was read" in capsys.readouterr().err
     assert os.listdir(out) == []
+
+
+def opened_wrongly(path: Path, meanwhile: Callable[[Path], None] = lambda _: None) -> None:
+    with being_opened(path):
+        meanwhile(path)
+        raise InputError("is cut off", source=path)
+
+
+def test_what_is_wrong_with_a_file_that_grows_is_that_it_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tif"
+    write(path, 1)
+    size = path.stat().st_size
+    with pytest.raises(ChangedInputError, match=f"a.tif: has changed while it was read, from {size} to {size + 4} bytes; run it again"):
+        opened_wrongly(path, append)
+    monkeypatch.setattr(time, "sleep", lambda _: append(path))
+    with pytest.raises(
+        ChangedInputError, match=f"from {size + 4} to {size + 8} bytes"
+    ):  # nothing came while it was opened, but a moment later
+        opened_wrongly(path)
+
+
+def test_a_file_that_lies_there_as_it_is_is_wrong_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, slept = tmp_path / "a.tif", list[float]()
+    write(path, 1)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with pytest.raises(InputError, match="is cut off"):
+        opened_wrongly(path)
+    assert len(slept) == 1
+    os.utime(path, (1, 1))
+    with pytest.raises(InputError, match="is cut off"):
+        opened_wrongly(path)
+    assert len(slept) == 1  # nobody has written to it lately: there is nothing to wait for
