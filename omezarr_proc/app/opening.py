@@ -127,9 +127,11 @@ def _open(
 
 
 def _cropped(crop: Crop, images: "Iterable[Image]", refused: list[UnsupportedInputError]) -> "Iterator[Image]":
+    from omezarr_proc.build.dataset import part_of
+
     for image in images:
         try:
-            yield crop.of(image)
+            yield part_of(image, crop)
         except UnsupportedInputError as error:
             refused.append(error)
 

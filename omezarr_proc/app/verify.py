@@ -151,6 +151,7 @@ def _image(dataset: "Dataset", source: Place, which: int | str | None, limits: "
 
     which  its number in the file, or its path in the plate that the file is of
     """
+    from omezarr_proc.build.dataset import part_of
     from omezarr_proc.build.fields import by_path
     from omezarr_proc.build.recovered import base_factor, crop_of, in_srgb, settings_of, stored_level_taken
     from omezarr_proc.tiff.describe.images import open_images
@@ -171,10 +172,10 @@ def _image(dataset: "Dataset", source: Place, which: int | str | None, limits: "
         fields = by_path([image for image in images if image.field is not None])
         if which not in fields:
             raise InputError(f"the source has no image for {which} of a plate", source=source)
-        return crop.of(fields[which]).alone()
+        return part_of(fields[which], crop).alone()
     if isinstance(which, int):
-        return crop.of(images[0])
-    images = list(_parts(crop, images)) or [crop.of(images[0])]
+        return part_of(images[0], crop)
+    images = list(_parts(crop, images)) or [part_of(images[0], crop)]
     names = {dataset_path(Path(source.name), f"series{image.series}").name: image for image in images}
     names[dataset_path(Path(source.name)).name] = names.get(dataset_path(Path(source.name), "series0").name, images[0])
 
@@ -189,9 +190,11 @@ def _image(dataset: "Dataset", source: Place, which: int | str | None, limits: "
 
 def _parts(crop: "Crop", images: "Iterable[Image]") -> "Iterator[Image]":
     """That part of each image that has it."""
+    from omezarr_proc.build.dataset import part_of
+
     for image in images:
         with suppress(UnsupportedInputError):
-            yield crop.of(image)
+            yield part_of(image, crop)
 
 
 def lines(found: Verified) -> Iterator[str]:

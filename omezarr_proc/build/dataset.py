@@ -10,6 +10,7 @@ from typing import Any
 from omezarr_proc import __version__
 from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.address import Address
+from omezarr_proc.model.crop import Crop
 from omezarr_proc.model.errors import CeilingError
 from omezarr_proc.model.image import Image
 from omezarr_proc.model.plate import Plate
@@ -28,6 +29,13 @@ from omezarr_proc.store.codec import MAX_CHUNK_BYTES
 OUTPUT_VERSION = 3
 # With more chunks than this a dataset in an object store is sharded by SHARDING=auto.
 MANY_CHUNKS = 1000
+
+
+def part_of(image: Image, crop: Crop) -> Image:
+    """What a crop takes of an image; its channels keep the names and colours that they have in the whole. Raises as `Crop.of` does."""
+    named = ngff.as_shown(image)
+    part = crop.of(named)
+    return image if part is named else part
 
 
 def pyramid_of(image: Image, settings: Settings) -> Pyramid:

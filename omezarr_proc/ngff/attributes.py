@@ -7,13 +7,14 @@ Everything is a function of the image, the settings and the finished pixels.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
 from pathlib import PurePath
 from typing import Any, Literal
 
 from omezarr_proc import __version__
-from omezarr_proc.model.image import Image
+from omezarr_proc.model.image import Channel, Image
 from omezarr_proc.model.pyramid import Pyramid
 from omezarr_proc.model.region import Z
 from omezarr_proc.model.text import shown
@@ -114,6 +115,12 @@ def channel_labels(image: Image) -> tuple[str, ...]:
     while len(number := Counter(labels)) < len(labels):  # again where a name made so is another channel's already
         labels = [f"{label} {letter}" if number[label] > 1 else label for label, letter in zip(labels, own, strict=True)]
     return tuple(labels)
+
+
+def as_shown(image: Image) -> Image:
+    """The image with the names and colours of its channels as viewers get them, also those that the file does not state."""
+    shown_as = zip(channel_labels(image), channel_colors(image), strict=True)
+    return replace(image, channels=tuple(Channel(name=name, color=color) for name, color in shown_as))
 
 
 def window_owners(image: Image) -> tuple[int, ...]:

@@ -145,6 +145,24 @@ def test_by_flags_with_a_key_of_its_own_and_the_whole_with_the_one_it_had(tmp_pa
     assert own()["key"] == whole["key"]
 
 
+def test_channels_keep_the_names_and_colours_that_they_have_in_the_whole(tmp_path: Path) -> None:
+    """Also those of which the file says nothing, and a part of three planes that are red, green and blue together."""
+    tifffile.imwrite(tmp_path / "grey.tif", random_pixels((4, 60, 50), "uint8"), photometric="minisblack", metadata={"axes": "CYX"})
+    tifffile.imwrite(tmp_path / "rgb.tif", random_pixels((3, 60, 50), "uint8"), photometric="rgb", planarconfig="separate")
+
+    def channels(name: str, *flags: str) -> list[tuple[str, str]]:
+        run = [str(tmp_path / f"{name}.tif"), "--output-dir", str(tmp_path / "out"), "--initial-downsample", "1", *flags]
+        assert cli.main(run) == 0
+        omero = json.loads((tmp_path / f"out/{name}.ome.zarr/zarr.json").read_text())["attributes"]["ome"]["omero"]
+        return [(channel["label"], channel["color"]) for channel in omero["channels"]]
+
+    for name in "grey", "rgb":
+        whole = channels(name)
+        assert channels(name, "--channels", "1-2") == whole[1:3]
+        assert channels(name, "--channels", "2") == whole[2:3]
+        assert cli.main(["verify", str(tmp_path / f"out/{name}.ome.zarr"), "--source", str(tmp_path / f"{name}.tif")]) == 0
+
+
 @pytest.mark.parametrize(
     ("crop", "words"),
     [
