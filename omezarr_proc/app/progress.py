@@ -70,7 +70,7 @@ class LineReport(Report):
         percent, waited = 100 * (number - 1) // of, now - self._run_said_at
         if waited < MIN_SECONDS or (percent < self._run_percent + PERCENT_STEP and waited < MAX_SECONDS):
             return
-        done = len(self.results.done)
+        done = len(self.results.done) - len(self.failures)
         self._run_said_at, self._run_percent = now, percent
         failed = f", {len(self.failures)} failed" if self.failures else ""
         left = f", {duration((of - self.made) * (now - self._run_begun) / self.made)} left" if 0 < self.made <= of else ""
