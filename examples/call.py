@@ -11,7 +11,7 @@ def main(scans: str, pyramids: str) -> int:
     print()
     for image in outcomes:
         if image.error:
-            print(f"{image.source}: {image.error}")
+            print(image.error)
         else:
             print(f"{image.source} -> {image.dataset}: {image.status}")
     return sum(image.error is not None for image in outcomes)
