@@ -8,7 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from runs import ROOT, digest
 
 import omezarr_proc
 from omezarr_proc.config.reading import settings_of
-from omezarr_proc.config.settings import table
+from omezarr_proc.config.settings import Settings, table
 from omezarr_proc.engine.local import nursery
 from omezarr_proc.model.errors import InputError, LimitError, SettingsError
 
@@ -114,6 +114,22 @@ def test_a_call_takes_every_setting_that_is_about_the_work():
     aside = {"input_dir", "output_dir", "log_level", "log_format", "report", "metrics"}
     given = {entry.name for entry in table() if entry.help.startswith("given by the platform")}
     assert set(Options.__annotations__) == {entry.name for entry in table()} - aside - given
+
+
+def words(hint: Any) -> set[str]:
+    """The words among the values of a type."""
+    return {hint} if isinstance(hint, str) else {word for part in get_args(hint) for word in words(part)}
+
+
+def test_the_words_of_a_setting_are_those_of_its_type_its_rule_and_the_call():
+    from omezarr_proc.api import Options
+
+    settings, call = get_type_hints(Settings), get_type_hints(Options)
+    for entry in table():
+        expected = words(settings[entry.name])
+        assert words(call.get(entry.name, settings[entry.name])) == expected, entry.name
+        if expected and entry.rule.text.startswith("one of "):
+            assert set(entry.rule.text.removeprefix("one of ").split(", ")) - {"0", "1"} == expected, entry.name
 
 
 def test_values_of_python_are_those_of_the_environment():
