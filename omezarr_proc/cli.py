@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from omezarr_proc.app.flags import VERBS, parse
 from omezarr_proc.app.parser import PROGRAM
 from omezarr_proc.app.standard import say
-from omezarr_proc.app.stop import GOES_ON, STOPPED, Stop, Terminated, signals_raise
+from omezarr_proc.app.stop import GOES_ON, STOPPED, Stop, Terminated, json_line, signals_raise
 from omezarr_proc.app.words import flags_meant, named_as_given, refuse_misspelt, warn_of_misspelt
 from omezarr_proc.config.reading import read_settings
 from omezarr_proc.config.secret import Mask, forget_environment, leave_no_core
@@ -53,10 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return said.status
     except ProcError as error:
         return _say(error, error.exit)
-    except KeyboardInterrupt:
-        return _say(STOPPED[Exit.INTERRUPTED], Exit.INTERRUPTED)
-    except Terminated:
-        return _say(STOPPED[Exit.TERMINATED], Exit.TERMINATED)
+    except (KeyboardInterrupt, Terminated) as error:
+        status = _status(error)
+        say(stop.line(status, STOPPED[status]))
+        return status
     except SystemExit as done:  # argparse: --help, --version, a wrong flag
         return int(done.code or 0)
 
@@ -80,6 +80,8 @@ def convert(argv: Sequence[str], stop: Stop) -> int:
     check_system()
     given = {entry.variable: value for entry in table() if (value := getattr(arguments, entry.name, None)) is not None}
     settings, wrong_value = read_settings(environ, given, files_named=bool(arguments.files))
+    if settings.log_format == "json":
+        stop.line = json_line(settings)
     wrong = wrong_flag or wrong_value
     if settings.secrets():
         leave_no_core()
@@ -87,10 +89,10 @@ def convert(argv: Sequence[str], stop: Stop) -> int:
     with Mask(settings.secrets()).errors(), named_as_given(names):
         if wrong and settings.log_format == "text" and not settings.report:
             raise wrong
-        return work(settings, arguments, wrong, stop, names)
+        return work(settings, arguments, wrong, names)
 
 
-def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None, stop: Stop, names: Iterable[str]) -> int:
+def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError | None, names: Iterable[str]) -> int:
     """Convert or plan the inputs, unless something is `wrong` with the settings, whose `names` are flags here; returns the exit status."""
     from omezarr_proc.app import log, progress
     from omezarr_proc.app.account import Account, accounted
@@ -100,8 +102,6 @@ def work(settings: Settings, arguments: argparse.Namespace, wrong: SettingsError
     report = progress.make_report(quiet=arguments.quiet, lines=json, verbose=verbose)
     log.configure(settings, report.write, quiet=arguments.quiet, ids=settings.ids(), many=lambda: report.many)
     warn_of_misspelt(os.environ)
-    if json:
-        stop.line = log.last_line(settings)
     if arguments.dry_run and not wrong:
         return plan(settings, arguments)
     try:

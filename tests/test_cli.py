@@ -1,5 +1,6 @@
 """The command line: flags, messages, exit statuses, signals; the engine is a fake."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from omezarr_proc import __version__, app, cli
 from omezarr_proc.app import flags, log
+from omezarr_proc.app.stop import Terminated
 from omezarr_proc.config.settings import table
 from omezarr_proc.model.errors import InputError, LimitError, SettingsError
 from omezarr_proc.model.events import Summary
@@ -220,6 +222,22 @@ def test_quiet_shows_errors_only(folders, engine: Engine, capsys: pytest.Capture
     engine.errors["a.tif"] = "is broken"
     assert cli.main(arguments(folders, "--quiet")) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("stopped", "code", "status"), [(Terminated(143), "terminated", 143), (KeyboardInterrupt(), "interrupted", 130)])
+def test_a_signal_while_the_log_is_loaded_is_a_line_of_json_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stopped: BaseException, code: str, status: int
+) -> None:
+    def work(*_: object) -> None:
+        raise stopped
+
+    monkeypatch.setattr(cli, "work", work)
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    monkeypatch.setenv("WORKFLOW_INSTANCE_ID", "a-flow")
+    assert cli.main(["a.tif", "--output-dir", "out"]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    said = json.loads(line)
+    assert [said[name] for name in ("event", "code", "status", "workflowInstanceId")] == ["error", code, status, "a-flow"]
 
 
 def test_json_logs_are_json_to_the_last_line(folders, capsys: pytest.CaptureFixture[str]):

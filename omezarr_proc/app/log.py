@@ -5,17 +5,15 @@ loguru runs without its queue, since that needs a thread and semaphores, which A
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from omezarr_proc.app.standard import say
-from omezarr_proc.app.stop import CODES
+from omezarr_proc.app.stop import json_entry
 from omezarr_proc.config.secret import Mask
 from omezarr_proc.config.settings import Settings
-from omezarr_proc.model.errors import Exit
 from omezarr_proc.model.text import one_line
 
 if TYPE_CHECKING:
@@ -74,25 +72,10 @@ def json_line(message: "Message", mask: Mask, ids: Mapping[str, str]) -> str:
     """
     record = message.record
     event = record["extra"].get("event", "note")
-    entry = _entry(record["time"], record["level"].name, event, mask(record["message"]), ids)
+    entry = json_entry(record["time"], record["level"].name, event, mask(record["message"]), ids)
     entry |= {name: mask.values(value) for name, value in record["extra"].items() if name not in entry}
     traceback = _traceback(message, mask)
     return json.dumps(entry | ({"exception": traceback} if traceback else {})) + "\n"
-
-
-def last_line(settings: Settings) -> Callable[[Exit, str], str]:
-    """What makes the line of a run that has to end without the log: of its exit status and what happened."""
-    ids: dict[str, str] = Mask(settings.secrets()).values(settings.ids())
-
-    def line(status: Exit, text: str) -> str:
-        entry = _entry(datetime.now().astimezone(), "ERROR", "error", text, ids)
-        return json.dumps(entry | {"code": CODES[status], "status": status}) + "\n"
-
-    return line
-
-
-def _entry(time: datetime, level: str, event: str, message: str, ids: Mapping[str, str]) -> dict[str, Any]:
-    return {"time": time.isoformat(), "level": level, "event": event, "message": message, **ids}
 
 
 def _traceback(message: "Message", mask: Mask) -> str:

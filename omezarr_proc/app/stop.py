@@ -1,12 +1,17 @@
 """SIGTERM and Ctrl-C: out in good order, and out all the same where storage does not let that come to an end."""
 
+import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from types import FrameType
+from typing import Any
 
+from omezarr_proc.config.secret import Mask
+from omezarr_proc.config.settings import Settings
 from omezarr_proc.model.errors import Exit
 
 STOP_SECONDS = 2.5  # for the orderly way out after a signal
@@ -48,6 +53,22 @@ class Stop:
         """The orderly way out has come to its end."""
         if self._timer:
             self._timer.cancel()
+
+
+def json_line(settings: Settings) -> Callable[[Exit, str], str]:
+    """What makes the last line of a run whose log is JSON, before there is that log or without it."""
+    ids: dict[str, str] = Mask(settings.secrets()).values(settings.ids())
+
+    def line(status: Exit, text: str) -> str:
+        entry = json_entry(datetime.now().astimezone(), "ERROR", "error", text, ids)
+        return json.dumps(entry | {"code": CODES[status], "status": status}) + "\n"
+
+    return line
+
+
+def json_entry(time: datetime, level: str, event: str, message: str, ids: Mapping[str, str]) -> dict[str, Any]:
+    """What every line of a JSON log has."""
+    return {"time": time.isoformat(), "level": level, "event": event, "message": message, **ids}
 
 
 @contextmanager
