@@ -193,20 +193,20 @@ def test_a_worker_that_does_not_react_is_ended_by_force_within_a_second() -> Non
         os.kill(worker.pid, signal.SIGSTOP)
     begun = time.monotonic()
     pool.resize(0)
-    assert time.monotonic() - begun < 2.5  # one after another would take three seconds
+    assert time.monotonic() - begun < 1.3
     pool.close()
     assert soon(lambda: all(map(gone, pids)))
 
 
 def test_close_takes_about_a_second_when_all_are_stopped() -> None:
     pool = Pool(Nursery())
-    pool.resize(3)
+    pool.resize(2)
     pids = pool.pids()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     begun = time.monotonic()
     pool.close()
-    assert time.monotonic() - begun < 2.5  # one after another would take three seconds
+    assert time.monotonic() - begun < 1.6
     assert soon(lambda: all(map(ended, pids)))
 
 
@@ -311,7 +311,7 @@ def test_the_deadline_ends_the_waiting(job) -> None:
         begun = time.monotonic()
         with pytest.raises(OutOfTimeError):
             pool.wait()
-        assert time.monotonic() - begun < 1  # nothing else would end it
+        assert time.monotonic() - begun < 0.1
     finally:
         pool.close()
 

@@ -97,10 +97,10 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + "".join(f'<!ENTITY {chr(98 + i)
     ],
 )
 def test_bombs_and_external_entities_are_refused_at_once(text):
-    began = time.process_time()
+    began = time.monotonic()
     with pytest.raises(omexml.OmeXmlError, match="document type"):
         omexml.parse(text)
-    assert time.process_time() - began < 1
+    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -282,9 +282,9 @@ def test_pages_have_palettes_of_their_own(tmp_path):
     ],
 )
 def test_pages_that_cannot_be_read_faithfully_are_refused(tmp_path, page, reason):
-    began = time.process_time()
+    began = time.monotonic()
     assert reason in refusal(save(tmp_path / "x.tif", build([page])))
-    assert time.process_time() - began < 2
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("name", ["a b.tif", "it's.tif", 'qu"ote.tif', "-rf.tif", "µ漢字.tif", "new\nline.tif"])
@@ -313,11 +313,11 @@ def test_the_fingerprint_follows_the_file(tmp_path):
 def test_3000_pages_open_fast(tmp_path):
     with tifffile.TiffWriter(tmp_path / "x.ome.tif") as writer:
         writer.write(np.zeros((1000, 3, 16, 16), np.uint16), metadata={"axes": "ZCYX"}, compression="zlib")
-    began = time.process_time()
+    began = time.monotonic()
     (image,) = tiff.open_images(str(tmp_path / "x.ome.tif"))
     assert len(image.planes) == 3000
     assert len(image.layouts) == 1
-    assert time.process_time() - began < 4  # 0.4 s on an idle machine
+    assert time.monotonic() - began < 4  # 0.4 s on an idle machine
 
 
 def test_values_can_be_sent_to_workers(tmp_path):
