@@ -33,6 +33,8 @@ MANY_CHUNKS = 1000
 
 def part_of(image: Image, crop: Crop) -> Image:
     """What a crop takes of an image; its channels keep the names and colours that they have in the whole. Raises as `Crop.of` does."""
+    if crop.channels is None:
+        return crop.of(image)
     named = ngff.as_shown(image)
     part = crop.of(named)
     return image if part is named else part

@@ -49,6 +49,7 @@ class Crop:
         if taken == ((0, 0, image.width, image.height), *(tuple(range(n)) for n in (image.size_c, image.size_z, image.size_t))):
             return image
         of_all = image.size_c // samples
+        parted = " named as in the whole" if len(channels) < image.size_c else ""  # up to version 0.2.0 they were named anew
         part = f"columns {x} to {x + width - 1}, rows {y} to {y + height - 1}, channels {ranges(channels)}, z {ranges(z)}, t {ranges(t)}"
         return replace(
             image,
@@ -64,7 +65,7 @@ class Crop:
             origin={"t": t[0], "z": z[0], "y": y, "x": x},
             ome_xml=image.ome_xml and "",  # it describes all of the image
             notes=(*image.notes, f"only {part}"),
-            fingerprint=hashlib.sha256(f"{image.fingerprint} {taken}".encode()).hexdigest(),
+            fingerprint=hashlib.sha256(f"{image.fingerprint} {taken}{parted}".encode()).hexdigest(),
         )
 
     def _indices(self, image: Image, what: str, wanted: Sequence[int] | None, size: int) -> Sequence[int]:
